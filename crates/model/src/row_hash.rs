@@ -37,6 +37,10 @@ impl RowHash {
     /// The version of a row that the source no longer has.
     pub const REMOVED: RowHash = RowHash(0x5f72_656d_6f76_6564_5f72_6f77_5f74_6700);
 
+    /// The version of a row of which it is not known what the platform has. It is no row of a source, so
+    /// the next one under its key differs.
+    pub const UNCERTAIN: RowHash = RowHash(0x5f75_6e63_6572_7461_696e_5f72_6f77_5f00);
+
     /// Returns whether this is the version of a row that the source no longer has.
     pub fn is_removed(self) -> bool {
         self.unmarked() == RowHash::REMOVED

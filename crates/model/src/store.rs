@@ -118,13 +118,12 @@ impl Known {
         }
     }
 
-    /// Leaves nothing if the row is gone.
+    /// Leaves nothing if the row is gone. A run acts on what is gone after everything else.
     #[must_use]
     pub fn live(self) -> Known {
-        match self.rows() {
-            [] => Known::Nothing,
-            rows if rows.iter().all(|row| row.is_removed()) => Known::Nothing,
-            _ => self,
+        match self.rows().iter().any(|row| row.is_removed()) {
+            true => Known::Nothing,
+            false => self,
         }
     }
 
@@ -218,6 +217,9 @@ pub struct BatchCommit {
     pub results: Vec<RowResult>,
     /// Committed rows that a later run may read again.
     pub remember: Option<LookbackChunk>,
+    /// Whether rows that the run remembers later replace those of `remember` under their keys, as those of
+    /// a later run do.
+    pub is_replaced: bool,
     /// Chunks up to this number are no longer needed.
     pub forget_through: Option<u64>,
     /// Keys whose failed rows are closed by this batch.
@@ -225,6 +227,9 @@ pub struct BatchCommit {
     /// Whether the users of rows that are sent for the first time are kept under their keys, so
     /// that they can be deleted when their rows are gone.
     pub keeps_users: bool,
+    /// The users of rows of which it is not known what the platform has
+    /// ([`RowHash::UNCERTAIN`]). They are kept too.
+    pub uncertain: Vec<KeptUser>,
     /// Rows that earlier runs intended and that this batch commits: each is removed from the
     /// oldest intent that may have taken effect, and from those of its repetitions
     /// ([`IntentRow::sends`]).

@@ -1,5 +1,6 @@
 //! Imports: rows of a source become records of a platform.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::brake::ExceededLimit;
+use crate::pipeline::interrupted;
 use crate::pipeline::kept_row::{self, KeptRows};
 use crate::pipeline::read::compare::{Comparing, Duplicates, is_of_mirror};
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
@@ -125,7 +127,7 @@ pub async fn run(
         changed: import.changed,
         keys_for: import.keys_for,
         keeps_users: import.removal.is_some(),
-        notes: import.tracking == ChangeTracking::Mirror && object.idempotency == Idempotency::Idempotent,
+        notes: is_noted(import, platform),
         kind,
         cursor_state: cursor_state.cloned(),
     };
@@ -137,7 +139,7 @@ pub async fn run(
     };
     let removing = import.removal.as_ref().map(|removal| Job {
         keeps_users: false,
-        notes: false,
+        notes: is_noted(import, &removal.platform),
         ..job(None, &removal.platform)
     });
     let job = job(cursor_state.as_ref(), &import.platform);
@@ -145,9 +147,14 @@ pub async fn run(
     let (cursor_state, duplicates) = (cursor_state.as_ref(), &duplicates);
     let feed = |run: RunId| async move {
         opened?;
+        if import.tracking == ChangeTracking::Mirror {
+            is_of_mirror(&import.sync, checkpoint)?;
+        }
+        if is_noted(import, &import.platform) {
+            interrupted::take_over(import, parts.store.as_ref(), &run).await?;
+        }
         match (&import.tracking, input) {
             (ChangeTracking::Mirror, Input::Changes | Input::Following) => {
-                is_of_mirror(&import.sync, checkpoint)?;
                 let (feed, removed) = compared(import, parts, &run, duplicates, comparing).await?;
                 Ok(Opened { feed, then: removing.zip(removed) })
             }
@@ -159,6 +166,11 @@ pub async fn run(
         }
     };
     run::run_job(&job, parts, cause, feed, stop, progress).await
+}
+
+/// Whether what is sent is written down before, though sending it again does no harm.
+fn is_noted(import: &Import, platform: &Arc<dyn Platform>) -> bool {
+    import.tracking == ChangeTracking::Mirror && platform.object().idempotency == Idempotency::Idempotent
 }
 
 impl Import {
@@ -218,12 +230,11 @@ async fn compared(
 ) -> Result<(Feed<Row>, Option<Feed<Row>>), Error> {
     let batch_rows = batch_items(&import.platform.limits());
     let removes = import.removal.is_some();
-    let about_to_be_sent = removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?);
-    let uncommitted = match import.platform.object().idempotency {
-        Idempotency::Idempotent => Arc::new(about_to_be_sent.keys().copied().collect()),
-        _ => Arc::default(),
+    let about_to_be_sent = match is_noted(import, &import.platform) {
+        true => HashMap::new(),
+        false => removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?),
     };
-    let mut comparing = Comparing { import, batch_rows, progress, about_to_be_sent, uncommitted };
+    let mut comparing = Comparing { import, batch_rows, progress, about_to_be_sent };
     let mut found = comparing.compare(parts.store.compare(&import.sync).await?).await?;
     parts.store.note_compared(run, found.differences.compared).await?;
     if let Some(limits) = &import.limits

@@ -1,6 +1,6 @@
 //! What passes between the stages of a run.
 
-use tidegate_model::store::{Delivered, RowResult, RowVersion};
+use tidegate_model::store::{Delivered, KeptUser, RowResult, RowVersion};
 use tidegate_model::{Checkpoint, Counts, Origin, RowHash, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -30,6 +30,8 @@ pub(crate) struct RequestResults {
     pub(crate) delivered: Delivered,
     /// The results of the others.
     pub(crate) others: Vec<IndexedResult>,
+    /// Rejected ones that may have taken effect before, with the number of their changes.
+    pub(crate) uncertain: Vec<(KeptUser, u8)>,
 }
 
 impl RequestResults {

@@ -123,6 +123,7 @@ async fn carry_out<F: Transform>(
 ) -> Result<Run, Error> {
     let opened = async {
         // What ends the run before anything is read says more than what is remembered.
+        // What interrupted runs have left may be taken over when the feed is opened.
         let opened = feed.await?;
         Ok((ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?, opened))
     };
@@ -308,7 +309,7 @@ async fn finish<F: Transform>(
     mut resume: ResumeState,
     batch: u64,
 ) -> Result<Counts, Error> {
-    // What a mirror was about to send is sent again, or deleted: it is not in doubt.
+    // What a mirror was about to send was taken over when it began: it is not in doubt.
     let unfinished = if job.notes { Vec::new() } else { resume.unfinished() };
     let results: Vec<RowResult> = (unfinished.into_iter())
         .map(|(row, status)| RowResult {

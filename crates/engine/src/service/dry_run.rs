@@ -21,6 +21,7 @@ use tidegate_model::{
 };
 
 use super::Engine;
+use crate::pipeline;
 
 /// A request as it would be sent.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -233,6 +234,10 @@ impl Store for DryRun {
     async fn commit_batch(&self, _: &RunId, commit: BatchCommit) -> Result<(), Error> {
         /// Examples kept of each reason.
         const EXAMPLES: usize = 5;
+        if commit.batch == pipeline::INTERRUPTED_BATCH {
+            // Nothing of this run.
+            return Ok(());
+        }
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(run) = run.as_mut() {
             run.counts += commit.counts;

@@ -50,7 +50,9 @@ impl Comparison for ViewComparison {
             let (mut key, mut known) = (None, Vec::new());
             let mut gone = |join: &mut Join, key: Option<RowHash>, known: &mut Vec<RowHash>| {
                 let Some(key) = key else { return Ok(()) };
-                known.retain(|row: &RowHash| !row.is_removed());
+                if known.iter().any(|row: &RowHash| row.is_removed()) {
+                    known.clear();
+                }
                 if join.known(key, known)? && !known.is_empty() {
                     removed.add(&[RowVersion { key, row: RowHash::REMOVED }])?;
                 }

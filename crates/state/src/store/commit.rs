@@ -76,7 +76,9 @@ pub(super) async fn commit(
         failed_rows::apply(&mut tx, keys.as_ref(), &mut index, change).await?;
     }
     let chunk_rows = commit.remember.as_ref().map(|chunk| chunk.rows.len());
-    remember(&mut tx, &sync_id, run, commit.remember, commit.forget_through).await?;
+    // A generation of its own.
+    let of = if commit.is_replaced { format!("{run}~") } else { run.to_string() };
+    remember(&mut tx, &sync_id, &of, commit.remember, commit.forget_through).await?;
     if let Some(block) = block {
         tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;
     }
@@ -110,7 +112,7 @@ fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
 async fn remember(
     tx: &mut Tx,
     sync: &SyncId,
-    run: &RunId,
+    run: &str,
     chunk: Option<LookbackChunk>,
     forget_through: Option<u64>,
 ) -> Result<(), Error> {
@@ -120,7 +122,7 @@ async fn remember(
     }
     if let Some(chunk) = chunk {
         let high = chunk.high.as_ref().map(payload::value_to_text).transpose()?;
-        let new = NewChunk { sync, seq: chunk.seq, run: run.as_str(), high };
+        let new = NewChunk { sync, seq: chunk.seq, run, high };
         let body = Some(block::pack(&chunk.rows));
         new.insert(tx, 0, chunk.rows.len() as u64, body, None).await?;
     }

@@ -15,12 +15,12 @@ use crate::codec::{Reader, Writer};
 const VERSION: u8 = 1;
 const HASH_BYTES: usize = 16;
 
-/// Returns the users of rows that a commit sends for the first time.
+/// Returns the users of rows that a commit sends for the first time, or that may have been sent.
 pub(super) fn of_commit(commit: &BatchCommit) -> Vec<KeptUser> {
-    let mut users = Vec::new();
     if !commit.keeps_users {
-        return users;
+        return Vec::new();
     }
+    let mut users = commit.uncertain.clone();
     let mut keep = |key: RowHash, row: RowHash, user: &str| {
         if row.changes() == 0 && !row.is_removed() {
             users.push(KeptUser { key, user: user.into() });

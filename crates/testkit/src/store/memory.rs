@@ -548,9 +548,12 @@ impl Store for MemoryStore {
             memory.lookback.retain(|(of, number), _| *of != sync || *number > seq);
         }
         if let Some(chunk) = commit.remember {
-            memory.lookback.insert((sync.clone(), chunk.seq), (run.clone(), chunk));
+            let of = if commit.is_replaced { RunId::new(format!("{run}~")) } else { run.clone() };
+            memory.lookback.insert((sync.clone(), chunk.seq), (of, chunk));
         }
         memory.solve(&sync, &commit.solved);
+        let uncertain = commit.uncertain.into_iter().filter(|_| commit.keeps_users);
+        memory.kept_users.extend(uncertain.map(|kept| ((sync.clone(), kept.key), kept.user)));
         let delivered = commit.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
         for row in delivered.chain(commit.results) {
             let taken = row.status.kind() != StatusKind::Rejected;

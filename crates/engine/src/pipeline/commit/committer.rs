@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, RowVersion, StatusKind};
+use tidegate_model::store::{
+    BatchCommit, Delivered, KeptUser, LookbackChunk, RowStatus, RowVersion, StatusKind,
+};
 use tidegate_model::{Counts, KeptRow, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
@@ -137,8 +139,12 @@ impl<F: Transform> Committer<F> {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
         // As the requests left them: usually nothing has to move.
-        let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<IndexedResult>>) =
-            open.decided.into_iter().map(|results| (results.delivered, results.others)).unzip();
+        let (mut delivered, mut rows, mut uncertain) = (Vec::new(), Vec::new(), Vec::new());
+        for results in open.decided {
+            delivered.push(results.delivered);
+            rows.push(results.others);
+            uncertain.extend(results.uncertain);
+        }
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.shutdown.take_counts();
@@ -168,7 +174,8 @@ impl<F: Transform> Committer<F> {
                 _ => opened.checkpoint,
             };
         }
-        commit.remember = self.chunk(&rows, &delivered, opened.kept, opened.highest, whole);
+        commit.remember = self.chunk(&rows, &delivered, &uncertain, opened.kept, opened.highest, whole);
+        commit.uncertain = uncertain.into_iter().map(|(kept, _)| kept).collect();
         commit.forget_through = match opened.left.filter(|_| whole) {
             Some(left) => {
                 let last = self.chunks.back().map(|(seq, _)| *seq);
@@ -254,6 +261,7 @@ impl<F: Transform> Committer<F> {
         &mut self,
         rows: &[Vec<IndexedResult>],
         delivered: &[Delivered],
+        uncertain: &[(KeptUser, u8)],
         kept: Kept,
         high: Option<Value>,
         whole: bool,
@@ -287,7 +295,11 @@ impl<F: Transform> Committer<F> {
         });
         let before = kept.if_rejected.into_iter().filter(|(at, _)| !by_key && rejected.contains(at));
         let kept = kept.always.into_iter().chain(before.map(|(_, row)| row));
-        let rows: Vec<RowVersion> = delivered.chain(committed).chain(kept).collect();
+        let uncertain = uncertain.iter().filter(|_| by_key).map(|(kept, changes)| RowVersion {
+            key: kept.key,
+            row: RowHash::UNCERTAIN.with_changes(*changes),
+        });
+        let rows: Vec<RowVersion> = delivered.chain(committed).chain(uncertain).chain(kept).collect();
         if by_key && rows.is_empty() {
             return None;
         }

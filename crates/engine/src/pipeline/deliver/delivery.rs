@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::store::{self, IntentId, IntentRow, RowStatus};
+use tidegate_model::store::{self, IntentId, IntentRow, KeptUser, RowResult, RowStatus};
 use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, RunId, Store};
 use tokio::time::Instant;
 
@@ -84,7 +84,7 @@ impl Decided {
     fn of(&mut self, batch: u64) -> &mut RequestResults {
         if self.batches.last().is_none_or(|(last, _)| *last != batch) {
             let delivered = store::Delivered::with_capacity(self.left);
-            self.batches.push((batch, RequestResults { delivered, others: Vec::new() }));
+            self.batches.push((batch, RequestResults { delivered, ..RequestResults::default() }));
         }
         self.left = self.left.saturating_sub(1);
         &mut self.batches.last_mut().expect("it was just added").1
@@ -242,6 +242,7 @@ impl<F: Transform> Delivery<F> {
         let told = self.repeats.needs_intent();
         let may_repeat = self.repeats.allows(sent.elapsed());
         let mut rest = part.emptied();
+        rest.response_lost |= receipt.outcomes.iter().any(|it| matches!(it, Outcome::Unknown(_)));
         // Usually nothing is repeated: records are not copied.
         let mut again = Vec::new();
         let mut cause = Cause::Progress;
@@ -294,7 +295,7 @@ impl<F: Transform> Delivery<F> {
             };
             certain |= matches!(status, RowStatus::Rejected(_));
             let row = self.transform.result(item.keys, item.context, Some(record), status);
-            decided.of(item.batch).others.push((item.at, row));
+            self.decide_one(item.batch, item.at, row, part.response_lost, decided);
         }
         if certain || matches!(cause, Cause::Unnamed(_)) {
             self.rate_limiter.health.answered();
@@ -314,8 +315,18 @@ impl<F: Transform> Delivery<F> {
     pub(super) fn decide_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
             let row = self.transform.result(item.keys, item.context, Some(record), status.clone());
-            decided.of(item.batch).others.push((item.at, row));
+            self.decide_one(item.batch, item.at, row, part.response_lost, decided);
         }
+    }
+
+    /// Notes the result of an item that was not delivered. If a response about it was lost, it may
+    /// have taken effect though it is rejected now.
+    fn decide_one(&self, batch: u64, at: u32, row: RowResult, response_lost: bool, decided: &mut Decided) {
+        let results = decided.of(batch);
+        if response_lost && self.repeats.notes && matches!(row.status, RowStatus::Rejected(_)) {
+            results.uncertain.push((KeptUser { key: row.key, user: row.user.clone() }, row.row.changes()));
+        }
+        results.others.push((at, row));
     }
 
     /// Records what is about to be sent: an intent for each batch in the request, so that a

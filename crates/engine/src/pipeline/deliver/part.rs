@@ -30,6 +30,8 @@ pub(super) struct Part<F: Transform> {
     pub(super) doubts: u32,
     /// What the last such answer said.
     pub(super) doubt: Option<Reason>,
+    /// Whether a response to it was lost: it may have taken effect, whatever is answered later.
+    pub(super) response_lost: bool,
     /// Whether it is a piece of a request that was split because of such an answer.
     pub(super) is_piece: bool,
     /// Whether it has been sent after the other pieces.
@@ -46,6 +48,7 @@ impl<F: Transform> Part<F> {
             attempts: 0,
             doubts: 0,
             doubt: None,
+            response_lost: false,
             is_piece: false,
             was_put_aside: false,
         }

@@ -99,11 +99,9 @@ pub(crate) struct Comparing<'a> {
     pub(crate) import: &'a Import,
     pub(crate) batch_rows: usize,
     pub(crate) progress: watch::Sender<Progress>,
-    /// Users that earlier runs were about to send, by the key of their rows. Those whose rows are
-    /// still there are taken off.
+    /// Users that earlier runs were about to send and that are not known, by the key of their rows. Those
+    /// whose rows are still there are taken off.
     pub(crate) about_to_be_sent: HashMap<RowHash, Text>,
-    /// The keys of these rows: what the platform has of them is not known, so they differ.
-    pub(crate) uncommitted: Arc<HashSet<RowHash>>,
 }
 
 impl Comparing<'_> {
@@ -179,7 +177,7 @@ impl Comparing<'_> {
 
     fn judge(&self) -> Judge {
         let Import { mapping, changed, .. } = self.import;
-        Judge { mapping: Arc::clone(mapping), changed: *changed, uncommitted: Arc::clone(&self.uncommitted) }
+        Judge { mapping: Arc::clone(mapping), changed: *changed }
     }
 
     async fn feed(&self) -> Result<Feed<Row>, Error> {
@@ -202,7 +200,6 @@ fn no_key(sync: &SyncId, twice: u64) -> Error {
 struct Judge {
     mapping: Arc<Mapping>,
     changed: Changed,
-    uncommitted: Arc<HashSet<RowHash>>,
 }
 
 /// The rows of a batch that have a key.
@@ -239,8 +236,7 @@ impl Judge {
         let (mut unchanged, mut ignored) = (0, 0);
         let mut keep = vec![true; batch.items.len()];
         for ((row, known), &at) in versions.rows.iter().zip(&versions.known).zip(&versions.indexes) {
-            let is_known = known.rows().iter().any(|known| known.is_row(row.row))
-                && !self.uncommitted.contains(&row.key);
+            let is_known = known.rows().iter().any(|known| known.is_row(row.row));
             let is_ignored = self.changed == Changed::Ignore && !known.rows().is_empty();
             unchanged += u64::from(is_known);
             ignored += u64::from(!is_known && is_ignored);

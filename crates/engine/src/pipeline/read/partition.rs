@@ -135,16 +135,11 @@ impl<F: Transform> Reader<F> {
         let keep = |row: &RowHash| RowVersion { key: keys.key, row: *row };
         let took_effect = || rows.iter().filter(|row| !row.is_rejected());
         if let Some(same) = rows.iter().find(|row| row.is_row(keys.version)) {
-            // If another version may have taken effect since, this one is sent again.
-            let replaced = self.repeats.notes && self.resume.may_have_changed(keys.key);
-            if skips && !replaced {
+            if skips {
                 if rows.len() > 1 {
                     kept.always.extend(rows.iter().map(keep));
                 }
                 return PriorState::Committed;
-            }
-            if replaced {
-                kept.if_rejected.extend(took_effect().map(|row| (at, keep(row))));
             }
             keys.version = keys.version.with_changes(same.changes());
         } else if let Some(last) = rows.iter().map(|row| row.changes()).max() {

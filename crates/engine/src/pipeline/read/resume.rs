@@ -1,6 +1,6 @@
 //! What a run resumes from: the state that earlier runs left.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion};
 use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
@@ -18,8 +18,6 @@ pub(crate) struct ResumeState {
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, by key and version, oldest first. None of them was committed.
     intended: HashMap<RowHash, Vec<(RowHash, VecDeque<Intended>)>>,
-    /// Keys of rows that were sent, or may have been, and were not committed.
-    uncommitted: HashSet<RowHash>,
     /// Whether rows that were rejected or in doubt are still open.
     pub(crate) any_failed: bool,
 }
@@ -128,9 +126,6 @@ impl ResumeState {
 
     /// Notes a row that was about to be sent, in place of the last time that it was.
     fn intends(&mut self, intended: Intended) {
-        if !matches!(intended.response, Ok(RowStatus::Rejected(_))) {
-            self.uncommitted.insert(intended.row.key);
-        }
         let versions = self.intended.entry(intended.row.key).or_default();
         let at = versions.iter().position(|(row, _)| *row == intended.row.row).unwrap_or(versions.len());
         if at == versions.len() {
@@ -185,11 +180,6 @@ impl ResumeState {
             self.intended.remove(&keys.key);
         }
         first.map_or(PriorState::New, Intended::prior)
-    }
-
-    /// Whether something was sent under this key, or may have been, since the row that was committed.
-    pub(crate) fn may_have_changed(&self, key: RowHash) -> bool {
-        self.uncommitted.contains(&key)
     }
 
     /// Takes every row under a key that was sent or about to be.

@@ -62,9 +62,6 @@ struct Directory {
     uncertain: BTreeSet<String>,
     /// Users that took effect in this run, or are on their way.
     touched: BTreeSet<String>,
-    /// Users that were in doubt, and whose row was rejected in a later run: if it goes now, nothing says
-    /// that the platform may have an earlier one.
-    murky: BTreeSet<String>,
     dice: Option<Dice>,
 }
 
@@ -78,9 +75,8 @@ impl Directory {
         };
         let user = user.to_string();
         if wanted.as_ref().is_some_and(|wanted| unacceptable(wanted)) {
-            return self.reject(user);
+            return rejected();
         }
-        self.murky.remove(&user);
         let needed = self.users.get(&user) != wanted.as_ref() || self.uncertain.remove(&user);
         assert!(needed, "{user} is sent again as {wanted:?}");
         self.uncertain.remove(&user);
@@ -90,13 +86,6 @@ impl Directory {
             None => self.users.remove(&user),
         };
         Outcome::Delivered
-    }
-
-    fn reject(&mut self, user: String) -> Outcome {
-        if self.uncertain.contains(&user) {
-            self.murky.insert(user);
-        }
-        Outcome::Rejected(Reason::new("bad", "not like this"))
     }
 
     fn deliver(&mut self, items: &[Record]) -> Result<Vec<Outcome>, Error> {
@@ -122,10 +111,14 @@ impl Directory {
                 self.uncertain.extend(items.iter().map(|item| item.label().into_owned()));
                 Ok(vec![lost(); items.len()])
             }
-            10 => Ok(items.iter().map(|item| self.reject(item.label().into_owned())).collect()),
+            10 => Ok(vec![rejected(); items.len()]),
             _ => Ok(items.iter().map(|item| self.take(item)).collect()),
         }
     }
+}
+
+fn rejected() -> Outcome {
+    Outcome::Rejected(Reason::new("bad", "not like this"))
 }
 
 fn unacceptable(attributes: &str) -> bool {
@@ -203,16 +196,8 @@ fn live(people: &People, dice: &mut Dice) {
     }
 }
 
-fn play(seed: u64) {
-    let mut dice = Dice(seed);
-    let people = People::default();
-    let directory = Arc::new(Mutex::new(Directory::default()));
-    let limits = Limits {
-        max_items: usize::try_from(1 + dice.roll(6)).expect("small"),
-        max_in_flight: usize::try_from(1 + dice.roll(3)).expect("small"),
-        linger: Duration::ZERO,
-        ..Limits::GENEROUS
-    };
+/// A mirror of people into a directory, `delete` included.
+fn mirror(people: &People, directory: &Arc<Mutex<Directory>>, limits: Limits) -> Stage {
     let door = |kind| Arc::new(Door { kind, limits, directory: directory.clone() });
     let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, limits, all_delivered());
     let target = Target {
@@ -234,6 +219,20 @@ fn play(seed: u64) {
     import.platform = door(ObjectKind::User);
     import.removal = Some(Removal { platform: door(ObjectKind::Deletion), deletes: true });
     import.retry_for = Duration::from_secs(5);
+    stage
+}
+
+fn play(seed: u64) {
+    let mut dice = Dice(seed);
+    let people = People::default();
+    let directory = Arc::new(Mutex::new(Directory::default()));
+    let limits = Limits {
+        max_items: usize::try_from(1 + dice.roll(6)).expect("small"),
+        max_in_flight: usize::try_from(1 + dice.roll(3)).expect("small"),
+        linger: Duration::ZERO,
+        ..Limits::GENEROUS
+    };
+    let mut stage = mirror(&people, &directory, limits);
     for _ in 0..=dice.roll(6) {
         live(&people, &mut dice);
         {
@@ -262,11 +261,7 @@ fn play(seed: u64) {
         // What was about to be sent when the process ended may be at the platform: only the test knows.
         let open = runtime().block_on(stage.store.open_intents(&SyncId::new("s"))).expect("known");
         let users = removal::about_to_be_sent(open).into_values().map(|user| user.to_string());
-        let mut directory = directory.lock().expect("no panic");
-        let twice = twice(&people);
-        let lost: Vec<_> = directory.uncertain.iter().filter(|user| twice.contains(*user)).cloned().collect();
-        directory.murky.extend(lost);
-        directory.uncertain.extend(users);
+        directory.lock().expect("no panic").uncertain.extend(users);
     }
     live(&people, &mut dice);
     directory.lock().expect("no panic").dice = None;
@@ -292,7 +287,6 @@ fn play(seed: u64) {
     for id in 0..30 {
         let found = directory.users.get(&id.to_string());
         match by_key.get(&id).map(Vec::as_slice) {
-            None if directory.murky.contains(&id.to_string()) => {}
             None => assert_eq!(found, None, "seed {seed}: {id} is gone"),
             Some([one]) if !unacceptable(&attributes(one)) => {
                 assert_eq!(found, Some(&attributes(one)), "seed {seed}: {id}");
@@ -303,17 +297,56 @@ fn play(seed: u64) {
     }
 }
 
-/// Users with several rows: these are rejected.
-fn twice(people: &People) -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    let people = people.0.lock().expect("no panic");
-    let ids = people.0.iter().filter_map(|person| person.0);
-    ids.filter(|id| !seen.insert(*id)).map(|id| id.to_string()).collect()
-}
-
 fn kept(stage: &Stage) -> u64 {
     let kept = runtime().block_on(stage.store.kept_users(&SyncId::new("s"), 0)).expect("kept");
     kept.map_or(0, |(_, users)| users.len() as u64)
+}
+
+/// Runs until requests are under way, and ends the process.
+fn run_and_kill(stage: &Stage) {
+    let run = stage.run_until(CancellationToken::new(), Input::Changes);
+    runtime()
+        .block_on(async { tokio::time::timeout(Duration::from_millis(3), run).await.expect_err("killed") });
+}
+
+#[test]
+fn a_user_that_a_killed_run_was_sending_is_deleted_though_its_row_was_rejected_before_it_went() {
+    let people = People::default();
+    let set = |rows: &[Person]| people.0.lock().expect("no panic").0 = rows.to_vec();
+    let directory = Arc::new(Mutex::new(Directory::default()));
+    let stage = mirror(&people, &directory, Limits { linger: Duration::ZERO, ..Limits::GENEROUS });
+    let run = || runtime().block_on(stage.run());
+    set(&[(Some(1), 1, false), (Some(2), 1, false), (Some(3), 1, false)]);
+    run_and_kill(&stage);
+    // All of them took effect, and no response said so.
+    let users = || ["1", "2", "3"].map(|user| (user.to_owned(), "{\"plan\":1}".to_owned()));
+    directory.lock().expect("no panic").users.extend(users());
+    directory.lock().expect("no panic").uncertain.extend(users().map(|(user, _)| user));
+    // One row is rejected, one stands twice, one is as it was.
+    set(&[(Some(1), 13, false), (Some(2), 2, false), (Some(2), 3, false), (Some(3), 1, false)]);
+    let rejecting = run();
+    assert_eq!((rejecting.counts.rejected, rejecting.counts.delivered), (3, 1), "{rejecting:?}");
+    set(&[(Some(3), 1, false)]);
+    let run = run();
+    assert_eq!(run.compared.expect("compared").removed, 2, "{run:?}");
+    assert_eq!(directory.lock().expect("no panic").users.keys().collect::<Vec<_>>(), ["3"]);
+}
+
+#[test]
+fn a_user_whose_deletion_was_interrupted_is_sent_again_when_the_row_is_back() {
+    let people = People::default();
+    let set = |rows: &[Person]| people.0.lock().expect("no panic").0 = rows.to_vec();
+    let directory = Arc::new(Mutex::new(Directory::default()));
+    let stage = mirror(&people, &directory, Limits { linger: Duration::ZERO, ..Limits::GENEROUS });
+    let (first, second) = ((Some(1), 1, false), (Some(2), 1, false));
+    set(&[first, second]);
+    runtime().block_on(stage.run());
+    set(&[first]);
+    run_and_kill(&stage);
+    directory.lock().expect("no panic").users.remove("2");
+    set(&[first, second]);
+    assert_eq!(runtime().block_on(stage.run()).counts.delivered, 1);
+    assert_eq!(directory.lock().expect("no panic").users.len(), 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowResult, RowStatus, RowVersion};
+use tidegate_model::store::{BatchCommit, KeptUser, Known, LookbackChunk, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Checkpoint, Clock, Compared, Counts, Differences, Reason, RowHash, SyncId, Value};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, remembered, results, rows, start, version};
@@ -58,8 +58,14 @@ pub async fn a_source_is_compared_with_what_was_committed_last(backend: &dyn Bac
         vec![version(1, 1), version(2, 1), version(3, 1), version(4, 1)],
         vec![version(2, 2), gone, version(5, 1)],
     ];
-    for (seq, rows) in (0..).zip(chunks) {
+    for (seq, rows) in (0..).step_by(2).zip(chunks) {
         let run = start(&*store, &orders(), backend.clock().now()).await;
+        // What it took over of an earlier one is replaced.
+        let taken = rows.iter().map(|row| RowVersion { row: RowHash::UNCERTAIN, ..*row }).collect();
+        let remember = Some(LookbackChunk { seq, high: None, rows: taken });
+        let commit = BatchCommit { remember, is_replaced: true, ..BatchCommit::default() };
+        commit_batch(&*store, &run.id, commit).await;
+        let seq = seq + 1;
         let remember = Some(LookbackChunk { seq, high: None, rows });
         commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
         finish(&*store, &run.id, true, backend.clock().now()).await;
@@ -119,13 +125,27 @@ pub async fn users_are_kept_until_their_rows_are_gone(backend: &dyn Backend) {
     all.sort();
     assert_eq!(all, ["user-1", "user-2", "user-3", "user-4"]);
 
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let commit = BatchCommit {
+        remember: Some(LookbackChunk {
+            seq: 1,
+            high: None,
+            rows: vec![RowVersion { key: key(6), row: RowHash::UNCERTAIN }],
+        }),
+        keeps_users: true,
+        uncertain: vec![KeptUser { key: key(6), user: "user-6".into() }],
+        ..BatchCommit::default()
+    };
+    commit_batch(&*store, &run.id, commit).await;
+    finish(&*store, &run.id, false, backend.clock().now()).await;
+
     let changed = (1, RowHash(2 << 8).with_changes(1), RowStatus::Delivered);
-    take(1, vec![changed, (2, RowHash::REMOVED.with_changes(1), RowStatus::Delivered)]).await;
+    take(2, vec![changed, (2, RowHash::REMOVED.with_changes(1), RowStatus::Delivered)]).await;
     let erased = store.erase_user("user-3").await.expect("erased");
     assert_eq!(erased.kept_users, 1);
     let mut left = kept().await;
     left.sort();
-    assert_eq!(left, ["user-1", "user-4"]);
+    assert_eq!(left, ["user-1", "user-4", "user-6"]);
 
     let claim = store.claim(&orders()).await.expect("asked");
     if let Some(claim) = claim.taken() {
