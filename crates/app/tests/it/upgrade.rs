@@ -105,7 +105,8 @@ async fn upgrade_state_of_an_earlier_version_is_opened_read_and_continued() {
     let open = project.rows(&["--open"]);
     assert_eq!(open.len(), 1, "{open:#?}");
     assert!(open[0]["row"].to_string().contains("Nameless"), "its contents are opened: {open:#?}");
-    assert_eq!(project.json(&["runs"]).as_array().map(Vec::len), Some(3));
+    let runs = project.json(&["runs"]);
+    assert!(runs.as_array().is_some_and(|runs| runs.len() >= 3), "of each sync: {runs:#}");
     assert_eq!(project.json(&["secret", "list"]), json!(["braze_key"]));
     assert_eq!(project.json(&["users", "erasures", "erased"])["erasures"].as_array().map(Vec::len), Some(1));
     let events = project.json(&["events", "shop", "--last", "10"]);

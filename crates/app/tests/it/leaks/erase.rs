@@ -49,7 +49,10 @@ async fn leaks_an_erased_user_is_in_no_file_also_after_a_restart() {
     }
     let refused = project.done(&["users", "erase", CANARY]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.stderr.contains("another process appends") && refused.stderr.contains("→ stop it"));
+    assert!(
+        refused.stderr.contains("another process appends")
+            && refused.stderr.contains("→ stop `tidegate serve`")
+    );
     served.stop().await;
     assert!(holds(&data, CANARY));
 
