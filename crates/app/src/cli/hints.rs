@@ -20,7 +20,7 @@ const VERBS: &[(&[&str], &str)] = &[
         "`tidegate rows --open` lists the rows that need attention",
     ),
     (&["show", "sample"], "`tidegate preview SYNC` shows rows and the records they become"),
-    (&["apply", "deploy", "push"], "there is nothing to apply: every command reads the project file"),
+    (&["deploy", "push"], "`tidegate apply` gives the project file to a server that runs"),
     (&["replay", "rerun"], "`tidegate retry SYNC` sends rejected rows again"),
     (&["stop", "disable"], "`tidegate pause SYNC` keeps a sync from running"),
     (&["enable", "unpause", "continue"], "`tidegate resume SYNC` lets a paused sync run again"),

@@ -172,7 +172,7 @@ async fn api_no_secret_is_shown_and_the_description_lists_every_operation() {
     let operations = paths.values().filter_map(Value::as_object).flatten();
     let names: Vec<&str> =
         operations.filter_map(|(_, operation)| operation["operationId"].as_str()).collect();
-    assert_eq!(names.len(), 23, "{names:?}");
+    assert_eq!(names.len(), 25, "{names:?}");
     for (path, _) in paths.iter().filter(|(path, _)| !path.contains('{')) {
         assert_eq!(served.get(&format!("/api/v1{path}")).await.status, 200, "{path}");
     }

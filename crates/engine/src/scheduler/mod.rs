@@ -253,7 +253,9 @@ impl Engine {
             };
             self.wait_for_recheck(&id, delay, &stop, &gone).await;
         }
-        if on && failures == 0 && !stop.is_cancelled() {
+        // One that was changed or removed in the project has no last run: it would go by what no longer holds.
+        let is_requested = matches!(scheduled, ScheduledSync::Requested(..));
+        if is_requested && on && failures == 0 && !stop.is_cancelled() {
             self.last_run(&scheduled, &stop).await;
         }
     }
@@ -340,7 +342,7 @@ impl Engine {
                 Err(error) => {
                     let (sync, trouble) = (&run.sync, error.chain());
                     tracing::warn!(%sync, trouble, "the time of the next run could not be stored");
-                    rest(LOOK, stop, gone).await;
+                    rest(LOOK, stop, stop).await;
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! again. Where that has the same effect it may; where it would count twice, a person decides.
 
 use jiff::Timestamp;
+use tidegate_model::store::PausedBy;
 use tidegate_model::{Error, Idempotency, SyncId};
 use tidegate_project::{ImportSpec, SyncSpec};
 
@@ -34,16 +35,19 @@ impl Engine {
         let mut found = Vec::new();
         for (id, sync) in &self.config.project.syncs {
             let state = self.config.store.sync_state(id).await?;
-            if state.object.is_none() && state.checkpoint.is_none() {
-                continue;
-            }
+            let has_run = state.object.is_some() || state.checkpoint.is_some();
             let since = match sync {
                 SyncSpec::Export(_) => SinceBackup::OfferedAgain,
                 SyncSpec::Import(import) if self.is_idempotent(import).await => SinceBackup::SameEffect,
                 SyncSpec::Import(_) => SinceBackup::Paused,
             };
-            // A pause that a person asked for stays as it is.
-            if since == SinceBackup::Paused && state.paused.is_none() {
+            // A sync may have run for the first time after the backup: that counts only if it would count twice.
+            if !has_run && since != SinceBackup::Paused {
+                continue;
+            }
+            // A pause that a person asked for stays as it is. One of Tidegate's own would end by itself.
+            let by_person = state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System);
+            if since == SinceBackup::Paused && !by_person {
                 let at = made_at.strftime("%Y-%m-%d %H:%M:%SZ");
                 let why = format!(
                     "its state was restored from a backup of {at}: rows that were sent after that would be sent \

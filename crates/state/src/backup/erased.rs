@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind};
 
-use super::manifest::{ERASED, SUMS};
+use super::manifest::ERASED;
 use crate::failure::of_io;
 use crate::folder;
 use crate::seal::Seal;
@@ -46,6 +46,14 @@ pub(super) fn remember(data: &Path, backup: &Path) -> Result<(), Error> {
     append(&path, &format!("{}\n", backup.display())).map_err(|cause| of_io(cause, "writing", &path))
 }
 
+/// Forgets a backup that could not be made.
+pub(super) fn forget(data: &Path, backup: &Path) -> Result<(), Error> {
+    let path = data.join(BACKUPS);
+    let left = known(data)?.into_iter().filter(|known| known != backup);
+    let text: String = left.map(|known| format!("{}\n", known.display())).collect();
+    fs::write(&path, text).map_err(|cause| of_io(cause, "writing", &path))
+}
+
 fn known(data: &Path) -> Result<Vec<PathBuf>, Error> {
     let path = data.join(BACKUPS);
     match fs::read_to_string(&path) {
@@ -69,7 +77,7 @@ pub async fn note_erasure_in_backups(config: StateConfig, user: &str) -> Result<
     let sealing = contents.sealing().await?;
     let mut noted = Vec::new();
     for backup in backups {
-        let there = backup.join(SUMS).is_file();
+        let there = backup.is_dir();
         if there {
             let sealed = STANDARD.encode(sealing.seal(user.as_bytes(), ABOUT)?);
             let path = backup.join(ERASED);

@@ -65,11 +65,12 @@ pub async fn back_up(config: StateConfig, to: &Path, options: BackupOptions<'_>)
             .hint("name the project with --project, or its data folder with --data"));
     }
     let to = prepare(&data, to)?;
+    // Erasures are noted in it from now on: one that happens while it is made is in no copy that was made before.
+    erased::remember(&data, &to)?;
     let made = write(config, &to, options).await;
-    match &made {
-        // Erasures are noted in it from now on.
-        Ok(_) => erased::remember(&data, &to)?,
-        Err(_) => empty(&to),
+    if made.is_err() {
+        empty(&to);
+        erased::forget(&data, &to)?;
     }
     made
 }

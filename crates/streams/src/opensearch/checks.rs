@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use tidegate_model::{Checks, ErrorKind, Result};
+use tidegate_model::{Checks, ErrorKind, Outcome, Result};
 use tidegate_transport::http::answer::RequestError;
 
 use super::errors::request_error;
@@ -127,7 +127,12 @@ async fn writing(sink: &OpenSearch, checks: &mut Checks, name: &str, index: &str
         Err(request_error) => return failed(checks, name, request_error),
     };
     match outcome::receipt(&answer, 1, &sink.denied, sink.client.clock().now()) {
-        Ok(_) => checks.pass(name, "is there and can be written to"),
+        Ok(receipt) => match receipt.outcomes.into_iter().next() {
+            Some(Outcome::Rejected(reason)) => {
+                checks.fail(name, reason.message, "name an index that documents can be written to")
+            }
+            _ => checks.pass(name, "is there and can be written to"),
+        },
         Err(error) => return failed(checks, name, RequestError::NoEffect(error)),
     }
     Ok(())

@@ -99,10 +99,11 @@ fn sorted(item: &Item, denied: &str) -> Sorted {
         (200..=299, _) => Sorted::Written,
         // A document with this id is there: it was created before.
         (409, _) => Sorted::Written,
-        (429, _) => held(ErrorKind::Throttled(None), None),
+        // A full disk blocks an index with status 429, too.
         (_, "cluster_block_exception" | "index_create_block_exception") => {
             held(ErrorKind::Denied, Some(BLOCKED))
         }
+        (429, _) => held(ErrorKind::Throttled(None), None),
         // Too many shards: a document is not at fault for the index that it needs.
         (_, "validation_exception" | "invalid_index_name_exception" | "index_closed_exception") => {
             held(ErrorKind::Denied, Some(NO_INDEX))

@@ -77,6 +77,11 @@ async fn what_holds_all_documents_up_is_an_error_and_no_document_is_refused() {
     for (item, kind, step) in [
         (item(429, "rejected_execution_exception", "busy"), ErrorKind::Throttled(None), ""),
         (
+            item(429, "cluster_block_exception", "disk usage exceeded flood-stage watermark"),
+            ErrorKind::Denied,
+            "free disk",
+        ),
+        (
             item(503, "unavailable_shards_exception", "primary shard is not active"),
             ErrorKind::Unavailable,
             "",

@@ -27,8 +27,8 @@ fn newcomer_setup_needs_no_project_and_fills_in_what_is_not_given() {
     for connector in CONNECTORS {
         let ended = project.done(&["setup", connector.kind]);
         match connector.kind {
-            // A region and brokers cannot be made up, nor a warehouse or one of several ways to log in.
-            kind @ ("databricks" | "firehose" | "kafka" | "kinesis") => {
+            // A region, an address and brokers cannot be made up, nor a warehouse or one of several ways to log in.
+            kind @ ("databricks" | "firehose" | "kafka" | "kinesis" | "opensearch") => {
                 expect(
                     &ended,
                     2,

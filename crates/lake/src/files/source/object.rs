@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{DynObjectStore, GetOptions, GetRange};
-use tidegate_model::Error;
+use tidegate_model::{Error, ErrorKind};
 use tidegate_transport::storage::explain;
 use tokio::runtime::Handle;
 
@@ -51,8 +51,8 @@ impl ObjectFile {
     /// Reads these bytes in one request.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] if it is gone or was replaced since it was listed; otherwise an
-    /// error that [`failure`] takes apart.
+    /// [`io::ErrorKind::NotFound`] if it is gone since it was listed; otherwise an error that [`failure`] takes
+    /// apart, [`Unavailable`](ErrorKind::Unavailable) if it was replaced.
     pub fn piece(&self, start: u64, length: u64) -> io::Result<Bytes> {
         let end = start.saturating_add(length).min(self.size);
         if start >= end {
@@ -65,8 +65,15 @@ impl ObjectFile {
         };
         let read = async { self.store.get_opts(&self.path, options).await?.bytes().await };
         self.runtime.block_on(read).map_err(|cause| match cause {
-            object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. } => {
-                io::Error::from(io::ErrorKind::NotFound)
+            object_store::Error::NotFound { .. } => io::Error::from(io::ErrorKind::NotFound),
+            // Without its rows a mirror would take them for removed ones.
+            object_store::Error::Precondition { .. } => {
+                let error = Error::new(
+                    ErrorKind::Unavailable,
+                    format!("{} was replaced while it was read", self.name),
+                )
+                .hint("the read begins again; write new objects under new names if it happens often");
+                io::Error::new(io::ErrorKind::ConnectionAborted, error)
             }
             cause => {
                 let error = explain(&format!("reading {}", self.name), &cause);

@@ -104,11 +104,7 @@ impl EventTable {
     /// Returns the statements that make a transaction's own table, and keep others out of the events' one:
     /// with snapshots, two transactions would not see what the other one adds.
     pub fn opening(&self) -> String {
-        format!(
-            "BEGIN; LOCK TABLE {}; DROP TABLE IF EXISTS {STAGING}; CREATE TEMP TABLE {STAGING} ({})",
-            self.quoted(),
-            self.definitions()
-        )
+        format!("BEGIN; LOCK TABLE {}; CREATE TEMP TABLE {STAGING} ({})", self.quoted(), self.definitions())
     }
 
     /// Returns the statement that reads a staged file.
