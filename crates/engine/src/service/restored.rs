@@ -45,7 +45,7 @@ impl Engine {
             if !has_run && since != SinceBackup::Paused {
                 continue;
             }
-            // A pause that a person asked for stays as it is. One of Tidegate's own would end by itself.
+            // A pause that a person asked for stays as it is. One of Tidegate's own would end automatically.
             let by_person = state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System);
             if since == SinceBackup::Paused && !by_person {
                 let at = made_at.strftime("%Y-%m-%d %H:%M:%SZ");

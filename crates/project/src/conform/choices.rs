@@ -70,7 +70,7 @@ impl Conform<'_> {
             Data::Number(_, raw) if schema["format"] == "time-span" => {
                 Some(format!("write it with its unit, for example `{raw}s`"))
             }
-            Data::Number(_, raw) if schema["format"] == "age" => {
+            Data::Number(_, raw) if matches!(schema["format"].as_str(), Some("age" | "days")) => {
                 Some(format!("write it with its unit, for example `{raw}d`"))
             }
             Data::Number(..) | Data::Boolean(_) if hidden => Some("put it in quotes".to_owned()),

@@ -87,7 +87,7 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
     }
     writer.texts(rows.iter().map(|row| &*row.key_text));
     writer.texts(rows.iter().map(|row| &*row.user));
-    // The rows of a request nearly always have one number of sends and one first send.
+    // The rows of a request usually have one number of sends and one first send.
     let mut before = None;
     for row in rows {
         let sent = (row.sends, row.since);

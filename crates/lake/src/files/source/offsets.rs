@@ -129,7 +129,7 @@ impl FileOffsets {
         fixed
     }
 
-    /// Notes that an object is read: it is known among many others now, and by itself only if lines of
+    /// Notes that an object is read: it is known among many others now, and alone only if lines of
     /// it were rejected.
     pub fn pass(&mut self, found: &Found) {
         if let Some(objects) = &mut self.objects {
