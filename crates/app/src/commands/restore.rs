@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tidegate_engine::service::SinceBackup;
-use tidegate_model::{Error, ErrorKind, SyncId, SystemClock};
+use tidegate_model::{Clock as _, Error, ErrorKind, SyncId, SystemClock};
 use tidegate_state::backup::{self, Backup, erased_since, is_in_use};
 use tidegate_state::{LogAccess, LogConfig};
 
@@ -53,7 +52,7 @@ pub(super) async fn restore(
     let outcome = async {
         backup::restore(from, log, &staged).await?;
         // Files of the state are written beside its answers; they must not be when the folder gets its name.
-        tokio::task::spawn_blocking(|| work.to_its_end())
+        tokio::task::spawn_blocking(|| work.finish())
             .await
             .map_err(|cause| Error::internal("restoring ended early").caused_by(cause))?
     };
@@ -101,7 +100,7 @@ struct Erased {
 
 impl Work {
     /// Does it in a runtime of its own, and waits until nothing of it writes any more.
-    fn to_its_end(self) -> Result<(Erased, Vec<(SyncId, SinceBackup)>), Error> {
+    fn finish(self) -> Result<(Erased, Vec<(SyncId, SinceBackup)>), Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| Error::internal("restoring").caused_by(cause))?;
         let made = runtime.block_on(self.done());
@@ -145,7 +144,7 @@ fn print(restored: &Restored, log_elsewhere: bool) {
     }
     match erased_by.first() {
         Some(file) => {
-            output::note(format!("{} erased again, as {file} says", output::counted(*erased, "user")))
+            output::note(format!("{} erased again, as {file} says", output::counted(*erased, "user")));
         }
         None if *erased > 0 => output::note(format!("{} erased again", output::counted(*erased, "user"))),
         None => output::note(format!("no user was erased after the backup, as {backup} says")),
@@ -188,7 +187,7 @@ fn is_occupied(data: &Path) -> Result<bool, Error> {
 
 /// Makes a folder on the same disk, which this restore alone works in.
 fn staged(parent: &Path) -> Result<PathBuf, Error> {
-    let at = Timestamp::now().strftime("%Y%m%dT%H%M%S");
+    let at = SystemClock.now().strftime("%Y%m%dT%H%M%S");
     let staged = parent.join(format!(".tidegate-restore-{at}-{}", std::process::id()));
     fs::create_dir_all(parent)
         .and_then(|()| fs::create_dir(&staged))
@@ -199,7 +198,7 @@ fn staged(parent: &Path) -> Result<PathBuf, Error> {
 /// Gives the present data folder another name.
 fn set_aside(data: &Path) -> Result<PathBuf, Error> {
     let mut name = data.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".before-{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ")));
+    name.push(format!(".before-{}", SystemClock.now().strftime("%Y%m%dT%H%M%SZ")));
     let aside = data.with_file_name(name);
     fs::rename(data, &aside).map_err(|cause| moving(cause, data))?;
     Ok(aside)

@@ -328,13 +328,7 @@ impl Engine {
     }
 
     /// Stores when a sync runs next. Until that is done the sync would run again.
-    async fn plan_after(
-        &self,
-        schedule: &Schedule,
-        run: &Run,
-        stop: &CancellationToken,
-        gone: &CancellationToken,
-    ) {
+    async fn plan_after(&self, schedule: &Schedule, run: &Run, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let next = due::after(schedule, run, self.config.clock.now());
             match self.config.store.plan_run(&run.sync, next).await {
@@ -395,7 +389,7 @@ impl Engine {
             && schedule != Schedule::Continuous
         {
             // While it is held, so that no other process takes it for due.
-            self.plan_after(&schedule, run, stop, gone).await;
+            self.plan_after(&schedule, run, stop).await;
         }
         self.do_requested_work(&claim, stop).await;
         claim.release().await;

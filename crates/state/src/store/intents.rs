@@ -109,7 +109,7 @@ async fn write(
         match what {
             What::Intended { batch, body } => pending.intended.push((caller, intent, batch, body)),
             What::Answered { outcomes } => {
-                pending.answered.entry(outcomes).or_default().push((caller, intent))
+                pending.answered.entry(outcomes).or_default().push((caller, intent));
             }
         }
     }

@@ -83,7 +83,9 @@ fn result(id: u64, user: &str) -> RowResult {
             0 => RowStatus::Rejected(Reason::new("no", "no")),
             _ => RowStatus::Delivered,
         },
-        payload: (id % 50 == 0).then(|| Row { columns, values: vec![Value::Text(user.into())] }.into()),
+        payload: id
+            .is_multiple_of(50)
+            .then(|| Row { columns, values: vec![Value::Text(user.into())] }.into()),
     }
 }
 

@@ -129,7 +129,7 @@ async fn writing(sink: &OpenSearch, checks: &mut Checks, name: &str, index: &str
     match outcome::receipt(&answer, 1, &sink.denied, sink.client.clock().now()) {
         Ok(receipt) => match receipt.outcomes.into_iter().next() {
             Some(Outcome::Rejected(reason)) => {
-                checks.fail(name, reason.message, "name an index that documents can be written to")
+                checks.fail(name, reason.message, "name an index that documents can be written to");
             }
             _ => checks.pass(name, "is there and can be written to"),
         },

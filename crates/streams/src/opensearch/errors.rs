@@ -44,7 +44,7 @@ impl Fault {
     pub(super) fn said(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or_default();
         let end = BEFORE_VALUES.iter().filter_map(|words| reason.find(words)).min();
-        answer::excerpt(reason[..end.unwrap_or(reason.len())].as_bytes())
+        answer::excerpt(&reason.as_bytes()[..end.unwrap_or(reason.len())])
             .trim_end_matches(['.', ' '])
             .to_owned()
     }

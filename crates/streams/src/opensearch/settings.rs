@@ -72,6 +72,7 @@ impl AwsService {
 }
 
 /// How to prove who is asking.
+#[expect(clippy::large_enum_variant, reason = "there is one of it, while a connection is opened")]
 pub(super) enum Login<'a> {
     /// Not at all.
     Anonymous,

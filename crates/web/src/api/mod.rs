@@ -1,6 +1,8 @@
 //! `/api/v1`: what the command line does, over HTTP. The description at `/api/openapi.json` is
 //! made from the handlers.
 
+#![expect(clippy::result_large_err, reason = "a problem is made once for a request, where it ends")]
+
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod alerts;
 mod connections;

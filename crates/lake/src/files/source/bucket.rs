@@ -17,6 +17,9 @@ use super::listing::{Found, Location, Pattern};
 /// Objects that are looked at to find the newest of them.
 const LOOKED_AT_MAX: usize = 100_000;
 
+/// Time, name, size and tag of an object; the oldest one comes first.
+type OldestFirst = Reverse<(i64, String, u64, Option<String>)>;
+
 /// A folder of a store, for threads that may block.
 #[derive(Clone, Debug)]
 pub struct Bucket {
@@ -72,7 +75,7 @@ impl Bucket {
     /// # Errors
     /// The folder cannot be listed.
     pub fn newest(&self, pattern: &Pattern, count: usize) -> Result<(Vec<Found>, usize, bool), Error> {
-        let mut newest: BinaryHeap<Reverse<(i64, String, u64, Option<String>)>> = BinaryHeap::new();
+        let mut newest: BinaryHeap<OldestFirst> = BinaryHeap::new();
         let (mut walk, mut fitting) = (self.walk(pattern, "")?, 0);
         while fitting < LOOKED_AT_MAX
             && let Some(found) = walk.next()?

@@ -105,7 +105,7 @@ async fn new_objects_among_a_million_are_found_without_holding_the_others() {
         inner.put(&ObjectPath::from(name), "id\n1\n".into()).await.unwrap();
     }
     let mut old = inner.head(&ObjectPath::from("drops/old.csv")).await.unwrap();
-    old.last_modified = old.last_modified - Duration::from_secs(72 * 3_600);
+    old.last_modified -= Duration::from_secs(72 * 3_600);
     let root =
         StorageRoot { store: Arc::new(Million { inner, old }), url: "memory:///drops/".parse().unwrap() };
     let now = Timestamp::now();
