@@ -21,6 +21,16 @@ impl Http for NoHttp {
     }
 }
 
+/// HTTP that reaches no server, and that is not asked again: no certificate is accepted.
+pub struct Unreachable;
+
+#[async_trait]
+impl Http for Unreachable {
+    async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
+        Err(HttpFailure::Untrusted { why: "no server is trusted".to_owned(), remedy: String::new() })
+    }
+}
+
 /// Settings from a JSON object.
 pub fn settings_of(members: &Value) -> Settings {
     let Value::Object(members) = members else { panic!("settings are an object: {members}") };
