@@ -186,7 +186,7 @@ impl Channel for Open {
     }
 }
 
-/// The failure in words of its own: those of the library say first what it is not.
+/// The failure in words of its own: the library's first say what does not apply.
 fn failure(cause: SmtpError) -> Error {
     if let Some(code) = cause.status() {
         let said = std::error::Error::source(&cause).map(ToString::to_string).unwrap_or_default();

@@ -35,7 +35,7 @@ pub(crate) type Sender = mpsc::Sender<Result<Batch<Row>, Error>>;
 
 /// Returns what `work` sends, from a thread that may block. `doing` names the work.
 pub(crate) fn on_a_thread(doing: &'static str, work: impl FnOnce(Sender) + Send + 'static) -> Feed<Row> {
-    // Two batches are what it is ahead at most.
+    // It is at most two batches ahead.
     let (sender, mut receiver) = mpsc::channel(2);
     let under_way = UnderWay::new();
     let working = tokio::task::spawn_blocking(move || {

@@ -177,7 +177,7 @@ async fn a_broken_object_is_one_rejected_item_and_the_others_are_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_is_gone_and_a_store_that_does_not_answer_end_the_read_with_a_reason() {
-    let gone = source(&connection("s3://nobody-made-this-one"));
+    let gone = source(&connection("s3://tidegate-missing-bucket"));
     let selection = settings(json!({ "path": "*.csv" }));
     let error = gone.describe(&selection).await.expect_err("no bucket");
     assert_eq!(error.kind(), ErrorKind::Missing, "{error:?}");
@@ -185,7 +185,7 @@ async fn a_bucket_that_is_gone_and_a_store_that_does_not_answer_end_the_read_wit
 
     let mut connection = connection("s3://bucket");
     connection["endpoint"] = json!("http://127.0.0.1:1");
-    let error = source(&connection).describe(&selection).await.expect_err("nobody listens");
+    let error = source(&connection).describe(&selection).await.expect_err("no server listens");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert!(!error.message().contains("secret"), "{error}");
 }

@@ -124,13 +124,13 @@ async fn the_check_proves_that_commits_are_safe_in_a_bucket() {
 #[tokio::test]
 async fn a_bucket_that_is_gone_is_missing() {
     for role in [delta(), tidegate_lake::files::SINK] {
-        let sink = open(role, connection("s3://nobody-made-this-one"), json!({}));
+        let sink = open(role, connection("s3://tidegate-missing-bucket"), json!({}));
 
         let error = sink.deliver(&events(1..=1)).await.expect_err("no bucket");
         let checks = sink.check().await.expect("checks");
 
         assert_eq!(error.kind(), ErrorKind::Missing, "{error:?}");
-        assert!(error.message().contains("s3://nobody-made-this-one"), "{error}");
+        assert!(error.message().contains("s3://tidegate-missing-bucket"), "{error}");
         assert!(!checks.passed() && !error.message().contains("secret"));
     }
 }
@@ -142,7 +142,7 @@ async fn a_store_that_nobody_serves_is_unavailable() {
     for role in [delta(), tidegate_lake::files::SINK] {
         let sink = open(role, connection.clone(), json!({}));
 
-        let error = sink.deliver(&events(1..=1)).await.expect_err("nobody listens");
+        let error = sink.deliver(&events(1..=1)).await.expect_err("no server listens");
 
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     }

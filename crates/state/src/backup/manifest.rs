@@ -1,4 +1,4 @@
-//! What a backup consists of: `backup.json` says what it is of, `SHA256SUMS` lists its files.
+//! The files that describe a backup: `backup.json` names its origin, `SHA256SUMS` lists its files.
 //!
 //! `SHA256SUMS` is written last, so a folder without it is not a whole backup, and
 //! `sha256sum --check SHA256SUMS` reads it as well.
@@ -146,7 +146,7 @@ fn is_inside(name: &str) -> bool {
     !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// The error of a file of a backup that is not what it was.
+/// The error for a file of a backup that has changed.
 pub(super) fn damaged(backup: &Path, name: &str, how: &str) -> Error {
     Error::new(ErrorKind::Storage, format!("the backup in {} is damaged: {name} {how}", backup.display()))
         .hint("restore another backup: nothing was changed")

@@ -30,7 +30,7 @@ pub fn look(backup: &Path) -> Result<Backup, Error> {
     };
     let sum = sum_of(&bytes[..], &mut io::sink()).map_err(|cause| copying(cause, &path))?;
     if sums.0.get(ABOUT).is_none_or(|listed| listed.hash != sum.hash) {
-        return Err(damaged(backup, ABOUT, "is not what it was when the backup was made"));
+        return Err(damaged(backup, ABOUT, "has changed since the backup was made"));
     }
     let about = Backup::decode(&bytes, backup)?;
     // Itself is listed and does not count itself.
@@ -59,7 +59,7 @@ pub async fn restore(backup: &Path, log: LogConfig, data: &Path) -> Result<Backu
                 return Err(damaged(&from, name, "is missing"));
             }
             if copies.sums.0.get(name).is_none_or(|sum| sum.hash != listed.hash) {
-                return Err(damaged(&from, name, "is not what it was when the backup was made"));
+                return Err(damaged(&from, name, "has changed since the backup was made"));
             }
         }
         copies.sync().map_err(|cause| copying(cause, &to))

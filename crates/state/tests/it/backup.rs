@@ -1,4 +1,4 @@
-//! A backup of a data folder that others write to, and what it is restored to.
+//! A backup of a data folder that other processes write to, and the state it restores.
 
 use std::fs;
 use std::path::{Path, PathBuf};

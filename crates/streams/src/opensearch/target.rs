@@ -142,7 +142,7 @@ impl Indices {
         }
     }
 
-    /// Returns what it is called in messages.
+    /// Returns its name in messages.
     pub(super) fn title(&self, layout: Layout) -> String {
         let what = match layout {
             Layout::Messages => "message events",

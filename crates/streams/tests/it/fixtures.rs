@@ -51,7 +51,7 @@ async fn opensearch() -> SinkBackend {
         kind,
     };
     let wrong = vec![
-        wrong("nobody listens", cluster("http://127.0.0.1:1"), &target, ErrorKind::Unavailable),
+        wrong("no server listens", cluster("http://127.0.0.1:1"), &target, ErrorKind::Unavailable),
         wrong(
             "another server",
             cluster(&format!("{}/nowhere", search.endpoint)),

@@ -93,7 +93,7 @@ fn date(cell: &str) -> Option<Value> {
 }
 
 fn time(cell: &str) -> Option<Value> {
-    // A midnight at the end of the day stays what it is.
+    // A midnight at the end of the day is kept as 24:00.
     if cell == "24:00:00" {
         return Some(Value::Text(Text::from_static("24:00:00")));
     }

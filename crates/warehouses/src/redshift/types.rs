@@ -1,4 +1,4 @@
-//! The types of Redshift: what they are here, and how they are asked for and compared.
+//! The types of Redshift: their types here, and how they are selected and compared.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A stream, or a search index, that refuses records as it was told to, and counts what it is sent.
+//! A stream, or a search index, that refuses the records it is set to refuse and counts those that arrive.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
