@@ -12,7 +12,7 @@ use super::arn::{self, Arn};
 
 /// An account at Amazon Web Services. Without keys and profile, credentials come from the default
 /// chain: the environment, the shared files, a web identity, the container, the machine's role.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AwsSettings {
     /// The region, for example `eu-central-1`.

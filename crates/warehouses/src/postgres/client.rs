@@ -1,5 +1,6 @@
 //! Connecting, and one read-only transaction on a connection that nothing else uses meanwhile.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -64,12 +65,16 @@ pub static POSTGRESQL: Wire = Wire {
 
 /// Gives a connection that is opened its user and password, if they are not those of the settings.
 #[async_trait]
-pub trait Login: fmt::Debug + Send + Sync {
+pub trait Login: Any + fmt::Debug + Send + Sync {
     /// Returns who signs in now.
     ///
     /// # Errors
     /// Whatever prevents it.
     async fn sign_in(&self) -> Result<SignIn, Error>;
+
+    /// Returns whether another one signs in as the same identity: connections that one of them opened may
+    /// be used by the other.
+    fn is_same_as(&self, other: &dyn Login) -> bool;
 }
 
 /// Where the database is and who we are to it.
@@ -87,24 +92,25 @@ pub struct Access {
 impl Access {
     /// Remembers how to connect.
     pub fn new(settings: PostgresSettings, context: &ConnectorContext) -> Access {
-        Access::over(&POSTGRESQL, settings, context)
+        Access::over(&POSTGRESQL, settings, None, context)
     }
 
-    /// Remembers how to connect to a system that speaks PostgreSQL's protocol.
-    pub fn over(wire: &'static Wire, settings: PostgresSettings, context: &ConnectorContext) -> Access {
+    /// Remembers how to connect to a system that speaks PostgreSQL's protocol. `login` gives each connection
+    /// its user and password, if they are not those of the settings.
+    pub fn over(
+        wire: &'static Wire,
+        settings: PostgresSettings,
+        login: Option<Arc<dyn Login>>,
+        context: &ConnectorContext,
+    ) -> Access {
         let ca_file = settings.ca_file.as_ref().map(|file| context.project.join(file));
         Access {
             wire,
-            pool: Pool::of(wire.title, &settings, ca_file.as_ref()),
+            pool: Pool::of(wire.title, &settings, ca_file.as_ref(), login.as_ref()),
             settings,
             ca_file,
-            login: None,
+            login,
         }
-    }
-
-    /// Returns the same with another user and password for each connection.
-    pub fn with_login(self, login: Option<Arc<dyn Login>>) -> Access {
-        Access { login, ..self }
     }
 
     /// Returns the server, for messages.

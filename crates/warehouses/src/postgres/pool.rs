@@ -10,29 +10,43 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tidegate_model::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::client::Connection;
+use super::client::{Connection, Login};
 use super::settings::PostgresSettings;
 
 /// The pools that are in use.
 static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
 
-/// Connections with the same settings.
+/// Connections with the same settings, opened by the same identity.
 #[derive(Debug)]
 pub struct Pool {
     system: &'static str,
     settings: PostgresSettings,
     ca_file: Option<PathBuf>,
+    login: Option<Arc<dyn Login>>,
     turns: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    /// Returns the pool of these settings of a system; all that have the same share it.
-    pub fn of(system: &'static str, settings: &PostgresSettings, ca_file: Option<&PathBuf>) -> Arc<Pool> {
+    /// Returns the pool of these settings of a system; all that have the same share it, if they sign in as
+    /// the same identity.
+    pub fn of(
+        system: &'static str,
+        settings: &PostgresSettings,
+        ca_file: Option<&PathBuf>,
+        login: Option<&Arc<dyn Login>>,
+    ) -> Arc<Pool> {
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
         let same = |pool: &Arc<Pool>| {
-            pool.system == system && pool.settings == *settings && pool.ca_file.as_ref() == ca_file
+            let is_same_identity = match (&pool.login, login) {
+                (Some(its), Some(login)) => its.is_same_as(login.as_ref()),
+                (its, login) => its.is_none() && login.is_none(),
+            };
+            is_same_identity
+                && pool.system == system
+                && pool.settings == *settings
+                && pool.ca_file.as_ref() == ca_file
         };
         if let Some(pool) = pools.iter().filter_map(Weak::upgrade).find(same) {
             return pool;
@@ -43,6 +57,7 @@ impl Pool {
             system,
             settings: settings.clone(),
             ca_file: ca_file.cloned(),
+            login: login.cloned(),
         });
         pools.push(Arc::downgrade(&pool));
         pool

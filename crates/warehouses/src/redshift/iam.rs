@@ -3,6 +3,7 @@
 //! Sources: Amazon Redshift API Reference, `GetClusterCredentials`; Amazon Redshift Serverless API
 //! Reference, `GetCredentials`; Management Guide, "Options for providing IAM credentials".
 
+use std::any::Any;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -39,6 +40,7 @@ pub enum Home {
 /// Asks AWS for a password whenever a connection is opened.
 pub struct Iam {
     client: AwsClient,
+    identity: AwsSettings,
     home: Home,
     user: String,
     database: String,
@@ -70,6 +72,7 @@ impl Iam {
         };
         Ok(Some(Iam {
             client: AwsClient::open(aws, service, hints, context)?,
+            identity: aws.clone(),
             home,
             user: settings.user.clone(),
             database: settings.database.clone(),
@@ -114,6 +117,14 @@ impl Login for Iam {
             Error::new(ErrorKind::Unexpected, format!("{} answered without a password", self.client.title()))
         })?;
         Ok(SignIn { user, database: self.database.clone(), password: Some(password) })
+    }
+
+    fn is_same_as(&self, other: &dyn Login) -> bool {
+        let other: &dyn Any = other;
+        other.downcast_ref::<Iam>().is_some_and(|other| {
+            (&self.home, &self.identity, &self.user, &self.database)
+                == (&other.home, &other.identity, &other.user, &other.database)
+        })
     }
 }
 

@@ -52,7 +52,7 @@ static REDSHIFT: Wire = Wire {
 /// [`ErrorKind::Settings`] for settings that cannot work.
 pub fn access(settings: &RedshiftSettings, context: &ConnectorContext) -> Result<Access, Error> {
     let login = Iam::open(settings, context)?.map(|iam| Arc::new(iam) as Arc<dyn Login>);
-    Ok(Access::over(&REDSHIFT, settings.connection()?, context).with_login(login))
+    Ok(Access::over(&REDSHIFT, settings.connection()?, login, context))
 }
 
 /// A database of Redshift.

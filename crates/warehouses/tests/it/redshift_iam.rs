@@ -77,6 +77,30 @@ async fn a_password_that_aws_gave_signs_in() {
     assert!(source.check(None).await.unwrap().passed());
 }
 
+/// The settings differ in the key of the identity alone: the user that they name is the same.
+#[tokio::test]
+async fn two_identities_of_aws_never_share_a_connection() {
+    let cluster = Cluster::new().await;
+    let user = cluster.user("sha256|Given-by-aws-1").await;
+    let open = |key: &str, password: &str| {
+        let answer = json!({ "dbUser": user, "dbPassword": password, "expiration": 1.7e9 }).to_string();
+        let context = ConnectorContext { http: Canned::once(200, answer), ..context() };
+        let mut identity = identity(None);
+        identity["access_key_id"] = key.into();
+        let settings = cluster.settings(json!({
+            "user": "IAMR:tidegate", "password": null, "workgroup": "shop", "aws": identity,
+        }));
+        (CONNECTOR.source.expect("a source").open)(&settings, &context).expect("opens")
+    };
+    let first = open("AKIDEXAMPLE", "Given-by-aws-1");
+    assert!(first.check(None).await.unwrap().passed());
+    assert_eq!(cluster.open().await, 1, "the connection waits for the next read");
+    let again = open("AKIDEXAMPLE", "wrong");
+    assert!(again.check(None).await.unwrap().passed(), "the same identity uses it");
+    let other = open("AKIDOTHER", "wrong");
+    assert_eq!(other.check(None).await.unwrap_err().kind(), ErrorKind::Denied, "another one signs in itself");
+}
+
 #[test]
 fn settings_of_a_sign_in_that_exclude_each_other_are_refused() {
     for (changes, message) in [
