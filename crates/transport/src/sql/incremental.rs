@@ -7,6 +7,7 @@
 
 mod redshift;
 mod snowflake;
+mod utc;
 
 use tidegate_model::DataType;
 

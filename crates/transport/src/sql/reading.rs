@@ -26,7 +26,7 @@ pub trait Wire: Send + 'static {
     ///
     /// # Errors
     /// A row that has not the form of the wire.
-    fn row(&self, part: &mut Self::Part, cells: &mut Cells) -> Result<bool, Error>;
+    fn row(&mut self, part: &mut Self::Part, cells: &mut Cells) -> Result<bool, Error>;
 
     /// Counts the rows that are not due. Called once, after the last part.
     ///
@@ -133,7 +133,7 @@ mod tests {
             Ok((!self.0.is_empty()).then(|| self.0.remove(0).into_iter()))
         }
 
-        fn row(&self, part: &mut Self::Part, cells: &mut Cells) -> Result<bool, Error> {
+        fn row(&mut self, part: &mut Self::Part, cells: &mut Cells) -> Result<bool, Error> {
             let Some(number) = part.next() else { return Ok(false) };
             cells.push(match number {
                 7 => Err((Bytes::from_static(b"seven"), Reason::new("unknown_form", "no number"))),

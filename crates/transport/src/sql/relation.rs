@@ -41,11 +41,12 @@ pub trait Naming {
     }
 }
 
-/// What rows are read from, in a system whose names are those of `N`.
+/// What rows are read from, in a system whose names are those of `N`. `T` are the parts of a name: three, unless
+/// the system itself finds the parts that are not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named<N> {
-    /// A table or view: the three parts of its name.
-    Table([String; 3], N),
+pub enum Named<N, T = [String; 3]> {
+    /// A table or view: the parts of its name.
+    Table(T, N),
     /// A query.
     Query(String),
 }
@@ -62,6 +63,34 @@ impl<N: Naming + Default> Named<N> {
     }
 }
 
+impl<N: Naming + Default> Named<N, Vec<String>> {
+    /// Reads the name of a table as it is written: one to three parts.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for anything else.
+    pub fn written(text: &str) -> Result<Named<N, Vec<String>>, Error> {
+        let names = parts::<N>("table", N::FORM, text)?;
+        Ok(Named::Table(names, N::default()))
+    }
+}
+
+impl<N: Naming, T: AsRef<[String]>> Named<N, T> {
+    /// Returns the name of a table in quotes; `None` for a query.
+    pub fn quoted(&self) -> Option<String> {
+        match self {
+            Named::Table(names, _) => Some(N::quoted(names.as_ref())),
+            Named::Query(_) => None,
+        }
+    }
+}
+
+/// Reads the value of a setting as a name of one to three parts.
+fn parts<N: Naming>(setting: &str, form: &str, text: &str) -> Result<Vec<String>, Error> {
+    let is_one = |names: &Vec<String>| names.len() <= 3 && names.iter().all(|name| N::is_name(name));
+    let wrong = || Error::settings(format!("`{setting}`: expected `{form}`")).hint(N::HINT);
+    N::parts(text).filter(is_one).ok_or_else(wrong)
+}
+
 /// Reads the value of a setting as a name of three parts. `form` is how it is written; `outer` are the
 /// connection's own first and second part.
 ///
@@ -73,9 +102,7 @@ pub fn full_name<N: Naming>(
     text: &str,
     outer: [Option<&str>; 2],
 ) -> Result<[String; 3], Error> {
-    let wrong = || Error::settings(format!("`{setting}`: expected `{form}`")).hint(N::HINT);
-    let is_one = |names: &Vec<String>| names.len() <= 3 && names.iter().all(|name| N::is_name(name));
-    let mut names = N::parts(text).filter(is_one).ok_or_else(wrong)?;
+    let mut names = parts::<N>(setting, form, text)?;
     while names.len() < 3 {
         let at = 2 - names.len();
         let set = outer[at].ok_or_else(|| {
@@ -84,13 +111,13 @@ pub fn full_name<N: Naming>(
         })?;
         names.insert(0, N::stored(set));
     }
-    <[String; 3]>::try_from(names).map_err(|_| wrong())
+    <[String; 3]>::try_from(names).map_err(|_| Error::internal("a name of three parts"))
 }
 
-impl<N: Naming> table::Relation for Named<N> {
+impl<N: Naming, T: AsRef<[String]>> table::Relation for Named<N, T> {
     fn label(&self) -> String {
         match self {
-            Named::Table(names, _) => N::label(names),
+            Named::Table(names, _) => N::label(names.as_ref()),
             Named::Query(_) => "the query".to_owned(),
         }
     }
@@ -98,7 +125,7 @@ impl<N: Naming> table::Relation for Named<N> {
     fn from(&self) -> String {
         match self {
             Named::Query(query) => format!("({query}\n) AS tidegate_rows"),
-            Named::Table(names, _) => format!("{} AS tidegate_rows", N::quoted(names)),
+            Named::Table(names, _) => format!("{} AS tidegate_rows", N::quoted(names.as_ref())),
         }
     }
 }

@@ -3,8 +3,10 @@
 //! looked up by key. Pure: nothing here is sent.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
+use tidegate_model::source::Column;
 use tidegate_model::{Columns, DataType, Error};
 
 use super::incremental::{CursorColumn, Dialect, Incremental};
@@ -47,6 +49,71 @@ pub struct AsCursor {
     pub cast: String,
     /// The type for people.
     pub type_name: String,
+}
+
+/// The type of a column, as a system has it. Its text is the type's name for people.
+pub trait ColumnSql: Clone + fmt::Display {
+    /// Returns a name in quotes.
+    fn quote(name: &str) -> String;
+
+    /// Returns what is selected instead of a column of this type, whose name is in quotes; `None` for the
+    /// column itself.
+    fn asked(&self, column: &str) -> Option<String>;
+
+    /// Returns the type that decides how its values are compared.
+    fn data_type(&self) -> DataType;
+
+    /// Returns the type that a text is cast to, to be compared with a value.
+    fn cast(&self) -> String;
+
+    /// Returns a column of this type as it is compared, if its own order is not of use.
+    fn ordered(&self, column: String) -> String {
+        column
+    }
+}
+
+/// A column that is read, of a system whose types are `T`.
+#[derive(Clone, Debug)]
+pub struct TypedColumn<T> {
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub sql_type: T,
+}
+
+impl<T: ColumnSql> TypedColumn<T> {
+    /// Returns the column as people and the engine know it.
+    pub fn described(&self) -> Column {
+        Column {
+            name: self.name.clone(),
+            data_type: self.sql_type.data_type(),
+            type_name: self.sql_type.to_string(),
+        }
+    }
+}
+
+impl<T: ColumnSql> SelectedColumn for TypedColumn<T> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn asked(&self) -> String {
+        let name = T::quote(&self.name);
+        match self.sql_type.asked(&name) {
+            Some(expression) => format!("{expression} AS {name}"),
+            None => name,
+        }
+    }
+
+    fn as_cursor(&self) -> AsCursor {
+        AsCursor {
+            // The name alone would be that of the expression under it.
+            expression: self.sql_type.ordered(format!("tidegate_rows.{}", T::quote(&self.name))),
+            data_type: self.sql_type.data_type(),
+            cast: self.sql_type.cast(),
+            type_name: self.sql_type.to_string(),
+        }
+    }
 }
 
 /// A relation and the columns of it that are read.

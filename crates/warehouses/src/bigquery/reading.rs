@@ -85,7 +85,7 @@ impl Wire for Reading {
         }
     }
 
-    fn row(&self, page: &mut Page, cells: &mut Cells) -> Result<bool, Error> {
+    fn row(&mut self, page: &mut Page, cells: &mut Cells) -> Result<bool, Error> {
         let Some(json) = page.next_row() else { return Ok(false) };
         let row = decode::cells(&json).map_err(|_| errors::unreadable("a row"))?;
         if row.len() != self.fields.len() {

@@ -9,6 +9,7 @@ use tidegate_model::address::encoded;
 use tidegate_model::source::Column;
 use tidegate_model::{Dataset, Error, ErrorKind};
 use tidegate_transport::sql::relation::Naming as _;
+use tidegate_transport::sql::table::ColumnSql as _;
 
 use super::client::Client;
 use super::relation::Names;

@@ -16,7 +16,7 @@ use tidegate_model::{Batch, Checkpoint, Error, ErrorKind, Feed, Row};
 use tidegate_transport::poll;
 use tidegate_transport::sql::backtick;
 use tidegate_transport::sql::relation::Naming as _;
-use tidegate_transport::sql::table::Relation as _;
+use tidegate_transport::sql::table::{ColumnSql as _, Relation as _};
 
 use super::client::Client;
 use super::reading;

@@ -73,7 +73,7 @@ impl Wire for Reading {
         }
     }
 
-    fn row(&self, (batch, at): &mut Self::Part, cells: &mut Cells) -> Result<bool, Error> {
+    fn row(&mut self, (batch, at): &mut Self::Part, cells: &mut Cells) -> Result<bool, Error> {
         if *at == batch.num_rows() {
             return Ok(false);
         }

@@ -5,7 +5,7 @@ use tidegate_transport::sql::backtick as quote;
 use tidegate_transport::sql::incremental::Databricks;
 use tidegate_transport::sql::relation::{Named, Naming};
 use tidegate_transport::sql::selection::parts;
-use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
+use tidegate_transport::sql::table::{SqlTable, TypedColumn};
 
 use super::settings::is_name;
 use super::types::{Shape, SqlType};
@@ -41,36 +41,7 @@ impl Naming for Names {
 pub type Relation = Named<Names>;
 
 /// A column that is read.
-#[derive(Clone, Debug)]
-pub struct SourceColumn {
-    /// Name.
-    pub name: String,
-    /// Type.
-    pub sql_type: SqlType,
-}
-
-impl SelectedColumn for SourceColumn {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn asked(&self) -> String {
-        let name = quote(&self.name);
-        match self.sql_type.asked(&name) {
-            Some(expression) => format!("{expression} AS {name}"),
-            None => name,
-        }
-    }
-
-    fn as_cursor(&self) -> AsCursor {
-        AsCursor {
-            expression: format!("tidegate_rows.{}", quote(&self.name)),
-            data_type: self.sql_type.data_type(),
-            cast: self.sql_type.cast(),
-            type_name: self.sql_type.to_string(),
-        }
-    }
-}
+pub type SourceColumn = TypedColumn<SqlType>;
 
 /// The relation and its columns: everything that is needed to write statements.
 pub type Table = SqlTable<Databricks, Relation, SourceColumn>;

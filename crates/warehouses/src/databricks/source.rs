@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tidegate_model::source::Column;
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     Value,
@@ -109,15 +108,7 @@ impl Source for DatabricksSource {
         };
         Ok(Dataset {
             name: table.relation.label(),
-            columns: table
-                .columns
-                .iter()
-                .map(|column| Column {
-                    name: column.name.clone(),
-                    data_type: column.sql_type.data_type(),
-                    type_name: column.sql_type.to_string(),
-                })
-                .collect(),
+            columns: table.columns.iter().map(SourceColumn::described).collect(),
             key,
             open: false,
         })

@@ -8,6 +8,8 @@ mod parse;
 use std::fmt;
 
 use tidegate_model::DataType;
+use tidegate_transport::sql::backtick as quote;
+use tidegate_transport::sql::table::ColumnSql;
 
 pub use parse::parse;
 
@@ -58,27 +60,6 @@ pub enum Shape {
 }
 
 impl SqlType {
-    /// Returns the type of the values.
-    pub fn data_type(&self) -> DataType {
-        match self {
-            SqlType::Boolean => DataType::Boolean,
-            SqlType::Integer(_) => DataType::Integer,
-            SqlType::Float | SqlType::Double => DataType::Float,
-            SqlType::Decimal(precision, scale) => {
-                DataType::Decimal { precision: Some(*precision), scale: i32::try_from(*scale).ok() }
-            }
-            SqlType::Text(_) => DataType::Text,
-            SqlType::Binary => DataType::Bytes,
-            SqlType::Date => DataType::Date,
-            SqlType::Timestamp => DataType::Timestamp,
-            SqlType::TimestampNtz => DataType::DateTime,
-            SqlType::Variant => DataType::Json,
-            SqlType::Array(element) => DataType::List(Box::new(element.data_type())),
-            SqlType::Map(..) | SqlType::Struct(_) => DataType::Object,
-            SqlType::Geo(_) | SqlType::Other(_) => DataType::Other,
-        }
-    }
-
     /// Returns how the cells arrive.
     ///
     /// Structures, maps and arrays have Arrow types of their own, or are text that is JSON: that
@@ -87,23 +68,6 @@ impl SqlType {
         match self {
             SqlType::Variant | SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_) => Shape::Json,
             _ => Shape::Arrow,
-        }
-    }
-
-    /// Returns the expression that is selected instead of the column; `None` for the column itself.
-    ///
-    /// Arrow has no type for a variant, and texts of intervals are those that Databricks writes.
-    pub fn asked(&self, column: &str) -> Option<String> {
-        match self {
-            SqlType::Geo(_) => Some(format!("st_asewkt({column})")),
-            SqlType::Other(_) => Some(format!("CAST({column} AS STRING)")),
-            SqlType::Variant => Some(format!("to_json({column})")),
-            _ if self.is_json() => Some(format!(
-                "to_json({column}, map('ignoreNullFields', 'false', \
-                 'timestampFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX\", \
-                 'timestampNTZFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\"))"
-            )),
-            _ => None,
         }
     }
 
@@ -123,14 +87,6 @@ impl SqlType {
         self.is_json() || matches!(self, SqlType::Geo(_) | SqlType::Other(_))
     }
 
-    /// Returns the type that a cursor's value is cast to. Texts are compared as bytes.
-    pub fn cast(&self) -> String {
-        match self {
-            SqlType::Text(_) => "BINARY".to_owned(),
-            other => other.to_string(),
-        }
-    }
-
     /// Returns a text as a value of this type; `None` for types without equality.
     pub fn converted(&self, text: &str) -> Option<String> {
         match self {
@@ -145,6 +101,55 @@ impl SqlType {
             | SqlType::Timestamp
             | SqlType::TimestampNtz => Some(format!("CAST({text} AS {self})")),
             _ => None,
+        }
+    }
+}
+
+impl ColumnSql for SqlType {
+    fn quote(name: &str) -> String {
+        quote(name)
+    }
+
+    fn data_type(&self) -> DataType {
+        match self {
+            SqlType::Boolean => DataType::Boolean,
+            SqlType::Integer(_) => DataType::Integer,
+            SqlType::Float | SqlType::Double => DataType::Float,
+            SqlType::Decimal(precision, scale) => {
+                DataType::Decimal { precision: Some(*precision), scale: i32::try_from(*scale).ok() }
+            }
+            SqlType::Text(_) => DataType::Text,
+            SqlType::Binary => DataType::Bytes,
+            SqlType::Date => DataType::Date,
+            SqlType::Timestamp => DataType::Timestamp,
+            SqlType::TimestampNtz => DataType::DateTime,
+            SqlType::Variant => DataType::Json,
+            SqlType::Array(element) => DataType::List(Box::new(element.data_type())),
+            SqlType::Map(..) | SqlType::Struct(_) => DataType::Object,
+            SqlType::Geo(_) | SqlType::Other(_) => DataType::Other,
+        }
+    }
+
+    // Arrow has no type for a variant, and texts of intervals are those that Databricks writes.
+    fn asked(&self, column: &str) -> Option<String> {
+        match self {
+            SqlType::Geo(_) => Some(format!("st_asewkt({column})")),
+            SqlType::Other(_) => Some(format!("CAST({column} AS STRING)")),
+            SqlType::Variant => Some(format!("to_json({column})")),
+            _ if self.is_json() => Some(format!(
+                "to_json({column}, map('ignoreNullFields', 'false', \
+                 'timestampFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX\", \
+                 'timestampNTZFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\"))"
+            )),
+            _ => None,
+        }
+    }
+
+    fn cast(&self) -> String {
+        match self {
+            // Texts are compared as bytes.
+            SqlType::Text(_) => "BINARY".to_owned(),
+            other => other.to_string(),
         }
     }
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use tidegate_model::source::Column;
 use tidegate_model::{Dataset, Error};
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::Naming as _;
 use tidegate_transport::sql::selection::parts;
+use tidegate_transport::sql::table::ColumnSql as _;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::postgres::client::{Access, Session};
 
 use super::errors::explained;
-use super::relation::{literal, shown};
+use super::relation::{Names, literal};
 use super::types::SqlType;
 
 /// The keys of tables; they are not enforced, and say what is meant to be one.
@@ -72,7 +74,7 @@ pub async fn tables(access: &Access, session: &Session) -> Result<Vec<Dataset>, 
         );
         let column =
             Column { name: name.clone(), data_type: sql_type.data_type(), type_name: sql_type.to_string() };
-        let label = format!("{}.{}", shown(schema), shown(table));
+        let label = Names::label(&[schema.clone(), table.clone()]);
         match found.last_mut().filter(|last| last.name == label) {
             Some(last) => last.columns.push(column),
             None => {

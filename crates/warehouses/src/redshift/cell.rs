@@ -126,6 +126,7 @@ fn instant(at: civil::DateTime) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tidegate_transport::sql::table::ColumnSql as _;
 
     use super::*;
 

@@ -10,7 +10,7 @@ use crate::postgres::grants;
 
 use super::catalog::asked;
 use super::errors::{explained, select};
-use super::relation::{Relation, literal};
+use super::relation::{Relation, in_database, literal};
 use super::settings::RedshiftSelection;
 use super::source::RedshiftSource;
 
@@ -60,7 +60,7 @@ impl RedshiftSource {
         relation: &Relation,
         checks: &mut Checks,
     ) -> Result<bool, Error> {
-        let Some((schema, table)) = relation.in_database(&self.access.settings.database) else {
+        let Some((schema, table)) = in_database(relation, &self.access.settings.database) else {
             return Ok(true);
         };
         let (Some(schema), Some(table)) = (schema.and_then(literal), literal(table)) else { return Ok(true) };

@@ -2,6 +2,7 @@
 
 use tidegate_model::{Error, Value};
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::table::ColumnSql as _;
 
 use crate::postgres::parameter::input_text;
 
@@ -61,7 +62,7 @@ mod tests {
     fn keys_are_written_into_the_statement_with_nulls_and_without_those_that_cannot_be() {
         let column = |name: &str, sql_type| SourceColumn { name: name.to_owned(), sql_type };
         let columns = vec![column("id", SqlType::Integer("bigint")), column("name", SqlType::Varchar(None))];
-        let table = Table::new(Redshift, Relation::table("s.t").unwrap(), columns, true).unwrap();
+        let table = Table::new(Redshift, Relation::written("s.t").unwrap(), columns, true).unwrap();
         let text = |text: &str| Value::Text(text.into());
         let values = [
             vec![Value::Int(7), text("it's")],

@@ -2,91 +2,63 @@
 
 use tidegate_model::Error;
 use tidegate_transport::sql::incremental::Redshift;
+use tidegate_transport::sql::relation::{Named, Naming};
 use tidegate_transport::sql::selection::parts;
-use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
+use tidegate_transport::sql::table::{SqlTable, TypedColumn};
 use tidegate_transport::sql::{self, quote};
 
 use super::types::SqlType;
 
-/// What rows are read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Relation {
-    /// A table or view: its name, before it its schema and its database if they are written.
-    Table(Vec<String>),
-    /// A query, checked to be a single one.
-    Query(String),
-}
+/// How Redshift names tables. It finds those whose schema is not written by the user's search path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names;
 
-impl Relation {
-    /// Reads `database.schema.table`, of which the first two may be missing; names in double quotes may hold
-    /// dots.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Settings`] for anything but one to three names.
-    pub fn table(text: &str) -> Result<Relation, Error> {
-        let names = parts(text, '"').filter(|names| names.len() <= 3 && !text.contains('\0'));
-        names.map(Relation::Table).ok_or_else(|| {
-            Error::settings("`table`: expected `schema.table`")
-                .hint("names that hold a dot are written in double quotes: public.\"a.b\"")
-        })
+impl Naming for Names {
+    const FORM: &'static str = "schema.table";
+    const OUTER: [&'static str; 2] = ["database", "schema"];
+    const HINT: &'static str = "names that hold a dot are written in double quotes: public.\"a.b\"";
+
+    fn parts(text: &str) -> Option<Vec<String>> {
+        parts(text, '"')
     }
 
-    /// Takes a query.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Settings`] for one that no server can read.
-    pub fn query(text: &str) -> Result<Relation, Error> {
-        match text.contains('\0') {
-            true => Err(Error::settings("`query` has a character that no statement can have: U+0000")),
-            false => Ok(Relation::Query(text.to_owned())),
-        }
+    fn is_name(name: &str) -> bool {
+        !name.contains('\0')
     }
 
-    /// Returns the quoted name of a table; `None` for a query.
-    pub fn quoted(&self) -> Option<String> {
-        match self {
-            Relation::Table(names) => Some(quoted(names)),
-            Relation::Query(_) => None,
-        }
+    fn quote(name: &str) -> String {
+        quote(name)
     }
 
-    /// Returns the schema, if it is written, and the name of a table in the database `own`; `None` for a
-    /// query and for a table of another database.
-    pub fn in_database(&self, own: &str) -> Option<(Option<&str>, &str)> {
-        let Relation::Table(names) = self else { return None };
-        match names.as_slice() {
-            [name] => Some((None, name)),
-            [schema, name] => Some((Some(schema), name)),
-            [database, schema, name] if database.eq_ignore_ascii_case(own) => Some((Some(schema), name)),
-            _ => None,
-        }
+    fn shown(name: &str) -> String {
+        if name.contains(['.', '"']) || name.trim() != name { quote(name) } else { name.to_owned() }
     }
 }
 
-impl sql::table::Relation for Relation {
-    fn label(&self) -> String {
-        match self {
-            Relation::Table(names) => names.iter().map(|name| shown(name)).collect::<Vec<_>>().join("."),
-            Relation::Query(_) => "the query".to_owned(),
-        }
-    }
+/// What rows are read from: a table, before its name its schema and its database if they are written, or a query.
+pub type Relation = Named<Names, Vec<String>>;
 
-    fn from(&self) -> String {
-        match self {
-            Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),
-            Relation::Table(names) => format!("{} AS tidegate_rows", quoted(names)),
-        }
+/// Takes a query.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Settings`] for one that no server can read.
+pub fn query(text: &str) -> Result<Relation, Error> {
+    match text.contains('\0') {
+        true => Err(Error::settings("`query` has a character that no statement can have: U+0000")),
+        false => Ok(Relation::Query(text.to_owned())),
     }
 }
 
-/// Returns a name as it is written in a selection: quoted only where it has to be.
-pub fn shown(name: &str) -> String {
-    if name.contains(['.', '"']) || name.trim() != name { quote(name) } else { name.to_owned() }
-}
-
-/// Returns names joined by dots, each in double quotes.
-pub fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(".")
+/// Returns the schema, if it is written, and the name of a table in the database `own`; `None` for a query and
+/// for a table of another database.
+pub fn in_database<'a>(relation: &'a Relation, own: &str) -> Option<(Option<&'a str>, &'a str)> {
+    let Relation::Table(names, _) = relation else { return None };
+    match names.as_slice() {
+        [name] => Some((None, name)),
+        [schema, name] => Some((Some(schema), name)),
+        [database, schema, name] if database.eq_ignore_ascii_case(own) => Some((Some(schema), name)),
+        _ => None,
+    }
 }
 
 /// Returns a text in SQL, whether or not a backslash is an escape; `None` if it has U+0000, which no text of
@@ -103,37 +75,7 @@ pub fn literal(text: &str) -> Option<String> {
 }
 
 /// A column that is read.
-#[derive(Clone, Debug)]
-pub struct SourceColumn {
-    /// Name.
-    pub name: String,
-    /// Type.
-    pub sql_type: SqlType,
-}
-
-impl SelectedColumn for SourceColumn {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn asked(&self) -> String {
-        let name = quote(&self.name);
-        match self.sql_type.asked(&name) {
-            Some(expression) => format!("{expression} AS {name}"),
-            None => name,
-        }
-    }
-
-    fn as_cursor(&self) -> AsCursor {
-        AsCursor {
-            // The name alone would be that of the expression under it.
-            expression: format!("tidegate_rows.{}", quote(&self.name)),
-            data_type: self.sql_type.data_type(),
-            cast: self.sql_type.cast(),
-            type_name: self.sql_type.to_string(),
-        }
-    }
-}
+pub type SourceColumn = TypedColumn<SqlType>;
 
 /// The relation and its columns: everything that is needed to write statements.
 pub type Table = SqlTable<Redshift, Relation, SourceColumn>;
@@ -151,18 +93,18 @@ mod tests {
             ("public.Orders", "public.Orders", "\"public\".\"Orders\""),
             ("dev.public.\"a.b\"\"c\"", "dev.public.\"a.b\"\"c\"", "\"dev\".\"public\".\"a.b\"\"c\""),
         ] {
-            let relation = Relation::table(text).unwrap();
+            let relation = Relation::written(text).unwrap();
             assert_eq!((relation.label().as_str(), relation.quoted().as_deref()), (label, Some(from)));
         }
         for wrong in ["", "a.b.c.d", "a..b", "\"a", "a\0"] {
-            assert!(Relation::table(wrong).is_err(), "{wrong}");
+            assert!(Relation::written(wrong).is_err(), "{wrong}");
         }
         assert_eq!(
-            Relation::table("DEV.s.t").unwrap().in_database("dev"),
+            in_database(&Relation::written("DEV.s.t").unwrap(), "dev"),
             Some((Some("s"), "t")),
             "names of databases fold"
         );
-        assert_eq!(Relation::table("other.s.t").unwrap().in_database("dev"), None);
+        assert_eq!(in_database(&Relation::written("other.s.t").unwrap(), "dev"), None);
     }
 
     #[test]

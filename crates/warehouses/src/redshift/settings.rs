@@ -14,7 +14,7 @@ use tidegate_transport::tls::Tls;
 use crate::postgres::settings::{ConnectTimeout, PostgresSettings, Span};
 
 use super::iam::Home;
-use super::relation::Relation;
+use super::relation::{self, Relation};
 
 /// How to reach a database of Amazon Redshift.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -227,8 +227,8 @@ impl RedshiftSelection {
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
     pub fn relation(&self) -> Result<Relation, Error> {
         match selected(self.table.as_deref(), self.query.as_deref(), "public.orders")? {
-            Selected::Table(table) => Relation::table(table),
-            Selected::Query(query) => Relation::query(query),
+            Selected::Table(table) => Relation::written(table),
+            Selected::Query(query) => relation::query(query),
         }
     }
 }

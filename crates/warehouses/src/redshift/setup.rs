@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use tidegate_model::{ConnectionId, Error, Settings};
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::errors::select;
 use super::iam::statement;
-use super::relation::quoted;
+use super::relation::{Names, in_database};
 use super::settings::{RedshiftSelection, RedshiftSettings};
 
 /// Returns the statements for the names in the settings; for the table that the selection names, else for
@@ -30,13 +31,13 @@ pub fn setup(
         Some(selection) => Some(selection.parse::<RedshiftSelection>()?.relation()?),
         None => None,
     };
-    let found = relation.as_ref().and_then(|relation| relation.in_database(&settings.database));
+    let found = relation.as_ref().and_then(|relation| in_database(relation, &settings.database));
     let (schema, table) = match found {
         Some((schema, table)) => (schema.unwrap_or("public").to_owned(), table.to_owned()),
         None => ("<your_schema>".to_owned(), "<table>".to_owned()),
     };
     let (user, database) = (quote(&settings.user), quote(&settings.database));
-    let grant = select(&quoted(&[schema.clone(), table]), &settings.user);
+    let grant = select(&Names::quoted(&[schema.clone(), table]), &settings.user);
     let schema = quote(&schema);
     let user_made = match identity {
         None => format!(

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
-use tidegate_model::source::Column;
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     Value,
@@ -24,8 +23,8 @@ use super::catalog;
 use super::errors::explained;
 use super::iam::Iam;
 use super::keys::lookups;
-use super::reading::Reading;
-use super::relation::{Relation, SourceColumn, Table, literal};
+use super::reading::Read;
+use super::relation::{Relation, SourceColumn, Table, in_database, literal};
 use super::settings::{RedshiftSelection, RedshiftSettings};
 use super::types::SqlType;
 
@@ -99,7 +98,7 @@ impl RedshiftSource {
 
     /// Adds the name of the table that was most likely meant.
     async fn suggest(&self, session: &Session, relation: &Relation, error: Error) -> Error {
-        let Relation::Table(_) = relation else { return error };
+        let Relation::Table(..) = relation else { return error };
         let Ok(known) = catalog::tables(&self.access, session).await else { return error };
         let names = known.iter().map(|dataset| dataset.name.as_str());
         match nearest(&relation.label(), names) {
@@ -116,13 +115,13 @@ impl RedshiftSource {
         statements: impl IntoIterator<Item = String>,
         not_due: Option<String>,
         batch_rows: usize,
-    ) -> Result<Reading, Error> {
+    ) -> Result<Read, Error> {
         session
             .client
             .batch_execute(TRANSACTION)
             .await
             .map_err(|error| explained(&self.access, &error, Some(&table.relation)))?;
-        Ok(Reading {
+        Ok(Read {
             access: self.access.clone(),
             session,
             columns: table.names(),
@@ -160,18 +159,13 @@ impl Source for RedshiftSource {
         let selected: RedshiftSelection = selection.parse()?;
         let session = self.access.begin().await?;
         let table = self.table(&session, &selected).await?;
-        let key = match (selected.key, table.relation.in_database(&self.access.settings.database)) {
+        let key = match (selected.key, in_database(&table.relation, &self.access.settings.database)) {
             (Some(key), _) => key,
             (None, None) => Vec::new(),
             (None, Some((schema, name))) => catalog::key(&self.access, &session, schema, name).await?,
         };
         self.access.done(session).await;
-        let described = |column: &SourceColumn| Column {
-            name: column.name.clone(),
-            data_type: column.sql_type.data_type(),
-            type_name: column.sql_type.to_string(),
-        };
-        let columns = table.columns.iter().map(described).collect();
+        let columns = table.columns.iter().map(SourceColumn::described).collect();
         Ok(Dataset { name: table.relation.label(), columns, key, open: false })
     }
 

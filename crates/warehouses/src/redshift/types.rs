@@ -3,6 +3,8 @@
 use std::fmt;
 
 use tidegate_model::DataType;
+use tidegate_transport::sql::quote;
+use tidegate_transport::sql::table::ColumnSql;
 
 /// A type of Redshift.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +105,14 @@ impl SqlType {
             _ => SqlType::Other(name.to_owned()),
         }
     }
+}
 
-    /// Returns the type of the values.
-    pub fn data_type(&self) -> DataType {
+impl ColumnSql for SqlType {
+    fn quote(name: &str) -> String {
+        quote(name)
+    }
+
+    fn data_type(&self) -> DataType {
         match self {
             SqlType::Boolean => DataType::Boolean,
             SqlType::Integer(_) => DataType::Integer,
@@ -125,8 +132,7 @@ impl SqlType {
         }
     }
 
-    /// Returns the expression that is selected instead of the column; `None` for the column itself.
-    pub fn asked(&self, column: &str) -> Option<String> {
+    fn asked(&self, column: &str) -> Option<String> {
         match self {
             // As text it would have a digit less than it takes to be exact.
             SqlType::Real => Some(format!("CAST({column} AS FLOAT8)")),
@@ -137,8 +143,7 @@ impl SqlType {
         }
     }
 
-    /// Returns the type that a text is cast to, to be compared with a column.
-    pub fn cast(&self) -> String {
+    fn cast(&self) -> String {
         let name = match self {
             SqlType::Boolean => "BOOLEAN",
             SqlType::Integer(_) => "BIGINT",

@@ -10,6 +10,7 @@ use tidegate_model::{Dataset, Error, ErrorKind};
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::quote;
 use tidegate_transport::sql::relation::Naming as _;
+use tidegate_transport::sql::table::ColumnSql as _;
 
 use super::client::Client;
 use super::relation::Names;

@@ -123,6 +123,8 @@ fn beyond(cell: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_transport::sql::table::ColumnSql as _;
+
     use super::*;
 
     fn text(sql_type: &SqlType, cell: &str) -> String {

@@ -70,7 +70,7 @@ impl Wire for Reading {
         Ok(rows.next().await?.map(|part| (part, 0)))
     }
 
-    fn row(&self, (part, at): &mut Self::Part, cells: &mut Cells) -> Result<bool, Error> {
+    fn row(&mut self, (part, at): &mut Self::Part, cells: &mut Cells) -> Result<bool, Error> {
         if *at == part.len() {
             return Ok(false);
         }

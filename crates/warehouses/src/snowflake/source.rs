@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tidegate_model::source::Column;
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     Value,
@@ -100,12 +99,7 @@ impl Source for SnowflakeSource {
             (None, Relation::Query(_)) => Vec::new(),
             (None, Relation::Table(names, _)) => self.client.key(names).await?,
         };
-        let described = |column: &SourceColumn| Column {
-            name: column.name.clone(),
-            data_type: column.sql_type.data_type(),
-            type_name: column.sql_type.to_string(),
-        };
-        let columns = table.columns.iter().map(described).collect();
+        let columns = table.columns.iter().map(SourceColumn::described).collect();
         Ok(Dataset { name: table.relation.label(), columns, key, open: false })
     }
 

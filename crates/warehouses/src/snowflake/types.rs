@@ -6,6 +6,8 @@
 use std::fmt;
 
 use tidegate_model::DataType;
+use tidegate_transport::sql::quote;
+use tidegate_transport::sql::table::ColumnSql;
 
 /// Numbers of more digits may not fit into 64 bits.
 const INTEGER_DIGITS: u32 = 18;
@@ -70,8 +72,30 @@ impl SqlType {
         }
     }
 
-    /// Returns the type of the values.
-    pub fn data_type(&self) -> DataType {
+    /// Returns a text as a value of this type; `None` for types without equality.
+    pub fn converted(&self, text: &str) -> Option<String> {
+        match self {
+            SqlType::Text(_) => Some(text.to_owned()),
+            SqlType::Binary => Some(format!("BASE64_DECODE_BINARY({text})")),
+            SqlType::Number(..)
+            | SqlType::Float
+            | SqlType::Boolean
+            | SqlType::Date
+            | SqlType::Time
+            | SqlType::TimestampNtz
+            | SqlType::TimestampLtz
+            | SqlType::TimestampTz => Some(format!("CAST({text} AS {})", self.cast())),
+            _ => None,
+        }
+    }
+}
+
+impl ColumnSql for SqlType {
+    fn quote(name: &str) -> String {
+        quote(name)
+    }
+
+    fn data_type(&self) -> DataType {
         match self {
             SqlType::Number(precision, 0) if *precision <= INTEGER_DIGITS => DataType::Integer,
             SqlType::Number(precision, scale) => {
@@ -92,10 +116,8 @@ impl SqlType {
         }
     }
 
-    /// Returns the expression that is selected instead of the column; `None` for the column itself.
-    ///
-    /// Documents would come with an indentation that no request can set.
-    pub fn asked(&self, column: &str) -> Option<String> {
+    // Documents would come with an indentation that no request can set.
+    fn asked(&self, column: &str) -> Option<String> {
         match self {
             SqlType::Variant => Some(format!("TO_JSON({column})")),
             SqlType::Array("VECTOR") => Some(format!("TO_JSON(TO_VARIANT({column}::ARRAY))")),
@@ -106,19 +128,16 @@ impl SqlType {
         }
     }
 
-    /// Returns a column as it is compared: texts byte by byte, whatever their collation.
-    ///
-    /// Source: Snowflake docs, "Collation support": `utf8` compares the bytes, as texts without a
-    /// collation do.
-    pub fn ordered(&self, column: String) -> String {
+    // Texts are compared byte by byte, whatever their collation. Source: Snowflake docs, "Collation support": `utf8` compares the bytes, as texts without a
+    // collation do.
+    fn ordered(&self, column: String) -> String {
         match self {
             SqlType::Text(true) => format!("COLLATE({column}, 'utf8')"),
             _ => column,
         }
     }
 
-    /// Returns the type that a cursor's value is cast to.
-    pub fn cast(&self) -> String {
+    fn cast(&self) -> String {
         match self {
             // A lookback may have a digit more than the column.
             SqlType::Number(_, scale) => format!("NUMBER(38,{scale})"),
@@ -126,23 +145,6 @@ impl SqlType {
             SqlType::TimestampLtz => "TIMESTAMP_LTZ(9)".to_owned(),
             SqlType::TimestampTz => "TIMESTAMP_TZ(9)".to_owned(),
             other => other.to_string(),
-        }
-    }
-
-    /// Returns a text as a value of this type; `None` for types without equality.
-    pub fn converted(&self, text: &str) -> Option<String> {
-        match self {
-            SqlType::Text(_) => Some(text.to_owned()),
-            SqlType::Binary => Some(format!("BASE64_DECODE_BINARY({text})")),
-            SqlType::Number(..)
-            | SqlType::Float
-            | SqlType::Boolean
-            | SqlType::Date
-            | SqlType::Time
-            | SqlType::TimestampNtz
-            | SqlType::TimestampLtz
-            | SqlType::TimestampTz => Some(format!("CAST({text} AS {})", self.cast())),
-            _ => None,
         }
     }
 }

@@ -3,21 +3,14 @@
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use tidegate_model::{ErrorKind, Layout, Outcome, Sink, SinkTarget, StreamId, SyncId};
+use tidegate_model::Sink;
 use tidegate_warehouses::bigquery::CONNECTOR;
 
 use crate::bigquery_server::Warehouse;
-use crate::databricks_sink::events;
+use crate::event_sinks::{deliver_at_last, events, open, refused, thirty_come_again};
 
 fn sink(warehouse: &Warehouse, target: Json) -> Arc<Sink> {
-    let target = SinkTarget {
-        sync: SyncId::new("export"),
-        stream: StreamId::new("push"),
-        layout: Layout::Messages,
-        settings: crate::databricks_server::selection(target),
-    };
-    let role = CONNECTOR.sink.expect("a sink");
-    (role.open)(&warehouse.settings(json!({})), &target, &warehouse.context()).expect("opens")
+    open(&CONNECTOR, &warehouse.settings(json!({})), target, &warehouse.context())
 }
 
 async fn counted(warehouse: &Warehouse, table: &str) -> (usize, usize) {
@@ -32,12 +25,7 @@ async fn counted(warehouse: &Warehouse, table: &str) -> (usize, usize) {
 async fn events_that_come_again_are_in_bigquery_once_with_every_sign_and_no_staging_table_stays() {
     let warehouse = Warehouse::new().await;
     let sink = sink(&warehouse, json!({ "dataset": warehouse.dataset() }));
-    let mut twice = events(0..20);
-    twice.extend(events(10..20));
-    for items in [&twice[..], &events(15..30)[..]] {
-        let receipt = sink.deliver(items).await.unwrap();
-        assert_eq!(receipt.outcomes, vec![Outcome::Delivered; items.len()]);
-    }
+    thirty_come_again(sink.as_ref(), "the table").await;
     let table = warehouse.table("message_events");
     assert_eq!(counted(&warehouse, &table).await, (30, 30));
     let sql = format!(
@@ -71,8 +59,7 @@ async fn a_column_of_bigquery_that_does_not_keep_a_value_is_named() {
     let table = warehouse.table("message_events");
     warehouse.run(&format!("CREATE TABLE `{table}` (event_id STRING, device_type STRING)")).await;
     let sink = sink(&warehouse, json!({ "dataset": warehouse.dataset() }));
-    let error = sink.deliver(&events(0..3)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Settings, "{error:?}");
+    let error = refused(sink.as_ref()).await;
     let expected = format!("the column `device_type` of {table} is STRING, and events have INT64 for it");
     assert_eq!(error.message(), expected);
 }
@@ -96,19 +83,7 @@ async fn a_delivery_to_bigquery_that_fails_in_any_phase_has_every_event_once_in_
             warehouse.set(json!({ "pending": 1, "faults": { phase: [fault] } })).await;
             let sink = sink(&warehouse, json!({ "dataset": warehouse.dataset() }));
             let items = events(delivered..delivered + 3);
-            for attempt in 1.. {
-                match sink.deliver(&items).await {
-                    Ok(receipt) if receipt.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) => {
-                        break;
-                    }
-                    Ok(receipt) => assert!(attempt < 4, "{what}: {receipt:?}"),
-                    Err(error) => {
-                        let transient =
-                            matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled(_));
-                        assert!(transient && attempt < 4, "{what}: {error:?}");
-                    }
-                }
-            }
+            deliver_at_last(sink.as_ref(), &items, &what).await;
             assert_eq!(warehouse.faults_left().await, 0, "{what} did not happen");
             delivered += 3;
             let expected = usize::try_from(delivered).unwrap();

@@ -4,7 +4,8 @@ use serde_json::json;
 use tidegate_model::{ErrorKind, Outcome};
 
 use crate::databricks_server::{Workspace, by, read, rows, selection};
-use crate::databricks_sink::{counted, events, sink};
+use crate::databricks_sink::{counted, sink};
+use crate::event_sinks::events;
 
 /// How a service does not answer, or not as it should.
 const FAULTS: &[&str] = &["429", "503", "drop", "expired"];

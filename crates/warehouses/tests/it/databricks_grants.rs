@@ -4,7 +4,8 @@ use serde_json::json;
 use tidegate_model::{Check, Checks, ErrorKind, ReadMode};
 
 use crate::databricks_server::{Workspace, read, selection};
-use crate::databricks_sink::{counted, events, sink};
+use crate::databricks_sink::{counted, sink};
+use crate::event_sinks::events;
 
 /// Returns the checks that have something to do, and not only advice about tokens.
 fn told(checks: &Checks) -> Vec<&Check> {

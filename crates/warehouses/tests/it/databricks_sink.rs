@@ -3,42 +3,14 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate_model::{
-    ErrorKind, Event, Json, Layout, LoggedEvent, Offset, Outcome, Sink, SinkTarget, StreamId, SyncId, Text,
-};
+use tidegate_model::{ErrorKind, Outcome, Sink};
 use tidegate_warehouses::databricks::CONNECTOR;
 
 use crate::databricks_server::Workspace;
-
-/// Event number `at`, whose texts have every sign that a statement could stumble over.
-fn event(at: u64) -> LoggedEvent {
-    let logged_at = jiff::Timestamp::constant(1_772_366_400, 123_456_000);
-    let event = Event {
-        id: format!("e'{at}\\").into(),
-        kind: "message.push.clicked".into(),
-        at: logged_at,
-        user: "u1".into(),
-        app: "a1".into(),
-        message: Text::new(),
-        template: Text::new(),
-        payload: Json::trusted(r#"{"language":"漢\"字","device_type":9007199254740993,"subscribed":true}"#),
-    };
-    LoggedEvent { offset: Offset::new(0, at), logged_at, event }
-}
-
-pub(crate) fn events(range: std::ops::Range<u64>) -> Vec<LoggedEvent> {
-    range.map(event).collect()
-}
+use crate::event_sinks::{cells_of_seven, events, open, refused, thirty_come_again};
 
 pub(crate) fn sink(workspace: &Workspace, target: serde_json::Value) -> Arc<Sink> {
-    let target = SinkTarget {
-        sync: SyncId::new("export"),
-        stream: StreamId::new("push"),
-        layout: Layout::Messages,
-        settings: crate::databricks_server::selection(target),
-    };
-    let role = CONNECTOR.sink.expect("a sink");
-    (role.open)(&workspace.settings(json!({})), &target, &workspace.context()).expect("opens")
+    open(&CONNECTOR, &workspace.settings(json!({})), target, &workspace.context())
 }
 
 pub(crate) async fn counted(workspace: &Workspace, table: &str) -> (usize, usize) {
@@ -57,23 +29,14 @@ async fn events_that_come_again_are_there_once_by_file_and_inside_of_statements(
     for (table, without) in [("inside", json!(denied)), ("by_file", json!([]))] {
         workspace.set(json!({ "without": without })).await;
         let sink = sink(&workspace, json!({ "schema": workspace.schema(), "table": table }));
-        let mut twice = events(0..20);
-        twice.extend(events(10..20));
-        for items in [&twice[..], &events(15..30)[..]] {
-            let receipt = sink.deliver(items).await.unwrap_or_else(|error| panic!("{table}: {error:?}"));
-            assert_eq!(receipt.outcomes, vec![Outcome::Delivered; items.len()], "{table}");
-        }
+        thirty_come_again(sink.as_ref(), table).await;
         let table = workspace.table(table);
         assert_eq!(counted(&workspace, &table).await, (30, 30), "{table}");
         let sql = format!(
             "SELECT event_id, CAST(event_timestamp AS STRING), language, device_type, subscribed, \
              CAST(event_date AS STRING), message_id FROM {table} WHERE _index = 7"
         );
-        let expected =
-            ["e'7\\", "2026-03-01 12:00:00.123456", "漢\"字", "9007199254740993", "true", "2026-03-01"];
-        let mut expected: Vec<Option<String>> =
-            expected.iter().map(|cell| Some((*cell).to_owned())).collect();
-        expected.push(None);
+        let expected = cells_of_seven("2026-03-01 12:00:00.123456", "2026-03-01");
         assert_eq!(workspace.run(&sql).await, [expected], "{table}");
     }
     assert_eq!(workspace.files().await, Vec::<String>::new(), "{volume} is left empty");
@@ -96,8 +59,7 @@ async fn a_column_that_would_not_keep_a_value_whole_is_named() {
     let table = workspace.table("message_events");
     workspace.run(&format!("CREATE TABLE {table} (event_id STRING, device_type INT)")).await;
     let sink = sink(&workspace, json!({ "schema": workspace.schema() }));
-    let error = sink.deliver(&events(0..3)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Settings, "{error:?}");
+    let error = refused(sink.as_ref()).await;
     let expected = format!("the column `device_type` of {table} is INT, and events have BIGINT for it");
     assert_eq!(error.message(), expected);
 }

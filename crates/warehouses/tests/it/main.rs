@@ -17,6 +17,7 @@ mod databricks_reading;
 mod databricks_server;
 mod databricks_sink;
 mod databricks_types;
+mod event_sinks;
 mod fixtures;
 mod postgres_errors;
 mod postgres_pool;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tidegate_model::{
-    ConnectorContext, ErrorKind, Http as _, Layout, Outcome, Settings, Sink, SinkTarget, StreamId, SyncId,
+    ConnectorContext, ErrorKind, Http as _, Layout, Settings, Sink, SinkTarget, StreamId, SyncId,
 };
 use tidegate_transport::http::RealHttp;
 use tidegate_warehouses::redshift::CONNECTOR;
 
-use crate::databricks_sink::events;
+use crate::event_sinks::{cells_of_seven, events, open, thirty_come_again};
 use crate::postgres_server::{context, unique};
 use crate::redshift_server::Cluster;
 
@@ -65,14 +65,8 @@ impl Bucket {
 
 /// Opens a sink of message events.
 fn sink(settings: &Settings, target: Value) -> Arc<Sink> {
-    let target = SinkTarget {
-        sync: SyncId::new("export"),
-        stream: StreamId::new("push"),
-        layout: Layout::Messages,
-        settings: crate::databricks_server::selection(target),
-    };
     let context = ConnectorContext { http: Arc::new(RealHttp::new().expect("a client")), ..context() };
-    (CONNECTOR.sink.expect("a sink").open)(settings, &target, &context).expect("opens")
+    open(&CONNECTOR, settings, target, &context)
 }
 
 async fn counted(cluster: &Cluster, table: &str) -> (usize, usize) {
@@ -86,21 +80,14 @@ async fn counted(cluster: &Cluster, table: &str) -> (usize, usize) {
 async fn events_that_come_again_are_in_redshift_once_with_every_sign() {
     let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
     let sink = sink(&cluster.settings(bucket.staging()), json!({}));
-    let mut twice = events(0..20);
-    twice.extend(events(10..20));
-    for items in [&twice[..], &events(15..30)[..]] {
-        let receipt = sink.deliver(items).await.unwrap();
-        assert_eq!(receipt.outcomes, vec![Outcome::Delivered; items.len()]);
-    }
+    thirty_come_again(sink.as_ref(), "the table").await;
     let table = "push_events.message_events";
     assert_eq!(counted(&cluster, table).await, (30, 30));
     let sql = format!(
         "SELECT event_id, CAST(EXTRACT(EPOCH FROM event_timestamp) * 1000000 AS BIGINT), language, device_type, subscribed, \
          event_date, message_id FROM {table} WHERE _index = 7"
     );
-    let expected = ["e'7\\", "1772366400123456", "漢\"字", "9007199254740993", "true", "2026-03-01"];
-    let mut expected: Vec<Option<String>> = expected.iter().map(|cell| Some((*cell).to_owned())).collect();
-    expected.push(None);
+    let expected = cells_of_seven("1772366400123456", "2026-03-01");
     let mut found = cluster.run(&sql).await;
     found[0][4] = found[0][4].take().map(|truth| truth.replace("t", "true").replace("truerue", "true"));
     assert_eq!(found, [expected]);

@@ -3,21 +3,14 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate_model::{ErrorKind, Layout, Outcome, Sink, SinkTarget, StreamId, SyncId};
+use tidegate_model::Sink;
 use tidegate_warehouses::snowflake::CONNECTOR;
 
-use crate::databricks_sink::events;
+use crate::event_sinks::{cells_of_seven, deliver_at_last, events, open, refused, thirty_come_again};
 use crate::snowflake_server::{Account, ROLE};
 
 pub(crate) fn sink(account: &Account, target: serde_json::Value) -> Arc<Sink> {
-    let target = SinkTarget {
-        sync: SyncId::new("export"),
-        stream: StreamId::new("push"),
-        layout: Layout::Messages,
-        settings: crate::databricks_server::selection(target),
-    };
-    let role = CONNECTOR.sink.expect("a sink");
-    (role.open)(&account.settings(json!({})), &target, &account.context()).expect("opens")
+    open(&CONNECTOR, &account.settings(json!({})), target, &account.context())
 }
 
 async fn counted(account: &Account, table: &str) -> (usize, usize) {
@@ -31,21 +24,14 @@ async fn counted(account: &Account, table: &str) -> (usize, usize) {
 async fn events_that_come_again_are_in_snowflake_once_with_every_sign() {
     let account = Account::new().await;
     let sink = sink(&account, json!({ "schema": account.schema() }));
-    let mut twice = events(0..20);
-    twice.extend(events(10..20));
-    for items in [&twice[..], &events(15..30)[..]] {
-        let receipt = sink.deliver(items).await.unwrap();
-        assert_eq!(receipt.outcomes, vec![Outcome::Delivered; items.len()]);
-    }
+    thirty_come_again(sink.as_ref(), "the table").await;
     let table = account.table("MESSAGE_EVENTS");
     assert_eq!(counted(&account, &table).await, (30, 30));
     let sql = format!(
         "SELECT EVENT_ID, DATE_PART(EPOCH_MICROSECOND, EVENT_TIMESTAMP), LANGUAGE, DEVICE_TYPE, SUBSCRIBED, \
          EVENT_DATE::VARCHAR, MESSAGE_ID FROM {table} WHERE _INDEX = 7"
     );
-    let expected = ["e'7\\", "1772366400123456", "漢\"字", "9007199254740993", "true", "2026-03-01"];
-    let mut expected: Vec<Option<String>> = expected.iter().map(|cell| Some((*cell).to_owned())).collect();
-    expected.push(None);
+    let expected = cells_of_seven("1772366400123456", "2026-03-01");
     assert_eq!(account.run(&sql).await, [expected]);
 }
 
@@ -70,9 +56,7 @@ async fn a_column_of_snowflake_that_would_not_keep_a_value_whole_is_named() {
     let account = Account::new().await;
     let table = account.table("MESSAGE_EVENTS");
     account.run(&format!("CREATE TABLE {table} (EVENT_ID VARCHAR, DEVICE_TYPE NUMBER(9,2))")).await;
-    let error =
-        sink(&account, json!({ "schema": account.schema() })).deliver(&events(0..3)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Settings, "{error:?}");
+    let error = refused(sink(&account, json!({ "schema": account.schema() })).as_ref()).await;
     let expected =
         format!("the column `DEVICE_TYPE` of {table} is NUMBER(9,2), and events have NUMBER(38,0) for it");
     assert_eq!(error.message(), expected);
@@ -90,19 +74,7 @@ async fn a_delivery_to_snowflake_that_fails_in_any_phase_has_every_event_once_in
             account.set(json!({ "faults": { phase: ["", fault] } })).await;
             let sink = sink(&account, json!({ "schema": account.schema() }));
             let items = events(delivered..delivered + 3);
-            for attempt in 1.. {
-                match sink.deliver(&items).await {
-                    Ok(receipt) if receipt.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) => {
-                        break;
-                    }
-                    Ok(receipt) => assert!(attempt < 4, "{what}: {receipt:?}"),
-                    Err(error) => {
-                        let transient =
-                            matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled(_));
-                        assert!(transient && attempt < 4, "{what}: {error:?}");
-                    }
-                }
-            }
+            deliver_at_last(sink.as_ref(), &items, &what).await;
             assert_eq!(account.faults_left().await, 0, "{what} did not happen");
             delivered += 3;
             let expected = usize::try_from(delivered).unwrap();

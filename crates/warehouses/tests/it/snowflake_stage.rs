@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use tidegate_model::{ErrorKind, Layout, Outcome, Sink, SinkTarget, StreamId, SyncId};
 use tidegate_warehouses::snowflake::CONNECTOR;
 
-use crate::databricks_sink::events;
+use crate::event_sinks::events;
 use crate::snowflake_server::Account;
 
 /// A bucket of the double of S3, and the account whose stage reads its folder `events`.

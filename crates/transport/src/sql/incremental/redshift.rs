@@ -1,7 +1,6 @@
 //! The dialect of Amazon Redshift.
 
-use super::{Clock, Dialect, Number};
-use crate::sql::literal;
+use super::{Clock, Dialect, Number, utc};
 
 /// Stands for the parameter: a cursor's query takes none, and no statement has this character.
 const PARAMETER: &str = "\0";
@@ -25,25 +24,14 @@ impl Dialect for Redshift {
     }
 
     fn now(&self, shown: Clock, time_zone: &str) -> String {
-        // `now()` runs on the leader node alone. A backslash is an escape here; no time zone has one.
-        let zone = literal(&time_zone.replace('\\', ""));
-        let zoned = format!("CONVERT_TIMEZONE('UTC', {zone}, SYSDATE)");
-        match shown {
-            Clock::Timestamp => "(SYSDATE AT TIME ZONE 'UTC')".to_owned(),
-            Clock::DateTime => zoned,
-            Clock::Date => format!("CAST({zoned} AS DATE)"),
-        }
+        // `now()` runs on the leader node alone.
+        utc::now(shown, time_zone, "(SYSDATE AT TIME ZONE 'UTC')", "SYSDATE")
     }
 
     fn endless(&self, expression: &str, number: Number, is_endless: bool) -> String {
-        let operator = if is_endless { "IN" } else { "NOT IN" };
-        match number {
-            // Whether `NaN` equals itself is not documented; its text does.
-            Number::Float => {
-                format!("CAST({expression} AS VARCHAR) {operator} ('NaN', 'Infinity', '-Infinity')")
-            }
-            Number::Decimal => (!is_endless).to_string(),
-        }
+        // Whether `NaN` equals itself is not documented; its text does.
+        let text = format!("CAST({expression} AS VARCHAR)");
+        utc::endless(&text, "'NaN', 'Infinity', '-Infinity'", number, is_endless)
     }
 
     fn parameter(&self, _: usize, cast: &str) -> String {

@@ -1,7 +1,6 @@
 //! The dialect of Snowflake.
 
-use super::{Clock, Dialect, Number};
-use crate::sql::literal;
+use super::{Clock, Dialect, Number, utc};
 
 /// The dialect of Snowflake. A session whose time zone is UTC is taken for granted.
 ///
@@ -16,25 +15,12 @@ impl Dialect for Snowflake {
     }
 
     fn now(&self, shown: Clock, time_zone: &str) -> String {
-        // A backslash is an escape here; no time zone has one.
-        let zone = literal(&time_zone.replace('\\', ""));
-        let zoned = format!("CONVERT_TIMEZONE('UTC', {zone}, SYSDATE())");
-        match shown {
-            Clock::Timestamp => "CURRENT_TIMESTAMP()".to_owned(),
-            Clock::DateTime => zoned,
-            Clock::Date => format!("CAST({zoned} AS DATE)"),
-        }
+        utc::now(shown, time_zone, "CURRENT_TIMESTAMP()", "SYSDATE()")
     }
 
     fn endless(&self, expression: &str, number: Number, is_endless: bool) -> String {
-        let operator = if is_endless { "IN" } else { "NOT IN" };
-        match number {
-            // `NaN` is equal to itself, and higher than all other numbers.
-            Number::Float => {
-                format!("{expression} {operator} ('NaN'::FLOAT, 'inf'::FLOAT, '-inf'::FLOAT)")
-            }
-            Number::Decimal => (!is_endless).to_string(),
-        }
+        // `NaN` is equal to itself, and higher than all other numbers.
+        utc::endless(expression, "'NaN'::FLOAT, 'inf'::FLOAT, '-inf'::FLOAT", number, is_endless)
     }
 
     fn parameter(&self, _: usize, cast: &str) -> String {

@@ -123,16 +123,7 @@ impl Destination<LoggedEvent> for BigQuerySink {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_items: EVENTS_MAX,
-            max_bytes: BYTES_MAX,
-            linger: self.linger,
-            max_in_flight: 1,
-            rate: None,
-            bucket: "bigquery.merge",
-            single_user: false,
-            min_user_interval: Duration::ZERO,
-        }
+        events::limits("bigquery.merge", EVENTS_MAX, BYTES_MAX, self.linger)
     }
 
     fn estimated_size(&self, item: &LoggedEvent) -> usize {

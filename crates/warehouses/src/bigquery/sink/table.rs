@@ -6,7 +6,7 @@ use tidegate_model::event::table::PARTITION_COLUMN;
 use tidegate_model::event::{ColumnType, TableColumn};
 use tidegate_model::{Error, Layout, LoggedEvent, SinkTarget};
 use tidegate_transport::arrow::events::Day;
-use tidegate_transport::sql::events::named;
+use tidegate_transport::sql::events::{FoundColumn, missing_columns, named};
 use tidegate_transport::sql::relation::Naming as _;
 use uuid::Uuid;
 
@@ -103,29 +103,18 @@ impl EventTable {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for a column that does not keep the values.
     pub fn widening(&self, found: &[Field]) -> Result<Option<String>, Error> {
-        let mut missing = Vec::new();
-        for column in self.layout.columns() {
-            let there = found.iter().find(|there| there.name.eq_ignore_ascii_case(column.name));
-            match there {
-                None => missing.push(format!(
-                    "ADD COLUMN IF NOT EXISTS {} {}",
-                    quote(column.name),
-                    type_name(column.kind)
-                )),
-                Some(there) if !takes(there, column) => {
-                    return Err(Error::settings(format!(
-                        "the column `{}` of {} is {there}, and events have {} for it",
-                        there.name,
-                        self.label(),
-                        type_name(column.kind)
-                    ))
-                    .hint("choose another `table`, or change the column"));
-                }
-                Some(_) => {}
-            }
-        }
+        let find = |column: &TableColumn| {
+            let there = found.iter().find(|there| there.name.eq_ignore_ascii_case(column.name))?;
+            let (name, type_name) = (there.name.clone(), there.to_string());
+            Some(FoundColumn { name, type_name, fits: takes(there, column) })
+        };
+        let missing = missing_columns(self.layout, &self.label(), find, type_name)?;
+        let added = |column: &&TableColumn| {
+            format!("ADD COLUMN IF NOT EXISTS {} {}", quote(column.name), type_name(column.kind))
+        };
+        let added: Vec<String> = missing.iter().map(added).collect();
         let table = Names::quoted(&self.names);
-        Ok((!missing.is_empty()).then(|| format!("ALTER TABLE {table} {}", missing.join(", "))))
+        Ok((!added.is_empty()).then(|| format!("ALTER TABLE {table} {}", added.join(", "))))
     }
 
     /// Returns the statement that adds the rows of a staging table which are not there yet. Of the table, only

@@ -161,16 +161,7 @@ impl Destination<LoggedEvent> for DatabricksSink {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_items: EVENTS_MAX,
-            max_bytes: BYTES_MAX,
-            linger: self.linger,
-            max_in_flight: 1,
-            rate: None,
-            bucket: "databricks.merge",
-            single_user: false,
-            min_user_interval: Duration::ZERO,
-        }
+        events::limits("databricks.merge", EVENTS_MAX, BYTES_MAX, self.linger)
     }
 
     fn estimated_size(&self, item: &LoggedEvent) -> usize {

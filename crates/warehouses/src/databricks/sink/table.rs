@@ -4,7 +4,7 @@ use tidegate_model::event::table::PARTITION_COLUMN;
 use tidegate_model::event::{ColumnType, TableColumn};
 use tidegate_model::{Error, Layout, SinkTarget};
 use tidegate_transport::sql::backtick;
-use tidegate_transport::sql::events::{named, plain};
+use tidegate_transport::sql::events::{FoundColumn, missing_columns, named, plain};
 use tidegate_transport::sql::relation::Naming as _;
 
 use super::target::DatabricksTarget;
@@ -115,26 +115,17 @@ impl EventTable {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for a column that would not keep a value whole.
     pub fn widening(&self, found: &[ResultColumn]) -> Result<Option<String>, Error> {
-        let mut missing = Vec::new();
-        for column in self.layout.columns() {
-            let there = found.iter().find(|there| there.name.eq_ignore_ascii_case(column.name));
-            match there.map(|there| parse(&there.type_text)) {
-                None => missing.push(format!("{} {}", backtick(column.name), type_name(column.kind))),
-                Some(there) if !takes(&there, column) => {
-                    return Err(Error::settings(format!(
-                        "the column `{}` of {} is {there}, and events have {} for it",
-                        column.name,
-                        self.label(),
-                        type_name(column.kind)
-                    ))
-                    .hint("choose another `table`, or change the column"));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok((!missing.is_empty()).then(|| {
-            format!("ALTER TABLE {} ADD COLUMNS ({})", Names::quoted(&self.names), missing.join(", "))
-        }))
+        let find = |column: &TableColumn| {
+            let there = found.iter().find(|there| there.name.eq_ignore_ascii_case(column.name))?;
+            let sql_type = parse(&there.type_text);
+            let (name, type_name) = (column.name.to_owned(), sql_type.to_string());
+            Some(FoundColumn { name, type_name, fits: takes(&sql_type, column) })
+        };
+        let missing = missing_columns(self.layout, &self.label(), find, type_name)?;
+        let added = |column: &&TableColumn| format!("{} {}", backtick(column.name), type_name(column.kind));
+        let added: Vec<String> = missing.iter().map(added).collect();
+        let table = Names::quoted(&self.names);
+        Ok((!added.is_empty()).then(|| format!("ALTER TABLE {table} ADD COLUMNS ({})", added.join(", "))))
     }
 
     /// Returns what a merge reads from the staged file.

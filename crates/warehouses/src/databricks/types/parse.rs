@@ -179,6 +179,7 @@ fn strip_words<'a>(text: &'a str, words: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use tidegate_model::DataType;
+    use tidegate_transport::sql::table::ColumnSql as _;
 
     use super::super::Shape;
     use super::*;

@@ -10,7 +10,6 @@ mod staging;
 mod table;
 mod target;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tidegate_model::{
     Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Reason, Receipt,
     Settings, SinkTarget,
 };
+use tidegate_transport::sql::events;
 use tidegate_transport::storage::StorageRoot;
 
 use crate::postgres::client::{Access, Session};
@@ -36,8 +36,6 @@ pub(super) use target::RedshiftTarget;
 /// Events and bytes of one file.
 const EVENTS_MAX: usize = 50_000;
 const BYTES_MAX: usize = 12 << 20;
-/// The first second of the year 1: `COPY` reads no era.
-const FIRST_SECOND: i64 = -62_135_596_800;
 /// The end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
 /// The largest event: `COPY` reads at most 4 MB of one JSON object, and JSON has up to six bytes for one.
@@ -72,10 +70,8 @@ impl RedshiftSink {
         let table = EventTable::new(&written, target)?;
         let staging = settings.staging()?;
         let root = StorageRoot::open(&staging.folder, context)?;
-        let plain = |name: &str| -> String {
-            name.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '_' }).collect()
-        };
-        let folder = root.inside(&[&plain(target.stream.as_str()), &plain(target.sync.as_str())]);
+        let folder =
+            root.inside(&[&events::plain(target.stream.as_str()), &events::plain(target.sync.as_str())]);
         Ok(RedshiftSink {
             access: access(&settings, context)?,
             table,
@@ -167,12 +163,6 @@ impl RedshiftSink {
     }
 }
 
-/// Returns the events without those whose id another one before them has.
-fn distinct(items: &[LoggedEvent]) -> Vec<LoggedEvent> {
-    let mut seen = HashSet::with_capacity(items.len());
-    items.iter().filter(|item| seen.insert(item.event.id.clone())).cloned().collect()
-}
-
 #[async_trait]
 impl Destination<LoggedEvent> for RedshiftSink {
     async fn check(&self) -> Result<Checks, Error> {
@@ -180,16 +170,7 @@ impl Destination<LoggedEvent> for RedshiftSink {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_items: EVENTS_MAX,
-            max_bytes: BYTES_MAX,
-            linger: self.linger,
-            max_in_flight: 1,
-            rate: None,
-            bucket: "redshift.copy",
-            single_user: false,
-            min_user_interval: Duration::ZERO,
-        }
+        events::limits("redshift.copy", EVENTS_MAX, BYTES_MAX, self.linger)
     }
 
     fn estimated_size(&self, item: &LoggedEvent) -> usize {
@@ -197,11 +178,10 @@ impl Destination<LoggedEvent> for RedshiftSink {
     }
 
     fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        if !(FIRST_SECOND..=LAST_SECOND).contains(&item.event.at.as_second()) {
-            return Err(Reason::new(
-                "time_out_of_range",
-                "the event happened before the year 1 or after 9999",
-            ));
+        // `COPY` reads no era, and no year of five digits.
+        events::validate(item)?;
+        if item.event.at.as_second() > LAST_SECOND {
+            return Err(Reason::new("time_out_of_range", "the event happened after the year 9999"));
         }
         if item.event.estimated_size() > EVENT_BYTES_MAX {
             let message =
@@ -227,7 +207,7 @@ impl Destination<LoggedEvent> for RedshiftSink {
         if items.is_empty() || self.dry_run {
             return Ok(Receipt::delivered(items.len()));
         }
-        let (layout, kept, now) = (self.table.layout, distinct(items), self.clock.now());
+        let (layout, kept, now) = (self.table.layout, events::distinct(items), self.clock.now());
         let content = tokio::task::spawn_blocking(move || file::encode(layout, &kept, now))
             .await
             .map_err(|cause| Error::internal("encoding events ended abnormally").caused_by(cause))??;

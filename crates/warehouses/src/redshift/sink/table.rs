@@ -2,10 +2,12 @@
 
 use tidegate_model::event::{ColumnType, TableColumn};
 use tidegate_model::{Error, Layout, SinkTarget};
+use tidegate_transport::sql::events::{FoundColumn, missing_columns};
+use tidegate_transport::sql::relation::Naming as _;
 use tidegate_transport::sql::{literal, quote};
 
 use super::target::RedshiftTarget;
-use crate::redshift::relation::{SourceColumn, shown};
+use crate::redshift::relation::{Names, SourceColumn};
 use crate::redshift::types::SqlType;
 
 /// The table of a session that files are copied into.
@@ -36,12 +38,12 @@ impl EventTable {
 
     /// Returns its name in messages.
     pub fn label(&self) -> String {
-        format!("{}.{}", shown(&self.schema), shown(&self.name))
+        Names::label(&[self.schema.clone(), self.name.clone()])
     }
 
     /// Returns its name in a statement.
     pub fn quoted(&self) -> String {
-        format!("{}.{}", quote(&self.schema), quote(&self.name))
+        Names::quoted(&[self.schema.clone(), self.name.clone()])
     }
 
     /// Returns the statements that make schema and table if they are missing.
@@ -76,29 +78,22 @@ impl EventTable {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for a column that would not keep a value whole.
     pub fn widening(&self, found: &[SourceColumn]) -> Result<Vec<String>, Error> {
-        let mut statements = Vec::new();
-        for column in self.layout.columns() {
-            match found.iter().find(|there| there.name.eq_ignore_ascii_case(column.name)) {
-                None => statements.push(format!(
-                    "ALTER TABLE {} ADD COLUMN {} {}",
-                    self.quoted(),
-                    quote(column.name),
-                    type_name(column.kind)
-                )),
-                Some(there) if !takes(&there.sql_type, column.kind) => {
-                    return Err(Error::settings(format!(
-                        "the column `{}` of {} is {}, and events have {} for it",
-                        column.name,
-                        self.label(),
-                        there.sql_type,
-                        type_name(column.kind).to_lowercase()
-                    ))
-                    .hint("choose another `table`, or change the column"));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(statements)
+        let find = |column: &TableColumn| {
+            let there = found.iter().find(|there| there.name.eq_ignore_ascii_case(column.name))?;
+            let (name, type_name) = (column.name.to_owned(), there.sql_type.to_string());
+            Some(FoundColumn { name, type_name, fits: takes(&there.sql_type, column.kind) })
+        };
+        let lower = |kind| type_name(kind).to_lowercase();
+        let missing = missing_columns(self.layout, &self.label(), find, lower)?;
+        let added = |column: &&TableColumn| {
+            format!(
+                "ALTER TABLE {} ADD COLUMN {} {}",
+                self.quoted(),
+                quote(column.name),
+                type_name(column.kind)
+            )
+        };
+        Ok(missing.iter().map(added).collect())
     }
 
     /// Returns the statements that make a transaction's own table, and keep others out of the events' one:

@@ -2,7 +2,7 @@
 
 use tidegate_model::event::{ColumnType, TableColumn};
 use tidegate_model::{Error, Layout, SinkTarget};
-use tidegate_transport::sql::events::named;
+use tidegate_transport::sql::events::{FoundColumn, missing_columns, named};
 use tidegate_transport::sql::relation::Naming as _;
 use tidegate_transport::sql::{literal, quote};
 
@@ -122,26 +122,17 @@ impl EventTable {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for a column that would not keep a value whole.
     pub fn widening(&self, found: &[ResultColumn]) -> Result<Option<String>, Error> {
-        let mut missing = Vec::new();
-        for column in self.layout.columns() {
-            let there = found.iter().find(|there| there.name == column.name.to_uppercase());
-            match there {
-                None => missing.push(format!("{} {}", name(column), type_name(column.kind))),
-                Some(there) if !takes(there, column) => {
-                    let found = SqlType::new(&there.kind, there.precision, there.scale, None);
-                    return Err(Error::settings(format!(
-                        "the column `{}` of {} is {found}, and events have {} for it",
-                        there.name,
-                        self.label(),
-                        type_name(column.kind)
-                    ))
-                    .hint("choose another `table`, or change the column"));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok((!missing.is_empty())
-            .then(|| format!("ALTER TABLE {} ADD COLUMN {}", Names::quoted(&self.names), missing.join(", "))))
+        let find = |column: &TableColumn| {
+            let there = found.iter().find(|there| there.name == column.name.to_uppercase())?;
+            let sql_type = SqlType::new(&there.kind, there.precision, there.scale, None);
+            let (name, type_name) = (there.name.clone(), sql_type.to_string());
+            Some(FoundColumn { name, type_name, fits: takes(there, column) })
+        };
+        let missing = missing_columns(self.layout, &self.label(), find, type_name)?;
+        let added = |column: &&TableColumn| format!("{} {}", name(column), type_name(column.kind));
+        let added: Vec<String> = missing.iter().map(added).collect();
+        let table = Names::quoted(&self.names);
+        Ok((!added.is_empty()).then(|| format!("ALTER TABLE {table} ADD COLUMN {}", added.join(", "))))
     }
 
     /// Returns the statement that adds the events of its parameter, a JSON array of objects, which are not
