@@ -141,7 +141,10 @@ fn percent(text: &str) -> Result<(), Misfit> {
         Some(share) if (0.0..=100.0).contains(&share) => Ok(()),
         _ => Err((
             format!("`{text}` is no share of the rows"),
-            "write a number of rows, or a share such as `10%`".to_owned(),
+            match text.trim().parse::<f64>() {
+                Ok(number) if (0.0..=100.0).contains(&number) => format!("write `{}%`", text.trim()),
+                _ => "write a share such as `10%`".to_owned(),
+            },
         )),
     }
 }

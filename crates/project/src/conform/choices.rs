@@ -2,6 +2,7 @@
 
 use serde_json::Value as Member;
 
+use super::super::formats;
 use super::super::habits;
 use super::super::words::{self, Words, takes};
 use super::super::yaml::{Data, Node};
@@ -62,6 +63,11 @@ impl Conform<'_> {
     pub(super) fn mismatch(&mut self, node: &Node, schema: &Member, spot: &Spot) -> Member {
         let expected = Words { root: self.root }.expected(schema);
         let hidden = schema["writeOnly"] == true;
+        // In quotes it may be refused as well; then the advice is what would be given there.
+        let in_quotes = match (&node.data, schema["format"].as_str()) {
+            (Data::Number(_, raw), Some(format)) => formats::check(format, raw).err().map(|(_, hint)| hint),
+            _ => None,
+        };
         let hint = match &node.data {
             Data::Text(text) if takes(schema, "boolean") => {
                 habits::truth(text).map(|truth| format!("write `{truth}`"))
@@ -74,6 +80,7 @@ impl Conform<'_> {
                 Some(format!("write it with its unit, for example `{raw}d`"))
             }
             Data::Number(..) | Data::Boolean(_) if hidden => Some("put it in quotes".to_owned()),
+            Data::Number(..) if in_quotes.is_some() => in_quotes,
             Data::Number(_, raw) if takes(schema, "string") => Some(format!("write `\"{raw}\"`, in quotes")),
             Data::Boolean(value) if takes(schema, "string") => {
                 Some(format!("write `\"{value}\"`, in quotes"))

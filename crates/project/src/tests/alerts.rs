@@ -24,6 +24,15 @@ fn channels_and_rules_are_read_and_a_sync_has_its_own() {
     assert_eq!(options.alert_rules.or(alerts.rules), rules);
 }
 
+/// A number of rows is not taken there, in quotes or not.
+#[test]
+fn a_share_without_its_sign_is_answered_with_what_is_taken() {
+    let words = &["expected a share such as `10%`, found a number", "write `1%`"];
+    one("lookback: 5m", "alerts: { rejected: 1 }", words);
+    one("lookback: 5m", "alerts: { rejected: \"1\" }", &["`1` is no share of the rows", "write `1%`"]);
+    one("lookback: 5m", "alerts: { rejected: 1000 }", &["found a number", "write a share such as `10%`"]);
+}
+
 #[test]
 fn a_channel_that_cannot_be_used_is_told_at_its_place() {
     let with = |channel: &str| TEAM.replace("{ type: chat, url: \"${TEAM_URL}\" }", channel);
