@@ -8,6 +8,7 @@ pub mod arrow;
 pub mod aws;
 pub mod http;
 pub mod jwt;
+pub mod network;
 pub mod poll;
 pub mod rsa;
 pub mod settings;

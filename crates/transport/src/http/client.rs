@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 use tidegate_model::{Error, Http, HttpFailure, Result, clear_text};
 
 use super::authorities::AuthorityFile;
+use crate::network;
 use crate::tls::{self, Distrust};
 
 /// How long connecting may take, including TLS.
@@ -125,24 +126,12 @@ fn failure(server: &str, error: reqwest::Error) -> HttpFailure {
             remedy: distrust.remedy("the address"),
         };
     }
-    // Addresses may hold the identifier of a user.
-    let text = chain(&error.without_url());
-    if sent { HttpFailure::ResponseLost(text) } else { HttpFailure::NotSent(text) }
-}
-
-/// The error and its causes on one line, without repetitions.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
+    // Addresses may hold the identifier of a user; that of the server is enough.
+    let why = match error.is_timeout() {
+        true => "it did not answer in time".to_owned(),
+        false => network::why(&error.without_url()),
+    };
+    if sent { HttpFailure::ResponseLost(why) } else { HttpFailure::NotSent(format!("{server}: {why}")) }
 }
 
 #[cfg(test)]
@@ -180,7 +169,19 @@ mod tests {
 
         let failure = send_to(&address).await.expect_err("nothing listens");
 
-        assert!(matches!(failure, HttpFailure::NotSent(_)), "{failure:?}");
+        let HttpFailure::NotSent(why) = failure else { panic!("{failure:?}") };
+        assert_eq!(why, format!("{address}: Connection refused"));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_not_there_is_named_in_the_words_of_the_system_alone() {
+        let failure = send_to("no-such-host.invalid").await.expect_err("no such host");
+
+        let HttpFailure::NotSent(why) = failure else { panic!("{failure:?}") };
+        assert!(why.starts_with("no-such-host.invalid: "), "{why}");
+        for word in ["error", "client", "dns", "lookup"] {
+            assert!(!why.contains(word), "{why}");
+        }
     }
 
     #[tokio::test]
@@ -197,7 +198,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_never_comes_is_lost() {
         let failure = send_to(&server(b"").await).await.expect_err("closed");
-        assert!(matches!(failure, HttpFailure::ResponseLost(_)), "{failure:?}");
+        let HttpFailure::ResponseLost(why) = failure else { panic!("{failure:?}") };
+        assert_eq!(why, "the connection was closed");
 
         let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
         let failure = send_to(&server(half).await).await.expect_err("cut off");

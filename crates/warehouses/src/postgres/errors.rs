@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use tidegate_model::{Error, ErrorKind};
+use tidegate_transport::network;
 use tidegate_transport::tls::{Distrust, rustls_error};
 use tokio_postgres::error::{DbError, ErrorPosition};
 
@@ -44,7 +45,7 @@ impl Access {
         if let Some(cause) = io_error(error) {
             return Error::new(
                 ErrorKind::Unavailable,
-                format!("{title} at {place} cannot be reached: {cause}"),
+                format!("{title} at {place} cannot be reached: {}", network::plain(&cause.to_string())),
             )
             .hint("check `host`, `port` and the firewall; `tidegate check` shows whether it is back");
         }
@@ -150,7 +151,6 @@ impl Access {
         };
         Error::settings(format!("the certificate of {title} at {place} {}", distrust.said()))
             .hint(format!("{}; `tls: require` encrypts without checking it", distrust.remedy("`host`")))
-            .caused_by(cause.clone())
     }
 }
 
