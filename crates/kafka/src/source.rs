@@ -118,6 +118,10 @@ impl Source for KafkaSource {
         blocking(move || check::run(&connection, selection.as_ref())).await
     }
 
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        self.connection.decoder(&KafkaSelection::of(selection)?).map(drop)
+    }
+
     async fn discover(&self) -> Result<Vec<Dataset>, Error> {
         let connection = Arc::clone(&self.connection);
         let topics = blocking(move || connection.with_metadata(None, |metadata| metadata.topics())).await?;

@@ -89,6 +89,15 @@ pub trait Source: Send + Sync {
     /// If the checks themselves cannot be carried out. A missing privilege is a failed check.
     async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error>;
 
+    /// Refuses a selection that can never be read, as far as that shows without a connection. Does no network I/O.
+    ///
+    /// # Errors
+    /// [`Settings`](crate::ErrorKind::Settings) with the setting that cannot work.
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        let _ = selection;
+        Ok(())
+    }
+
     /// Lists what can be read.
     ///
     /// # Errors
@@ -140,6 +149,16 @@ pub trait Source: Send + Sync {
         mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error>;
+
+    /// Reads about `rows` rows of a selection, whichever, to try a mapping on them; `None` if reading a few costs
+    /// as much as reading all, or nothing can be said by them. Nothing is committed at the source.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    async fn sample(&self, selection: &Selection, rows: usize) -> Result<Option<Feed<Row>>, Error> {
+        let _ = (selection, rows);
+        Ok(None)
+    }
 
     /// Proves what reading a selection with `mode: stream` needs besides [`Source::check`]. Nothing by
     /// default.

@@ -16,6 +16,7 @@ mod import;
 mod limits;
 mod load;
 mod options;
+mod place;
 mod references;
 mod schedule;
 mod schema;
@@ -26,6 +27,7 @@ mod sync;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod unconnected;
 mod words;
 mod yaml;
 
@@ -43,3 +45,4 @@ pub use spec::{
     ImportSpec, InDoubt, Project, Removed, Retention, RowDestination, RowSource, State, SyncOptions,
     SyncSpec, not_removable,
 };
+pub use unconnected::KnownSettings;

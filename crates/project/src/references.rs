@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Member};
 use tidegate_model::{Error, Settings, Store};
 
 use super::findings::Mark;
+use super::place::Place;
 
 /// Variables with this beginning configure Tidegate itself.
 const OWN_VARIABLES: &str = "TIDEGATE_";
@@ -19,8 +20,9 @@ const OWN_VARIABLES: &str = "TIDEGATE_";
 /// Settings as they are written, and the references among them.
 #[derive(Clone, Default, PartialEq)]
 pub struct Written {
-    members: Map<String, Member>,
-    references: Vec<Reference>,
+    pub(super) members: Map<String, Member>,
+    pub(super) references: Vec<Reference>,
+    pub(super) place: Place,
 }
 
 /// Shows the names of the settings only: a value may be a secret.
@@ -92,8 +94,8 @@ pub struct Variable {
 }
 
 impl Written {
-    pub(super) fn new(members: Map<String, Member>, references: Vec<Reference>) -> Written {
-        Written { members, references }
+    pub(super) fn new(members: Map<String, Member>, references: Vec<Reference>, place: Place) -> Written {
+        Written { members, references, place }
     }
 
     /// Returns the settings for people: a name in angle brackets replaces each reference.
@@ -170,7 +172,7 @@ fn several_unset(unset: &[Variable]) -> Option<Error> {
     )
 }
 
-fn members_of(object: Member) -> Map<String, Member> {
+pub(super) fn members_of(object: Member) -> Map<String, Member> {
     match object {
         Member::Object(members) => members,
         _ => Map::new(),
@@ -178,7 +180,7 @@ fn members_of(object: Member) -> Map<String, Member> {
 }
 
 /// Puts a value in the place that the steps lead to.
-fn put(root: &mut Member, steps: &[String], value: Member) {
+pub(super) fn put(root: &mut Member, steps: &[String], value: Member) {
     let mut here = root;
     for step in steps {
         let next = match here {
@@ -199,6 +201,22 @@ impl Reference {
 
     async fn look_up(&self, folder: &Path, store: &dyn Store) -> Result<String, Error> {
         match &self.content {
+            Content::Template(_) | Content::File(_) => self.look_up_outside(folder),
+            Content::Secret(name) => match store.secret(name).await? {
+                Some(secret) => Ok(secret.expose().to_owned()),
+                None => Err(self.not_stored(name)),
+            },
+        }
+    }
+
+    fn not_stored(&self, name: &str) -> Error {
+        let hint = format!("run `tidegate secret set {name}`");
+        self.missing(&format!("the secret `{name}`, which is not stored"), hint)
+    }
+
+    /// Looks up what is not in the store.
+    pub(super) fn look_up_outside(&self, folder: &Path) -> Result<String, Error> {
+        match &self.content {
             Content::Template(pieces) => {
                 let mut text = String::new();
                 for piece in pieces {
@@ -217,13 +235,7 @@ impl Reference {
                         format!("create it, relative to the project's folder ({cause})"),
                     )
                 }),
-            Content::Secret(name) => match store.secret(name).await? {
-                Some(secret) => Ok(secret.expose().to_owned()),
-                None => Err(self.missing(
-                    &format!("the secret `{name}`, which is not stored"),
-                    format!("run `tidegate secret set {name}`"),
-                )),
-            },
+            Content::Secret(name) => Err(self.not_stored(name)),
         }
     }
 
@@ -244,7 +256,7 @@ impl Reference {
     }
 
     /// Reads the text as what the setting takes. The text itself is never shown.
-    fn read(&self, text: String) -> Result<Member, Error> {
+    pub(super) fn read(&self, text: String) -> Result<Member, Error> {
         let read = match self.wants {
             Wants::Text => return Ok(Member::String(text)),
             Wants::Integer => text.trim().parse::<i64>().ok().map(Member::from),

@@ -8,6 +8,7 @@ use tidegate_model::{ConnectionId, Connector, ContractRole};
 
 use super::conform::{Conform, Spot};
 use super::findings::Finding;
+use super::place::Place;
 use super::references::Written;
 use super::yaml::Entry;
 
@@ -130,12 +131,13 @@ impl<'a> Sheet<'a> {
         let mut spot = self.spot.key(key, entry.at);
         spot.steps.clear();
         let value = conform.read(&entry.value, &schema, &spot);
+        let place = Place::new(spot.at, &spot.path, entry);
         self.findings.append(&mut conform.findings);
         match value {
             Member::Object(mut members) => {
                 // They are read apart.
                 ["connection", "object", "layout"].iter().for_each(|key| drop(members.shift_remove(*key)));
-                Some(Written::new(members, conform.references))
+                Some(Written::new(members, conform.references, place))
             }
             _ => None,
         }

@@ -21,6 +21,7 @@ mod secret;
 mod serve;
 mod setup;
 mod status;
+mod unconnected;
 mod users;
 mod validate;
 

@@ -30,6 +30,9 @@ pub(super) async fn plan(
 
 fn print(plan: &Plan, requests: usize) {
     let counts = plan.run.counts;
+    if let Some(error) = plan.run.error.as_deref().filter(|_| counts.read == 0) {
+        return failed(error);
+    }
     output::line(format!("plan of {}: nothing was sent", plan.sync));
     output::line(format!(
         "  {} read, {} skipped, {} would be sent, {} would be rejected",
@@ -88,8 +91,14 @@ fn print(plan: &Plan, requests: usize) {
         output::line(format!("\n{} {}\n{}", request.method, request.path, request.body));
     }
     if let Some(error) = &plan.run.error {
-        output::failure(error, "see `tidegate check`");
+        failed(error);
     } else if requests == 0 && counts.delivered > 0 {
         output::note(format!("  → `tidegate plan {} --requests 1` shows the first request", plan.sync));
     }
+}
+
+/// Prints why a plan could not be made, and its next step apart.
+fn failed(error: &str) {
+    let (what, next) = error.rsplit_once(". Next: ").unwrap_or((error, "see `tidegate check`"));
+    output::failure(what, next);
 }

@@ -2,16 +2,22 @@
 
 use jiff::Timestamp;
 use tidegate_model::{Clock, Error, SystemClock};
-use tidegate_project::{Finding, Project, SyncSpec};
+use tidegate_project::{Finding, Invalid, Project, SyncSpec};
 
 use super::documents::{self, ScheduledSync, Validation};
+use super::unconnected;
 use crate::cli::{Output, ProjectArgs};
 use crate::output::counted;
 use crate::registry::{CHANNELS, CONNECTORS};
 use crate::{DONE, MISCONFIGURED, output};
 
 pub(super) fn validate(args: &ProjectArgs, out: Output) -> Result<u8, Error> {
-    match tidegate_project::read(&args.project, CONNECTORS, CHANNELS)? {
+    let read = tidegate_project::read(&args.project, CONNECTORS, CHANNELS)?.and_then(|project| {
+        let errors = unconnected::findings(&project, &args.folder());
+        let file = tidegate_project::locate(&args.project).unwrap_or_default().display().to_string();
+        if errors.is_empty() { Ok(project) } else { Err(Invalid { file, errors }) }
+    });
+    match read {
         Ok(project) => {
             match out {
                 Output::Text => print(&project),

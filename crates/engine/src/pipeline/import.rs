@@ -10,8 +10,8 @@ use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, Lookback, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, DataType, Error, ErrorKind, Feed, Idempotency, Identity,
-    KeptRow, Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, RowHash,
-    RowPart, Run, RunId, Selection, Source, SyncId, Text, Value,
+    KeptRow, Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Reason, Record, Row,
+    RowHash, RowPart, Run, RunId, Selection, Source, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -177,6 +177,38 @@ impl Import {
     /// Returns whether a run can follow the source, until it is stopped.
     pub(crate) fn follows(&self) -> bool {
         matches!(self.tracking, ChangeTracking::Checkpoint) && self.source.supports_streaming()
+    }
+
+    /// Reads about `rows` rows, as the mapping expects them; `None` if the source cannot cheaply.
+    ///
+    /// # Errors
+    /// If reading cannot begin.
+    pub(crate) async fn sample(&self, rows: usize) -> Result<Option<Feed<Row>>, Error> {
+        let feed = self.source.sample(&self.selection, rows).await?;
+        Ok(feed.map(|feed| if self.open { laid_out(feed, Arc::clone(&self.columns)) } else { feed }))
+    }
+
+    /// Returns the record that a row becomes, or why the platform would not take it.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(crate) fn record_of(&self, row: &Row, scratch: &mut Vec<u8>) -> Result<Record, Reason> {
+        let whole = self.mapping.version_of(row, scratch);
+        let key = self.mapping.key_of(row, whole, scratch);
+        let record = self.mapping.apply(row, key, whole)?;
+        self.platform.validate(&record).map(|()| record)
+    }
+
+    /// Checks that the next run can continue from a checkpoint.
+    ///
+    /// # Errors
+    /// If another `mode`, or a cursor of another type, made it.
+    pub(crate) fn continues(&self, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
+        cursor_state::cursor_state_of(&self.sync, &self.tracking, checkpoint)?;
+        match self.tracking {
+            ChangeTracking::Mirror => is_of_mirror(&self.sync, checkpoint),
+            _ => Ok(()),
+        }
     }
 
     /// Returns what the numbers of the cursor count since 1970, by the magnitude of

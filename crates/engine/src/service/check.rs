@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::source::Column;
-use tidegate_model::{Checks, ConnectionId, Error, Platform, Selection, Sink, Source, SyncId};
+use tidegate_model::{Checks, ConnectionId, Error, Platform, Reason, Selection, Sink, Source, SyncId};
 
+use super::active::object_changed;
 use super::{Engine, cursor};
 use crate::pipeline::{ChangeTracking, Import};
 use tidegate_project::SyncSpec;
@@ -99,10 +101,18 @@ impl Engine {
             Err(error) => note(&mut checks, "source", Err(error)),
         }
         note(&mut checks, "platform", check_of(self.platform(sync, None).await).await);
+        let state = self.config.store.sync_state(id).await?;
+        let object = sync.destination.object;
+        if let Some(before) = state.object.filter(|before| *before != object) {
+            note(&mut checks, "object", Err(object_changed(id, before.as_str(), object.as_str())));
+        }
         if checks.passed() {
             match self.import(id, None).await {
                 Ok(import) => {
                     checks.pass("mapping", format!("fits; it needs {}", needed(&import)));
+                    note(&mut checks, "mapping", first_rows(&import).await);
+                    let continues = import.continues(state.checkpoint.as_ref());
+                    note(&mut checks, "checkpoint", continues.map(|()| Checks::default()));
                     if !import.mapping.has_key() && !matches!(import.tracking, ChangeTracking::Checkpoint) {
                         checks.warn(
                             "key",
@@ -133,6 +143,36 @@ impl Engine {
         }
         Ok(Report { subject: Subject::Sync(id.clone()), checks })
     }
+}
+
+/// Maps a few rows: a mapping whose columns are all there may still make no record of any row.
+async fn first_rows(import: &Import) -> Result<Checks, Error> {
+    /// Rows that are tried.
+    const TRIED: usize = 20;
+    let mut checks = Checks::default();
+    let Some(mut feed) = import.sample(TRIED).await? else { return Ok(checks) };
+    let Some(batch) = feed.try_next().await? else { return Ok(checks) };
+    let mut reasons: Vec<Reason> = batch.malformed.into_iter().map(|broken| broken.reason).collect();
+    let mut scratch = Vec::new();
+    for row in batch.items.iter().take(TRIED) {
+        match import.record_of(row, &mut scratch) {
+            Ok(_) => return Ok(checks),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    // A sentence may repeat a value of a row; the code does not.
+    if let Some(Reason { code, .. }) = reasons.first() {
+        let tried = match reasons.len() {
+            1 => "the first row is rejected".to_owned(),
+            many => format!("each of the first {many} rows is rejected"),
+        };
+        checks.warn(
+            "mapping",
+            format!("{tried}: `{code}`"),
+            format!("run `tidegate preview {}` to see why", import.sync),
+        );
+    }
+    Ok(checks)
 }
 
 /// The columns that are read, in words.

@@ -64,7 +64,7 @@ pub use health::Health;
 pub use measures::{RUN_BUCKETS, RUN_SECONDS, describe_metrics};
 pub use overview::{Endpoint, Hour, Overview, SyncDetails, SyncOverview};
 pub use plan::{Caveat, Plan};
-pub use preview::Preview;
+pub use preview::{Preview, PreviewInput};
 pub use receive::{IngestEndpoint, OpenRequest, Opened};
 pub use restored::SinceBackup;
 pub use retry::{RetryFilter, RetryResult};

@@ -1,23 +1,39 @@
 //! Real rows and what they would become, without sending anything.
 
 use futures_util::StreamExt;
-use tidegate_model::{Error, ReadMode, Reason, Record, Row, SyncId};
+use tidegate_model::{Batch, Error, MalformedRecord, ReadMode, Reason, Record, Row, SyncId};
 
 use super::Engine;
 use super::dry_run::Recorder;
 use crate::pipeline::ChangeTracking;
 
-/// One row and its record.
+/// A piece of input: a row, or what cannot be read as one.
+#[derive(Clone, Debug)]
+pub enum PreviewInput {
+    /// A row as read.
+    Row(Row),
+    /// Where the input is that is no row, for people: a line of a file, an offset of a topic.
+    Unreadable(String),
+}
+
+/// A piece of input and its record.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// The row as read.
-    pub row: Row,
+    /// What was read.
+    pub input: PreviewInput,
     /// What would be sent, or why nothing would.
     pub record: Result<Record, Reason>,
 }
 
+impl Preview {
+    fn unreadable(broken: MalformedRecord) -> Preview {
+        Preview { input: PreviewInput::Unreadable(broken.location), record: Err(broken.reason) }
+    }
+}
+
 impl Engine {
-    /// Reads up to `rows` rows and maps them. The checkpoint of the sync stays.
+    /// Reads up to `rows` rows and maps them. Input that cannot be read as rows counts as well. The
+    /// checkpoint of the sync stays.
     ///
     /// # Errors
     /// What prevents reading or mapping at all.
@@ -33,15 +49,19 @@ impl Engine {
         let mut previews = Vec::new();
         let mut scratch = Vec::new();
         while let Some(batch) = feed.next().await {
-            for row in batch?.items {
-                let whole = import.mapping.version_of(&row, &mut scratch);
-                let key = import.mapping.key_of(&row, whole, &mut scratch);
-                let record = import.mapping.apply(&row, key, whole);
-                let record = record.and_then(|record| import.platform.validate(&record).map(|()| record));
-                previews.push(Preview { row, record });
-                if previews.len() >= rows {
-                    return Ok(previews);
+            let Batch { items, malformed, .. } = batch?;
+            let mut malformed = malformed.into_iter().peekable();
+            for (at, row) in items.into_iter().enumerate() {
+                while let Some(broken) = malformed.next_if(|broken| broken.items_before <= at) {
+                    previews.push(Preview::unreadable(broken));
                 }
+                let record = import.record_of(&row, &mut scratch);
+                previews.push(Preview { input: PreviewInput::Row(row), record });
+            }
+            previews.extend(malformed.map(Preview::unreadable));
+            if previews.len() >= rows {
+                previews.truncate(rows);
+                break;
             }
         }
         Ok(previews)

@@ -181,6 +181,11 @@ impl<D: Dialect + Copy, R: Relation, C: SelectedColumn> SqlTable<D, R, C> {
         format!("SELECT {} FROM {}", self.list(), self.relation.from())
     }
 
+    /// Returns the statement for some rows, whichever.
+    pub fn some(&self, rows: usize) -> String {
+        format!("{} LIMIT {rows}", self.everything())
+    }
+
     /// Prepares the statements of an incremental read.
     ///
     /// # Errors

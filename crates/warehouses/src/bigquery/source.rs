@@ -126,6 +126,10 @@ impl Source for BigQuerySource {
         self.prove(selection).await
     }
 
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        selection.parse::<BigQuerySelection>()?.relation(&self.client.settings).map(drop)
+    }
+
     async fn discover(&self) -> Result<Vec<Dataset>, Error> {
         self.client.tables().await
     }

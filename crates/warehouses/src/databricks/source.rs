@@ -92,6 +92,10 @@ impl Source for DatabricksSource {
         self.prove(selection).await
     }
 
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        selection.parse::<DatabricksSelection>()?.relation(&self.client.settings).map(drop)
+    }
+
     async fn discover(&self) -> Result<Vec<Dataset>, Error> {
         self.client.tables().await
     }
@@ -116,6 +120,11 @@ impl Source for DatabricksSource {
 
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
         Some(narrow(selection, columns))
+    }
+
+    async fn sample(&self, selection: &Selection, rows: usize) -> Result<Option<Feed<Row>>, Error> {
+        let table = self.table(&selection.parse()?).await?;
+        Ok(Some(self.rows(&table, table.some(rows).into(), None, rows + 1)))
     }
 
     async fn read(

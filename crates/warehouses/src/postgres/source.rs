@@ -77,6 +77,10 @@ impl Source for PostgresSource {
         self.prove(selection).await
     }
 
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        selection.parse::<PostgresSelection>()?.relation().map(drop)
+    }
+
     async fn discover(&self) -> Result<Vec<Dataset>, Error> {
         let session = self.access.begin().await?;
         let rows = session.client.query(RELATIONS, &[]).await;
@@ -134,6 +138,13 @@ impl Source for PostgresSource {
 
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
         Some(narrow(selection, columns))
+    }
+
+    async fn sample(&self, selection: &Selection, rows: usize) -> Result<Option<Feed<Row>>, Error> {
+        let session = self.access.begin().await?;
+        let table = self.readable(&session, &selection.parse()?).await?;
+        let steps = vec![Step { sql: table.some(rows), parameters: Vec::new() }];
+        Ok(Some(self.reading(session, table, steps, None, rows + 1).feed()))
     }
 
     async fn read(

@@ -148,6 +148,10 @@ impl Source for RedshiftSource {
         self.prove(selection).await
     }
 
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        selection.parse::<RedshiftSelection>()?.relation().map(drop)
+    }
+
     async fn discover(&self) -> Result<Vec<Dataset>, Error> {
         let session = self.access.begin().await?;
         let tables = catalog::tables(&self.access, &session).await?;
@@ -171,6 +175,13 @@ impl Source for RedshiftSource {
 
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
         Some(narrow(selection, columns))
+    }
+
+    async fn sample(&self, selection: &Selection, rows: usize) -> Result<Option<Feed<Row>>, Error> {
+        let session = self.access.begin().await?;
+        let table = self.table(&session, &selection.parse()?).await?;
+        let statement = table.some(rows);
+        Ok(Some(self.reading(session, table, [statement], None, rows + 1).await?.feed()))
     }
 
     async fn read(

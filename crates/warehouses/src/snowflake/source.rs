@@ -87,6 +87,10 @@ impl Source for SnowflakeSource {
         self.prove(selection).await
     }
 
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        selection.parse::<SnowflakeSelection>()?.relation(&self.client.settings).map(drop)
+    }
+
     async fn discover(&self) -> Result<Vec<Dataset>, Error> {
         self.client.tables().await
     }
@@ -105,6 +109,12 @@ impl Source for SnowflakeSource {
 
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
         Some(narrow(selection, columns))
+    }
+
+    async fn sample(&self, selection: &Selection, rows: usize) -> Result<Option<Feed<Row>>, Error> {
+        let table = self.table(&selection.parse()?).await?;
+        let sql = of_relation(&table.relation, table.some(rows), Vec::new());
+        Ok(Some(self.rows(&table, sql, None, rows + 1)))
     }
 
     async fn read(

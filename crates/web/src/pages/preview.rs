@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_engine::service::{Engine, Preview, ShownRecord};
+use tidegate_engine::service::{Engine, Preview, PreviewInput, ShownRecord};
 use tidegate_model::SyncId;
 
 use super::show::{self, count};
@@ -85,6 +85,12 @@ fn view(preview: &Preview) -> RecordView {
         Ok(record) => Ok(serde_json::to_string_pretty(&ShownRecord::of(record)).unwrap_or_default()),
         Err(reason) => Err(show::prose(&reason.message)),
     };
-    let row: serde_json::Value = serde_json::from_str(preview.row.to_json().as_str()).unwrap_or_default();
-    RecordView { row: serde_json::to_string_pretty(&row).unwrap_or_default(), record }
+    let row = match &preview.input {
+        PreviewInput::Row(row) => {
+            let row: serde_json::Value = serde_json::from_str(row.to_json().as_str()).unwrap_or_default();
+            serde_json::to_string_pretty(&row).unwrap_or_default()
+        }
+        PreviewInput::Unreadable(location) => location.clone(),
+    };
+    RecordView { row, record }
 }

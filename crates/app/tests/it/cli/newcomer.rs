@@ -170,3 +170,89 @@ fn newcomer_a_row_with_one_cell_is_counted_in_the_singular() {
     let ended = project.done(&["run", "customers"]);
     expect(&ended, 3, &["2 cells, and the file has 1 column\n"]);
 }
+
+#[test]
+fn newcomer_validate_finds_what_can_never_work_without_a_connection() {
+    let yaml = "connections:
+  shop: { type: postgres, host: db.example.com, database: shop, user: u, password: \"${NOT_SET_P}\" }
+  drops: { type: files, path: drops }
+  topics: { type: kafka, brokers: \"localhost:9092\" }
+  wide: { type: postgres, host: \"db example\", database: shop, user: u, password: \"${NOT_SET_P}\" }
+  braze: { type: braze, endpoint: sandbox, api_key: \"${NOT_SET_K}\" }
+syncs:
+  orders:
+    source: { connection: shop, table: a.b.c }
+    mode: full
+    destination: { connection: braze, object: user }
+    mapping: { external_id: id }
+  files:
+    source: { connection: drops, path: /srv/drops/a.csv }
+    destination: { connection: braze, object: user }
+    mapping: { external_id: id }
+  clicks:
+    source: { connection: topics, topics: clicks, group: g, format: avro }
+    destination: { connection: braze, object: user }
+    mapping: { external_id: id }
+";
+    let project = Project::new(yaml);
+    let told = [
+        "tidegate.yaml:9:33: `syncs.orders.source.table`: expected `schema.table`",
+        "tidegate.yaml:14:34: `syncs.files.source.path`: expected a pattern below the connection's folder",
+        "tidegate.yaml:18:5: `syncs.clicks.source`: ",
+    ];
+    expect(&project.done(&["validate"]), 2, &told);
+    // What is not known here is not judged.
+    let fixed = yaml.replace("a.b.c", "a.b").replace("/srv/drops/", "").replace(", format: avro", "");
+    project.write("tidegate.yaml", &fixed.replace("db example", "db.example.com"));
+    expect(&project.done(&["validate"]), 0, &["valid: 5 connections, 3 syncs"]);
+}
+
+#[test]
+fn newcomer_check_says_that_a_mapping_rejects_every_row_and_preview_why() {
+    let yaml = yaml(&["customers"]).replace("attributes: [plan]", "attributes: plan");
+    let project = Project::new(&yaml);
+    project.write("drops/customers.csv", "id,plan\n1,free\n2,pro\n");
+    let words = ["each of the first 2 rows is rejected: `", "tidegate preview customers"];
+    expect(&project.done(&["check", "customers"]), 0, &words);
+    project.write("tidegate.yaml", &yaml.replace("attributes: plan", "attributes: [plan]"));
+    let good = project.done(&["check", "customers"]);
+    assert!(!good.stdout.contains("rejected"), "{good:?}");
+}
+
+#[test]
+fn newcomer_check_fails_on_a_sync_whose_object_or_mode_was_changed() {
+    let yaml = yaml(&["customers"]).replace("    mapping:", "    primary_key: id\n    mapping:");
+    let project = Project::new(&yaml);
+    project.write("drops/customers.csv", "id,plan\n1,free\n");
+    project.run_to("customers", "succeeded", &[("delivered", 1)]);
+    expect(&project.done(&["check", "customers"]), 0, &[]);
+    let mirror = yaml.replace("    mapping:", "    mode: mirror\n    mapping:");
+    project.write("tidegate.yaml", &mirror);
+    let words =
+        ["FAIL checkpoint: `customers` ran with another `mode` than `mirror`", "tidegate reset customers"];
+    expect(&project.done(&["check", "customers"]), 1, &words);
+    let plan = project.done(&["plan", "customers"]);
+    expect(&plan, 1, &["error: `customers` ran with another `mode`", "  → write the `mode` that it had"]);
+    assert!(!plan.stdout.contains("0 rows read") && !plan.stderr.contains("Next:"), "{plan:?}");
+    let other = "object: deletion }\n    mapping: { external_id: id }\n";
+    project.write(
+        "tidegate.yaml",
+        &yaml.split("object: user").next().map(|begin| format!("{begin}{other}")).expect("a part"),
+    );
+    let words = ["FAIL object: the sync `customers` has run with the object `user`"];
+    expect(&project.done(&["check", "customers"]), 1, &words);
+}
+
+#[test]
+fn newcomer_preview_shows_lines_that_are_no_rows() {
+    let project = Project::new(&yaml(&["customers"]));
+    project.write("drops/customers.csv", "id,plan\n1,free\n2\n3,pro\n");
+    let ended = project.done(&["preview", "customers"]);
+    expect(&ended, 0, &["at      customers.csv:3", "rejected wrong_cell_count: "]);
+    let rows = &project.document(&["preview", "customers"])["rows"];
+    assert_eq!(
+        (&rows[1]["location"], &rows[1]["row"]),
+        (&"customers.csv:3".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(rows[2]["row"]["id"], "3", "the order of the file: {rows}");
+}

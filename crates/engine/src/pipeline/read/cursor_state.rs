@@ -103,9 +103,9 @@ pub(crate) fn cursor_state_of(
         }
         ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => return Ok(None),
     };
-    let cursor_state = cursor_state.map_err(|cause| {
+    let cursor_state = cursor_state.map_err(|_| {
         let what = "was not made by a cursor: its `mode` or `cursor` was changed";
-        changed(format!("the checkpoint of `{sync}` {what}"), sync).caused_by(cause)
+        changed(format!("the checkpoint of `{sync}` {what}"), sync)
     })?;
     if !fits(&cursor_state.cursor.0, &column.data_type) {
         return Err(misfit(sync, &column.name, &column.type_name, &cursor_state.cursor));

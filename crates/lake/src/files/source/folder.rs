@@ -271,6 +271,10 @@ impl Source for FilesSource {
         blocking(move || source.prove(selection.as_ref())).await
     }
 
+    fn accepts(&self, selection: &Selection) -> Result<(), Error> {
+        Files::of(selection).map(drop)
+    }
+
     async fn discover(&self) -> Result<Vec<Dataset>, Error> {
         let source = self.clone();
         blocking(move || source.list()).await
@@ -286,6 +290,10 @@ impl Source for FilesSource {
             Ok(Dataset { name: files.pattern.text(), columns, key: files.key, open })
         })
         .await
+    }
+
+    async fn sample(&self, selection: &Selection, rows: usize) -> Result<Option<Feed<Row>>, Error> {
+        self.read(selection, &ReadMode::Full, rows).await.map(Some)
     }
 
     async fn read(
