@@ -220,7 +220,9 @@ fn print(run: &Run, rejections: &[Rejection], failed_rows: u64, fault: Option<Sy
     let counts = run.counts;
     let ending = run.ending.map_or("running", Ending::as_str);
     let mut text = format!("{}: {} · {} read", run.sync, toned(ending), number(counts.read));
-    let compared = run.compared.unwrap_or_default();
+    // Of a run that ended before it read anything, nothing of what it compared came about.
+    let is_refused = run.error.is_some() && counts.read + counts.delivered == 0;
+    let compared = run.compared.filter(|_| !is_refused).unwrap_or_default();
     for (count, word) in [
         (compared.added, "added"),
         (compared.changed, "changed"),

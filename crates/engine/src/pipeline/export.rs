@@ -75,6 +75,7 @@ pub async fn run_export(
         changed: Changed::Send,
         keys_for: None,
         keeps_users: false,
+        counts_read: true,
         notes: false,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         cursor_state: None,

@@ -127,6 +127,7 @@ pub async fn run(
         changed: import.changed,
         keys_for: import.keys_for,
         keeps_users: import.removal.is_some(),
+        counts_read: true,
         notes: is_noted(import, platform),
         kind,
         cursor_state: cursor_state.cloned(),
@@ -139,6 +140,7 @@ pub async fn run(
     };
     let removing = import.removal.as_ref().map(|removal| Job {
         keeps_users: false,
+        counts_read: false,
         notes: is_noted(import, &removal.platform),
         ..job(None, &removal.platform)
     });

@@ -63,6 +63,8 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) keys_for: Option<Duration>,
     /// Whether the users of delivered rows are kept, so that they can be deleted.
     pub(crate) keeps_users: bool,
+    /// Whether its items are rows of the source. A row that is gone was not read.
+    pub(crate) counts_read: bool,
     /// Whether an intent is written even for idempotent objects. A mirror needs it: after a crash it must
     /// not take the previous version for the one at the platform.
     pub(crate) notes: bool,
@@ -232,6 +234,7 @@ async fn move_items<F: Transform>(
         retention: job.retention.clone(),
         keeps_keys: (job.changed == Changed::Ignore).then_some(job.keys_for),
         keeps_users: job.keeps_users,
+        counts_read: job.counts_read,
         cursor_state: job.cursor_state.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
         any_failed: resume.any_failed,

@@ -32,6 +32,8 @@ pub(crate) struct Committer<F> {
     pub(crate) keeps_keys: Option<Option<Duration>>,
     /// Whether the users of delivered rows are kept.
     pub(crate) keeps_users: bool,
+    /// Whether items count as read.
+    pub(crate) counts_read: bool,
     pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     /// Whether the sync has failed rows that a delivery may close.
@@ -148,6 +150,9 @@ impl<F: Transform> Committer<F> {
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.shutdown.take_counts();
+        if !self.counts_read {
+            counts.read = 0;
+        }
         let mut commit = BatchCommit {
             batch,
             partial: !whole,
