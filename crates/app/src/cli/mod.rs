@@ -186,6 +186,9 @@ pub(crate) enum Command {
         /// End when everything has arrived.
         #[arg(long)]
         once: bool,
+        /// The address to listen on [default: 127.0.0.1:18417, or the one that the folder was made for]
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
     },
     /// Creates a project from a template.
     Init {

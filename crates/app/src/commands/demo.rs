@@ -1,6 +1,6 @@
 //! `tidegate demo`
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,16 +43,33 @@ const FILES: &[(&str, &str)] = &[
 /// The catalog that the project fills. Braze takes items only into one that exists.
 const MENU: &str = "menu.json";
 
-pub(super) async fn demo(
-    args: ProjectArgs,
-    folder: Option<PathBuf>,
-    once: bool,
-    out: Output,
-) -> Result<u8, Error> {
+/// What is wanted of a demo.
+pub(super) struct Wanted {
+    /// The folder.
+    pub(super) folder: Option<PathBuf>,
+    /// Whether it ends when everything has arrived.
+    pub(super) once: bool,
+    /// Where it listens.
+    pub(super) listen: Option<SocketAddr>,
+}
+
+pub(super) async fn demo(args: ProjectArgs, wanted: Wanted, out: Output) -> Result<u8, Error> {
+    let Wanted { folder, once, listen } = wanted;
     let folder = folder.unwrap_or_else(|| FOLDER.into());
-    if !tidegate_project::is_project(&folder) {
+    let is_made = tidegate_project::is_project(&folder);
+    let made_for = if is_made { port_of(&folder) } else { None };
+    let listen = free(listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, made_for.unwrap_or(PORT)).into()))?;
+    if let Some(port) = made_for.filter(|port| *port != listen.port()) {
+        let project = folder.display();
+        return Err(Error::settings(format!(
+            "the project in {project} sends its message events to port {port}"
+        ))
+        .hint(format!("run `tidegate demo {project} --listen 127.0.0.1:{port}`, or name a new folder")));
+    }
+    if !is_made {
+        let (before, after) = (format!("127.0.0.1:{PORT}"), format!("127.0.0.1:{}", listen.port()));
         for (name, text) in FILES {
-            super::init::write(&folder.join(name), text)?;
+            super::init::write(&folder.join(name), &text.replace(&before, &after))?;
         }
         if out == Output::Text {
             let file = folder.join(FILE_NAME);
@@ -61,7 +78,7 @@ pub(super) async fn demo(
     }
     let args = ProjectArgs { project: folder.clone(), ..args };
     create_catalog(&args, &folder).await?;
-    let server = Server::start(&args, SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), false).await?;
+    let server = Server::start(&args, listen, false).await?;
     let syncs = run::every_sync(&server.engine, out);
     let code = run::run_each(&server.engine, syncs, 1, false, &server.stop, out).await?;
     exported(&server).await?;
@@ -77,6 +94,23 @@ pub(super) async fn demo(
     }
     server.until_stopped().await;
     Ok(code)
+}
+
+/// Returns an address that nothing listens on; a port of 0 is any that is free.
+fn free(listen: SocketAddr) -> Result<SocketAddr, Error> {
+    let listener = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
+    listener.map_err(|cause| {
+        Error::settings(format!("cannot listen on {listen}"))
+            .hint("choose another address with `--listen`, for example 127.0.0.1:18418, and a new folder")
+            .caused_by(cause)
+    })
+}
+
+/// Returns the port that the sandbox of a project sends its message events to.
+fn port_of(folder: &Path) -> Option<u16> {
+    let text = std::fs::read_to_string(folder.join(FILE_NAME)).ok()?;
+    let (before, _) = text.split_once("/in/onesignal/")?;
+    before.rsplit_once(':')?.1.parse().ok()
 }
 
 /// Creates the catalog in the sandbox of Braze, which says so if it exists.

@@ -36,7 +36,9 @@ use crate::cli::{Cli, Command, complete};
 pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
     let Cli { args, output, command, .. } = cli;
     match command {
-        Command::Demo { folder, once } => demo::demo(args, folder, once, output).await,
+        Command::Demo { folder, once, listen } => {
+            demo::demo(args, demo::Wanted { folder, once, listen }, output).await
+        }
         Command::Init { folder, template } => init::init(&folder.unwrap_or(args.project), template, output),
         Command::Validate => validate::validate(&args, output),
         Command::Schema { verb } => validate::schema(&verb),

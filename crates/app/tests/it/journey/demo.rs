@@ -21,3 +21,24 @@ fn journey_the_demo_needs_nothing_but_the_program_and_brings_every_event_back() 
         assert_eq!(run["counts"]["delivered"], 0, "nothing is sent twice: {run:#}");
     }
 }
+
+#[test]
+fn journey_a_second_demo_listens_elsewhere_and_its_events_come_back_there() {
+    let project = Project::new("");
+    std::fs::remove_file(project.path().join("tidegate.yaml")).expect("removed");
+    let folder = project.path().to_str().expect("UTF-8");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let refused = project.done(&["demo", folder, "--once", "--listen", &address]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("choose another address with `--listen`"), "{refused:?}");
+    assert!(!project.path().join("tidegate.yaml").exists(), "nothing was written");
+
+    let ended = project.done(&["demo", folder, "--once", "--listen", "127.0.0.1:0"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let came_back = ended.stdout.lines().find(|line| line.ends_with("message events came back"));
+    assert!(came_back.is_some_and(|line| !line.starts_with("0 ")), "{ended:?}");
+    let again = project.done(&["demo", folder, "--once", "--listen", "127.0.0.1:18417"]);
+    assert!(again.stderr.contains("sends its message events to port"), "{again:?}");
+    assert_eq!(project.done(&["demo", folder, "--once"]).code, 0, "it listens where its project sends to");
+}
