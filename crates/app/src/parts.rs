@@ -1,20 +1,25 @@
 //! Puts the engine together: the only place that names every crate.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::registry::{CHANNELS, CONNECTORS};
+use tempfile::TempDir;
 use tidegate_engine::service::{Config, Engine};
-use tidegate_model::{Clock, ConnectorContext, Error, EventLog, Http, Secret, Store, SystemClock};
+use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, EventLog, Http, Secret, Store, SystemClock};
 use tidegate_project::{Project, Retention};
 use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
 
 use crate::cli::ProjectArgs;
+use crate::output::note;
 use crate::owner;
 
 /// How long things are kept if nothing says so.
 const DAYS: u32 = 90;
+/// The file of a data folder that holds its state.
+const STATE_FILE: &str = "tidegate.db";
 /// The master key of the sealed secrets, if it is not kept beside them.
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
 /// The master key before it, until `tidegate secret rotate` has run.
@@ -27,6 +32,27 @@ struct Tools {
     clock: Arc<dyn Clock>,
     /// How many days events are kept.
     log_days: u32,
+}
+
+/// An engine that shows what is there.
+pub(crate) struct Shown {
+    engine: Engine,
+    /// Holds empty state while it is shown.
+    _empty: Option<TempDir>,
+}
+
+impl From<Engine> for Shown {
+    fn from(engine: Engine) -> Shown {
+        Shown { engine, _empty: None }
+    }
+}
+
+impl Deref for Shown {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
 }
 
 impl ProjectArgs {
@@ -106,6 +132,25 @@ impl ProjectArgs {
     /// The engine of this project.
     pub(crate) async fn engine(&self) -> Result<Engine, Error> {
         self.engine_that(LogAccess::Read).await
+    }
+
+    /// The engine of a verb that shows what is there. It makes no state: if there is none, it shows what
+    /// empty state would, and says so.
+    pub(crate) async fn showing_engine(&self) -> Result<Shown, Error> {
+        let data = self.data_folder();
+        if self.store.is_some() || self.replaced.store.is_some() || data.join(STATE_FILE).exists() {
+            return self.engine().await.map(Shown::from);
+        }
+        // A project that cannot be used says that first.
+        self.project()?;
+        let empty = tempfile::tempdir().map_err(|cause| {
+            Error::new(ErrorKind::Storage, "cannot make a temporary folder").caused_by(cause)
+        })?;
+        let args = ProjectArgs { data: Some(empty.path().to_owned()), ..self.clone() };
+        let engine = args.engine().await?;
+        note(format!("no state in {}", data.display()));
+        note("  → nothing has run yet, or the state is elsewhere: `--data`, or `TIDEGATE_STORE`");
+        Ok(Shown { engine, _empty: Some(empty) })
     }
 
     /// The engine of the one process that events come in to.

@@ -11,7 +11,10 @@ use crate::output::{self, moment, note};
 use crate::{DONE, FAILED};
 
 pub(super) async fn alerts(args: &ProjectArgs, action: AlertsAction, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = match action {
+        AlertsAction::List { .. } => args.showing_engine().await?,
+        AlertsAction::Test { .. } => args.engine().await?.into(),
+    };
     match action {
         AlertsAction::List { resolved } => {
             let alerts = Alerts { alerts: engine.alerts(resolved).await? };

@@ -11,7 +11,7 @@ use crate::output::table::{Table, numeric, word};
 use crate::output::{self, moment, number};
 
 pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = args.showing_engine().await?;
     let stream = query.stream.map(ConnectionId::new);
     if let Some(stream) = &stream
         && !engine.ingest_endpoints().iter().any(|endpoint| endpoint.connection == *stream)

@@ -16,7 +16,10 @@ use crate::{DONE, FAILED};
 const ADDRESS: &str = "http://127.0.0.1:8080";
 
 pub(super) async fn people(args: &ProjectArgs, action: PeopleAction, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = match action {
+        PeopleAction::List => args.showing_engine().await?,
+        _ => args.engine().await?.into(),
+    };
     match action {
         PeopleAction::Add { name, role, rows, password_stdin } => {
             let password = if password_stdin { Some(password()?) } else { None };
@@ -68,7 +71,10 @@ pub(super) async fn people(args: &ProjectArgs, action: PeopleAction, out: Output
 }
 
 pub(super) async fn tokens(args: &ProjectArgs, action: TokensAction, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = match action {
+        TokensAction::List => args.showing_engine().await?,
+        _ => args.engine().await?.into(),
+    };
     match action {
         TokensAction::Add { name, role, rows, days } => {
             let token = engine.add_token(&name, role, rows, days).await?;
@@ -105,7 +111,7 @@ pub(super) async fn tokens(args: &ProjectArgs, action: TokensAction, out: Output
 }
 
 pub(super) async fn audit(args: &ProjectArgs, action: AuditAction, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = args.showing_engine().await?;
     match action {
         AuditAction::List { limit } => {
             let audit = Audit { entries: engine.audit_log(limit).await? };

@@ -1,5 +1,7 @@
 //! `tidegate status`, `runs`, `pause`, `resume` and `reset`
 
+use std::time::Duration;
+
 use tidegate_engine::service::SyncStatus;
 use tidegate_model::{Ending, Error, Lag, Mode, Run, SyncId};
 
@@ -10,8 +12,11 @@ use crate::cli::{Output, ProjectArgs};
 use crate::output::table::{Table, count, numeric, sentence, state, word};
 use crate::output::{self, moment, note, number};
 
+/// How long `pause` waits for a run to end. One that follows ends within seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub(super) async fn status(args: &ProjectArgs, sync: Option<SyncId>, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = args.showing_engine().await?;
     if let Some(sync) = &sync {
         engine.sync(sync)?;
     }
@@ -152,7 +157,7 @@ pub(super) async fn runs(
     limit: usize,
     out: Output,
 ) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = args.showing_engine().await?;
     if let Some(sync) = &sync {
         engine.has_history_of(sync).await?;
     }
@@ -202,7 +207,11 @@ pub(super) async fn pause(args: &ProjectArgs, sync: &SyncId, why: &str, out: Out
     let engine = args.engine().await?;
     engine.pause(sync, &user_of_machine(), why).await?;
     done(&engine, "pause_sync", sync.as_str()).await;
-    changed(sync, "paused", &format!("{sync} is paused"), out);
+    let text = match engine.has_ended(sync, PATIENCE).await? {
+        true => format!("{sync} is paused"),
+        false => format!("{sync} is paused; its run has not ended yet: `tidegate status {sync}` shows it"),
+    };
+    changed(sync, "paused", &text, out);
     Ok(DONE)
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
             }
         }
         UsersAction::Erasures { id } => {
-            let erasures = Erasures { erasures: args.engine().await?.erasures(id.as_deref()).await? };
+            let erasures = Erasures { erasures: args.showing_engine().await?.erasures(id.as_deref()).await? };
             match out {
                 Output::Text if erasures.erasures.is_empty() => output::note(match &id {
                     Some(_) => "no erasure of this user is noted",

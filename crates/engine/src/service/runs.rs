@@ -1,6 +1,7 @@
 //! Running syncs, and what is known of their runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::measures;
+use crate::pipeline::wait;
 use crate::pipeline::{self, Export, Import, Input};
 use crate::scheduler::due;
 use tidegate_project::SyncSpec;
@@ -270,6 +272,26 @@ impl Engine {
         let pause =
             Pause { by: PausedBy::Person(by.to_owned()), why: why.to_owned(), at: self.config.clock.now() };
         self.config.store.set_paused(id, Some(pause)).await
+    }
+
+    /// Waits until the last run of a sync has ended, for at most `patience`. Returns whether it has.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn has_ended(&self, id: &SyncId, patience: Duration) -> Result<bool, Error> {
+        const PACE: Duration = Duration::from_millis(200);
+        let mut waited = Duration::ZERO;
+        loop {
+            let last = self.runs(Some(id), 1).await?;
+            if last.first().is_none_or(|run| run.ending.is_some()) {
+                return Ok(true);
+            }
+            if waited >= patience {
+                return Ok(false);
+            }
+            wait::span(PACE).await;
+            waited += PACE;
+        }
     }
 
     /// Lets a sync run again.

@@ -25,7 +25,7 @@ const GROUPED_MAX: usize = 200_000;
 const GROUPED_PAGE: usize = 10_000;
 
 pub(super) async fn rows(args: &ProjectArgs, asked: Rows, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
+    let engine = args.showing_engine().await?;
     let selection = Selection::of(&engine, &asked).await?;
     match asked.by {
         None => list(&engine, &selection, asked.limit, out).await?,

@@ -256,3 +256,17 @@ fn newcomer_preview_shows_lines_that_are_no_rows() {
     );
     assert_eq!(rows[2]["row"]["id"], "3", "the order of the file: {rows}");
 }
+
+#[test]
+fn newcomer_looking_at_state_that_is_elsewhere_makes_none_and_says_so() {
+    let project = Project::new(&yaml(&["customers"]));
+    let elsewhere = project.path().join("elsewhere");
+    let data = elsewhere.to_str().expect("UTF-8");
+    for verb in ["status", "runs", "rows", "events"] {
+        let ended = project.done(&[verb, "--data", data]);
+        expect(&ended, 0, &[&format!("no state in {data}"), "`--data`, or `TIDEGATE_STORE`"]);
+        assert!(!elsewhere.exists(), "{verb}");
+    }
+    expect(&project.done(&["status"]), 0, &["customers", "never ran", "no state in "]);
+    assert!(!project.path().join(".tidegate").exists(), "nothing was made");
+}
