@@ -1,6 +1,7 @@
 //! Who may see pages and the API.
 //!
-//! While there are no people, programs and browsers of this machine: the address that a connection
+//! While there are no people, programs and browsers of this machine, and those who open the link of an
+//! invitation: the address that a connection
 //! comes from says whether it is this machine, and the `Host` header keeps out web pages whose name
 //! was made to lead here (DNS rebinding). Once there are people, everyone signs in: browsers by a
 //! cookie, programs by a token. In both cases `Origin` and `Sec-Fetch-Site` keep out pages of other
@@ -97,8 +98,12 @@ async fn admit(
     let headers = &request.headers;
     if !engine.has_people().await? {
         let peer = request.extensions.get::<Peer>().map(|peer| peer.0);
-        let local = judge_local(peer, &request.method, headers);
-        local.map_err(|(why, remedy)| Refused::Forbidden(why, remedy))?;
+        if let Err((why, remedy)) = judge_local(peer, &request.method, headers) {
+            return match is_of_invitation(request, rule) {
+                true => Ok(None),
+                false => Err(Refused::Forbidden(why, remedy)),
+            };
+        }
         let name = LOCAL[usize::from(is_api)].to_owned();
         return Ok(Some(Visitor { name, role: Role::Admin, rows: true }));
     }
@@ -224,13 +229,24 @@ fn is_of_own_page(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a request belongs to the link of an invitation, which the first person may open anywhere: its key
+/// is judged by the page.
+fn is_of_invitation(request: &Parts, rule: Rule) -> bool {
+    let is_safe = request.method.is_safe();
+    match rule.path {
+        "/welcome" => is_safe || is_of_own_page(&request.headers),
+        "/assets/{name}" => is_safe,
+        _ => false,
+    }
+}
+
 /// What is refused, and what to do instead.
 type Refusal = (&'static str, &'static str);
 
 /// Judges a request while there are no people.
 fn judge_local(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
-    const PEOPLE: &str = "add a person on the server, with `tidegate people add NAME --role admin`, \
-        or open a tunnel: ssh -L 8080:127.0.0.1:8080 HOST";
+    const PEOPLE: &str = "add a person on the server, with `tidegate people add NAME --role admin`, and open \
+        the link that it prints, or open a tunnel: ssh -L 8080:127.0.0.1:8080 HOST";
     if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
         return Err((
             "the dashboard and its API answer this machine only, until a person can sign in",

@@ -243,6 +243,32 @@ async fn every_operation_answers_those_who_may_and_no_one_else() {
     }
 }
 
+/// Another machine asks by another name than this machine's own.
+#[tokio::test]
+async fn the_link_of_the_first_person_can_be_opened_from_another_machine() {
+    const HOST: &str = "tidegate.example.com";
+    let project = project();
+    let served = Served::start(&project);
+    let door = Door::at(&served);
+    let printed = project.done(&["people", "add", "ada", "--role", "admin"]);
+    let link =
+        printed.stdout.lines().find_map(|line| line.find("/welcome?key=").map(|at| line[at..].to_owned()));
+    let link = link.expect("a link");
+    let ask = async |method: Method, path: &str, form: &str| {
+        let request = door.client.request(method, format!("{}{path}", served.url)).header("host", HOST);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.header("origin", format!("http://{HOST}")).body(form.to_owned());
+        request.send().await.expect("an answer").status()
+    };
+    assert_eq!(ask(Method::GET, "/", "").await, StatusCode::FORBIDDEN, "nothing else is answered");
+    assert_eq!(ask(Method::GET, "/welcome?key=guessed", "").await, StatusCode::NOT_FOUND);
+    assert_eq!(ask(Method::GET, &link, "").await, StatusCode::OK);
+    let key = link.split("key=").nth(1).expect("a key");
+    let form = format!("key={key}&name=ada&password={}", PASSWORD.replace(' ', "+"));
+    assert_eq!(ask(Method::POST, "/welcome", &form).await, StatusCode::SEE_OTHER);
+    assert_eq!(ask(Method::GET, "/", "").await, StatusCode::SEE_OTHER, "now everyone signs in");
+}
+
 #[tokio::test]
 async fn the_first_link_makes_an_admin_and_what_people_do_is_noted_and_cannot_be_changed() {
     let project = project();
