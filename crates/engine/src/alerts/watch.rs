@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tidegate_model::alert::{Alert, Trigger};
 use tidegate_model::store::{FailedRowGroup, RunQuery, SyncState};
 use tidegate_model::{Ending, Error, Run, SyncId};
-use tidegate_project::{Schedule, SyncSpec};
+use tidegate_project::{AlertRules, Schedule, SyncSpec};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,6 +16,7 @@ use super::conditions::{self, Facts, Moved, State, watched};
 use super::lock;
 use crate::scheduler::rest;
 use crate::service::Engine;
+use crate::service::export::RETRY_FOR;
 
 /// How often all syncs are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -25,6 +26,33 @@ const PAUSE: Duration = Duration::from_secs(1);
 const RUNS: usize = 20;
 /// Alerts that were resolved lately: if a process died meanwhile, their recovery is reported now.
 const RESOLVED: usize = 50;
+
+/// A sync that is looked at.
+struct Watched<'a> {
+    id: &'a SyncId,
+    /// Its own rules.
+    rules: AlertRules,
+    retry_for: Duration,
+    /// Whether its run has no end.
+    follows: bool,
+}
+
+impl<'a> Watched<'a> {
+    fn of(id: &'a SyncId, sync: &SyncSpec) -> Watched<'a> {
+        let options = sync.options();
+        let follows = match (&options.schedule, sync) {
+            (Some(schedule), _) => *schedule == Schedule::Continuous,
+            (None, SyncSpec::Export(_)) => true,
+            (None, SyncSpec::Import(import)) => import.mode == tidegate_model::Mode::Stream,
+        };
+        Watched { id, rules: options.alert_rules, retry_for: options.retry_for, follows }
+    }
+
+    /// An export that a caller of an API asked for.
+    fn requested(id: &'a SyncId) -> Watched<'a> {
+        Watched { id, rules: AlertRules::default(), retry_for: RETRY_FOR, follows: true }
+    }
+}
 
 impl Engine {
     /// Watches all syncs, and reports changes.
@@ -75,10 +103,19 @@ impl Engine {
             }
             let state = states.get(id).cloned().unwrap_or_default();
             let groups = groups.remove(id).unwrap_or_default();
-            self.look_at(id, sync, &state, &groups, &known).await?;
+            self.look_at(&Watched::of(id, sync), &state, &groups, &known).await?;
+        }
+        let requested = self.requested_known().await;
+        for id in requested.keys() {
+            if only.is_some_and(|only| !only.contains(id)) {
+                continue;
+            }
+            let state = states.get(id).cloned().unwrap_or_default();
+            let groups = groups.remove(id).unwrap_or_default();
+            self.look_at(&Watched::requested(id), &state, &groups, &known).await?;
         }
         for alert in known.iter().filter(|alert| alert.resolved_at.is_none()) {
-            if self.is_gone(alert) {
+            if !requested.contains_key(&SyncId::new(&alert.subject)) && self.is_gone(alert) {
                 book.resolve(&alert.id, self.config.clock.now()).await?;
             }
         }
@@ -107,22 +144,16 @@ impl Engine {
 
     async fn look_at(
         &self,
-        id: &SyncId,
-        sync: &SyncSpec,
+        watched: &Watched<'_>,
         state: &SyncState,
         groups: &[FailedRowGroup],
         known: &[Alert],
     ) -> Result<(), Error> {
+        let Watched { id, rules, retry_for, follows } = *watched;
         let now = self.config.clock.now();
         let runs = self.config.store.runs(Some(id), RUNS).await?;
-        let options = sync.options();
-        let rules = options.alert_rules.or(self.config.project.alerts.rules);
+        let rules = rules.or(self.config.project.alerts.rules);
         let moved = self.moved(id, runs.first(), now);
-        let follows = match (&options.schedule, sync) {
-            (Some(schedule), _) => *schedule == Schedule::Continuous,
-            (None, SyncSpec::Export(_)) => true,
-            (None, SyncSpec::Import(import)) => import.mode == tidegate_model::Mode::Stream,
-        };
         let (earlier_success, earlier_read) = self.earlier(id, &runs, rules, now).await?;
         let facts = Facts {
             now,
@@ -131,7 +162,7 @@ impl Engine {
             groups,
             moved: moved.as_ref(),
             rules,
-            retry_for: options.retry_for,
+            retry_for,
             follows,
             earlier_success,
             earlier_read,
@@ -191,7 +222,7 @@ impl Engine {
         &self,
         id: &SyncId,
         runs: &[Run],
-        rules: tidegate_project::AlertRules,
+        rules: AlertRules,
         now: Timestamp,
     ) -> Result<(Option<Timestamp>, Option<Timestamp>), Error> {
         if runs.len() < RUNS {

@@ -55,7 +55,10 @@ pub(super) async fn run(mut engines: watch::Receiver<Arc<Engine>>, stop: Cancell
 
 impl Engine {
     /// What callers of APIs ask for now.
-    pub(super) async fn requested_now(
+    ///
+    /// # Errors
+    /// If an API cannot tell.
+    pub(crate) async fn requested_now(
         &self,
     ) -> Result<HashMap<SyncId, (ConnectionId, ExportRequest)>, Error> {
         let mut wanted = HashMap::new();
@@ -65,5 +68,13 @@ impl Engine {
             }
         }
         Ok(wanted)
+    }
+
+    /// The same for those who only look: an API that cannot tell has none.
+    pub(crate) async fn requested_known(&self) -> HashMap<SyncId, (ConnectionId, ExportRequest)> {
+        self.requested_now().await.unwrap_or_else(|error| {
+            tracing::debug!(error = error.chain(), "what was asked to be exported cannot be told");
+            HashMap::new()
+        })
     }
 }

@@ -13,7 +13,7 @@ use crate::pipeline::Export;
 use tidegate_project::{EventSource, ExportSpec};
 
 /// How long the sink of a requested export is tried.
-const RETRY_FOR: Duration = Duration::from_secs(120);
+pub(crate) const RETRY_FOR: Duration = Duration::from_secs(120);
 
 /// The stream of the events that come in through a connection.
 pub(crate) fn stream_of(connection: &ConnectionId) -> StreamId {

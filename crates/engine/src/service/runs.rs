@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::store::{Pause, PausedBy, RowEntry, RowQuery, SyncState};
-use tidegate_model::{Cause, Checkpoint, Claim, Error, ErrorKind, Lag, Progress, Run, SyncId, Wait};
+use tidegate_model::{
+    Cause, Checkpoint, Claim, ConnectionId, Error, ErrorKind, ExportRequest, Lag, Progress, Run, SyncId, Wait,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -169,7 +171,7 @@ impl Engine {
         }
     }
 
-    /// Returns every sync of the project with its state.
+    /// Returns every sync of the project with its state, then the exports that callers of APIs asked for.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -182,7 +184,40 @@ impl Engine {
             let lag = self.lag(sync, state.checkpoint.as_ref()).await;
             statuses.push(self.status_of(id, sync, state, last_run, totals.rows, lag));
         }
+        let mut requested: Vec<_> = self.requested_known().await.into_iter().collect();
+        requested.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (id, (connection, request)) in requested {
+            statuses.push(self.status_of_requested(id, &connection, &request).await?);
+        }
         Ok(statuses)
+    }
+
+    /// Puts together what is known of an export that a caller of an API asked for.
+    async fn status_of_requested(
+        &self,
+        id: SyncId,
+        connection: &ConnectionId,
+        request: &ExportRequest,
+    ) -> Result<SyncStatus, Error> {
+        let last_run = self.config.store.runs(Some(&id), 1).await?.pop();
+        let state = self.config.store.sync_state(&id).await?;
+        let runs = last_run.as_ref().is_some_and(|run| run.ending.is_none());
+        let now = self.config.clock.now();
+        Ok(SyncStatus {
+            object: "events",
+            route: format!("{connection} → {}", request.kind),
+            paused: state.paused,
+            wait: state.wait.filter(|wait| runs && wait.until > now),
+            last_run,
+            failed_rows: self.config.store.failed_row_totals(&id).await?.rows,
+            lag: Vec::new(),
+            enabled: true,
+            waiting: false,
+            next_run_at: None,
+            contacts: Vec::new(),
+            labels: BTreeMap::new(),
+            sync: id,
+        })
     }
 
     /// Puts together what is known of one sync.

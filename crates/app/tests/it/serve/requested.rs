@@ -126,3 +126,30 @@ async fn journey_an_event_stream_goes_on_after_a_new_start_and_ends_with_what_ca
     pause(Duration::from_secs(1)).await;
     holds(&stream, &["first", "second"]).await;
 }
+
+#[tokio::test]
+async fn journey_an_event_stream_that_fails_stands_in_the_status_and_opens_an_alert() {
+    let stream = Stream::kinesis();
+    let project = project(&stream);
+    let yaml = std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("a file");
+    let hook = "alerts:\n  channels:\n    hook: { type: webhook, url: \"http://127.0.0.1:9/\" }\n";
+    project.write("tidegate.yaml", &format!("{hook}{yaml}"));
+    let served = Served::start(&project);
+    lead(&served, "dead", "arn:aws:kinesis:us-east-1:123456789012:stream/nowhere").await;
+    put(&served, "dead", "lost").await;
+    until("a line in the status", async || {
+        let statuses = project.json(&["status"]);
+        let status = statuses.as_array()?.iter().find(|status| status["sync"] == "apps.eventstream-dead")?;
+        (status["last_run"]["ending"] == "failed").then_some(())
+    })
+    .await;
+    until("an alert", async || {
+        let alerts = project.document(&["alerts", "list"]);
+        alerts["alerts"]
+            .as_array()?
+            .iter()
+            .find(|alert| alert["subject"] == "apps.eventstream-dead")
+            .map(drop)
+    })
+    .await;
+}
