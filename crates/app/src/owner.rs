@@ -6,11 +6,30 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use tidegate_model::{Error, ErrorKind};
-use tidegate_project::is_project;
+use tidegate_model::{ConnectionId, Error, ErrorKind, Store};
+use tidegate_project::{Project, SyncSpec, is_project};
 
 /// The file in the data folder that names its project.
 const OWNER: &str = "project";
+
+/// Takes the store for the project, unless it belongs to another one.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] if another project owns it.
+pub(crate) async fn claim_store(store: &dyn Store, folder: &Path, project: &Project) -> Result<(), Error> {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let kind = |id: &ConnectionId| project.connections.get(id).map_or("?", |connection| connection.kind.as_str());
+    let moves = |sync: &SyncSpec| {
+        let read = match sync {
+            SyncSpec::Import(import) => import.source.selection.shown(),
+            SyncSpec::Export(export) => export.source.selection.shown(),
+        };
+        let read = serde_json::Value::Object(read);
+        format!("{} {read} to {}", kind(sync.source()), kind(sync.destination()))
+    };
+    let syncs = project.syncs.iter().map(|(id, sync)| (id.clone(), moves(sync))).collect();
+    store.claim_project(&folder.display().to_string(), &syncs).await
+}
 
 /// Writes a file that only its owner can read.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {

@@ -163,6 +163,7 @@ impl ProjectArgs {
         let store = self.open_store(project.retention).await?;
         let log_days = self.event_days.or(project.retention.event_days).unwrap_or(DAYS);
         owner::claim(&self.folder(), &self.data_folder())?;
+        owner::claim_store(store.as_ref(), &self.folder(), &project).await?;
         let http = Arc::new(tidegate_transport::http::RealHttp::new()?);
         let tools = Tools { store, http, clock: Arc::new(SystemClock), log_days };
         let log = self.open_log(&project, &tools, access).await?;

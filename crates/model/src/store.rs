@@ -1,6 +1,6 @@
 //! The state that is kept between runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -413,6 +413,16 @@ pub trait Store: Send + Sync {
     /// Takes a sync for this process, unless a process holds it. Runs of the sync that
     /// never ended become `Interrupted`.
     async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error>;
+
+    /// Takes the store for the project in a folder, with what each of its syncs moves, in words. Does nothing if
+    /// the store cannot be that of several projects.
+    ///
+    /// # Errors
+    /// [`Settings`](crate::ErrorKind::Settings) if it belongs to another project.
+    async fn claim_project(&self, folder: &str, syncs: &BTreeMap<SyncId, String>) -> Result<(), Error> {
+        let _ = (folder, syncs);
+        Ok(())
+    }
 
     /// Returns what is known of a sync; the default if it never ran.
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error>;

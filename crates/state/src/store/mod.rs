@@ -19,6 +19,7 @@ pub(crate) mod migrations;
 pub(crate) mod payload;
 mod people;
 mod process;
+mod projects;
 mod requests;
 mod rows;
 mod runs;
@@ -31,7 +32,7 @@ mod syncs;
 mod term;
 mod trim;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -134,6 +135,10 @@ impl Store for SqlStore {
                 Ok(Claimed::Taken(claim))
             }
         }
+    }
+
+    async fn claim_project(&self, folder: &str, syncs: &BTreeMap<SyncId, String>) -> Result<(), Error> {
+        projects::claim(&self.database, folder, syncs).await
     }
 
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {

@@ -52,3 +52,27 @@ async fn journey_state_may_live_in_postgresql() {
     assert!(state.count(names).await > 0);
     assert_eq!(source.count(names).await, 1, "nothing is written at the source");
 }
+
+/// Both have a sync `a`, and each would take the other's rows for committed.
+#[tokio::test]
+async fn two_projects_do_not_share_checkpoints_in_one_state_database() {
+    let state = Database::create().await;
+    let url = format!("{}?sslmode=require", state.url());
+    let of = |file: &str| {
+        let mut project = Project::new(&format!(
+            "connections:\n  drops: {{ type: files, path: drops }}\n  braze: {{ type: braze, endpoint: sandbox, \
+             api_key: x }}\nsyncs:\n  a:\n    source: {{ connection: drops, path: {file} }}\n    \
+             destination: {{ connection: braze, object: user }}\n    mapping: {{ external_id: id }}\n"
+        ));
+        project.set("TIDEGATE_STORE", &url);
+        project.write("drops/a.csv", "id\n1\n");
+        project.write("drops/b.csv", "id\n2\n");
+        project
+    };
+    of("a.csv").run_to("a", "succeeded", &[("delivered", 1)]);
+    let other = of("b.csv");
+    let refused = other.done(&["run", "a"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("belongs to another project"), "{refused:?}");
+    assert!(refused.stderr.contains("give this project a database of its own"), "{refused:?}");
+}
