@@ -188,6 +188,14 @@ struct RowsToRetry {
     left: Arc<Mutex<Left>>,
 }
 
+/// A row as it was kept.
+struct Kept {
+    hash: RowHash,
+    row: Row,
+    /// Whether nothing of it is missing.
+    is_whole: bool,
+}
+
 impl RowsToRetry {
     fn feed(self) -> Feed<Row> {
         stream::try_unfold(self, |mut rows| async move { Ok(rows.next().await?.map(|batch| (batch, rows))) })
@@ -235,12 +243,14 @@ impl RowsToRetry {
                     unchanged.origins.push(Origin::Known(hash));
                 }
                 Some(KeptRow::Whole(row)) if self.has_columns(&row) || self.has_key(&row) => {
-                    kept.push((hash, row));
+                    kept.push(Kept { hash, row, is_whole: true });
                 }
                 Some(KeptRow::Whole(_)) => self.note(|left| left.malformed += 1),
                 Some(KeptRow::Part(part)) => match part.location {
                     Some(location) => locations.push(location.to_string()),
-                    None if self.has_key(&part.row) => kept.push((hash, part.row)),
+                    None if self.has_key(&part.row) => {
+                        kept.push(Kept { hash, row: part.row, is_whole: false });
+                    }
                     None => self.note(|left| left.malformed += 1),
                 },
                 None => self.note(|left| left.gone += 1),
@@ -266,10 +276,10 @@ impl RowsToRetry {
         !self.key.is_empty() && self.key.iter().all(|name| row.get(name).is_some())
     }
 
-    /// Takes kept rows as the source has them now; as they were if it cannot look them up.
-    async fn look_up(&mut self, kept: Vec<(RowHash, Row)>) -> Result<(), Error> {
+    /// Takes kept rows as the source has them now; whole ones as they were if it cannot look them up.
+    async fn look_up(&mut self, kept: Vec<Kept>) -> Result<(), Error> {
         let key = |row: &Row| self.key.iter().map(|name| row.get(name).cloned()).collect();
-        let values: Option<Vec<Vec<Value>>> = kept.iter().map(|(_, row)| key(row)).collect();
+        let values: Option<Vec<Vec<Value>>> = kept.iter().map(|kept| key(&kept.row)).collect();
         let (source, selection) = (&self.import.source, &self.import.selection);
         let found = match values {
             Some(values) if !self.key.is_empty() && !values.is_empty() => {
@@ -282,8 +292,9 @@ impl RowsToRetry {
             return Ok(());
         }
         let mut batch = Batch::of(Vec::new());
-        for (hash, row) in kept {
-            if self.has_columns(&row) {
+        for Kept { hash, row, is_whole } in kept {
+            // A source that may have any column has the columns of a part as well.
+            if is_whole && self.has_columns(&row) {
                 batch.items.push(row);
                 batch.origins.push(Origin::Known(hash));
             } else {
@@ -318,8 +329,62 @@ impl RowsToRetry {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use tidegate_model::store::RowEntry;
+    use tidegate_model::{Columns, ObjectKind, RowPart, RunId};
+
     use super::*;
     use crate::scheduler::tests::Stage;
+
+    /// A source such as JSON Lines: its rows may have any columns, and cannot be looked up.
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_was_kept_in_part_is_not_sent_as_if_it_were_whole() {
+        let stage = Stage::start(1, 8);
+        let sync = SyncId::new("s0");
+        let mut import = stage.engine.import(&sync, None).await.expect("opens");
+        import.open = true;
+        let row = Row { columns: Columns::new(["id", "note"]), values: vec![Value::Int(1), Value::Null] };
+        let part = RowPart { row: row.clone(), cut: vec!["note".to_owned()], ..RowPart::default() };
+        let failed = |payload| {
+            let entry = RowEntry {
+                at: Timestamp::UNIX_EPOCH,
+                sync: sync.clone(),
+                run: RunId::new("r"),
+                object: ObjectKind::Event,
+                user: String::new(),
+                key: "1".to_owned(),
+                status: StatusKind::Rejected,
+                reason: None,
+                payload: Some(payload),
+            };
+            let hash = RowHash(1);
+            FailedRow {
+                key: hash,
+                row: hash,
+                entry,
+                first_at: Timestamp::UNIX_EPOCH,
+                attempts: 1,
+                position: 1,
+            }
+        };
+        let left = Arc::new(Mutex::new(Left::default()));
+        let mut rows = RowsToRetry {
+            store: stage.engine.config.store.clone(),
+            import,
+            key: vec!["id".to_owned()],
+            query: RetryFilter::default().query(&sync, 10),
+            began: stage.engine.config.clock.now(),
+            after: None,
+            ready: VecDeque::new(),
+            lookup: None,
+            left: left.clone(),
+        };
+        let page = vec![failed(KeptRow::Part(Box::new(part))), failed(KeptRow::Whole(row))];
+        rows.take(page).await.expect("sorted");
+        let sent: usize = rows.ready.iter().map(|batch| batch.items.len()).sum();
+        assert_eq!(sent, 1, "the whole one");
+        assert_eq!(left.lock().expect("no panic").malformed, 1, "the other one is told");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn failed_rows_are_not_dismissed_without_a_note_by_whoever_asks() {
