@@ -179,6 +179,7 @@ impl ProjectArgs {
             folder: self.folder(),
             data: self.data_folder(),
             log_days,
+            log_connection: self.log.as_ref().map(|address| address.connection().clone()),
             log_bytes: self.event_gib.map(|gib| u64::from(gib) << 30),
             runs_at_once: usize::from(self.runs_at_once),
         }))

@@ -63,6 +63,11 @@ impl fmt::Display for LogAddress {
 }
 
 impl LogAddress {
+    /// Returns the connection that the log is kept in.
+    pub(crate) fn connection(&self) -> &ConnectionId {
+        &self.connection
+    }
+
     /// Returns the connection, and how the log in it is kept for this number of days.
     ///
     /// # Errors

@@ -388,6 +388,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         data: folder.to_owned(),
         log_days: 90,
         log_bytes: None,
+        log_connection: None,
         runs_at_once: 8,
     })
 }

@@ -212,6 +212,7 @@ impl Stage {
             data: "/".into(),
             log_days: 90,
             log_bytes: None,
+            log_connection: None,
             runs_at_once,
         }));
         let stop = CancellationToken::new();

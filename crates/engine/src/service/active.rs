@@ -184,6 +184,7 @@ impl ActiveProject {
         let project = tidegate_project::parse(yaml, &name, connectors, channels).map_err(Refusal::Invalid)?;
         every_variable_is_set(&project)?;
         engine.keeps_objects(&project).await?;
+        engine.keeps_log(&project)?;
         let before = &engine.config.project;
         let changes = before.changes_to(&project);
         let after_restart = match before.retention == project.retention {
@@ -197,6 +198,21 @@ impl ActiveProject {
 }
 
 impl Engine {
+    /// # Errors
+    /// If the event log is kept in a connection that a new version of the project does not have: the next start could
+    /// not open it.
+    fn keeps_log(&self, project: &Project) -> Result<(), Error> {
+        let Some(id) = &self.config.log_connection else { return Ok(()) };
+        match (self.config.project.connections.get(id), project.connections.get(id)) {
+            (Some(before), Some(after)) if before.kind == after.kind => Ok(()),
+            (None, _) => Ok(()),
+            (Some(_), _) => Err(Error::settings(format!(
+                "the event log is kept in the connection `{id}`, and the new project has no such connection"
+            ))
+            .hint(format!("keep `{id}`, or start the server with another `--log`"))),
+        }
+    }
+
     /// # Errors
     /// If a sync that has run has another object in a new version of the project.
     async fn keeps_objects(&self, project: &Project) -> Result<(), Error> {
@@ -239,4 +255,22 @@ pub fn every_variable_is_set(project: &Project) -> Result<(), Error> {
 
 fn version_of(yaml: &str) -> String {
     format!("{:032x}", xxh3_128(yaml.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::tests::Stage;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_project_keeps_the_connection_that_the_event_log_is_in() {
+        let stage = Stage::start(1, 8);
+        let project = stage.engine.config.project.clone();
+        let mut engine = stage.engine.with_project(project.clone());
+        assert!(engine.keeps_log(&Project::default()).is_ok(), "the log is in files");
+        engine.config.log_connection = Some(ConnectionId::new("a"));
+        assert!(engine.keeps_log(&project).is_ok());
+        let error = engine.keeps_log(&Project::default()).expect_err("the log would be lost");
+        assert!(error.message().contains("kept in the connection `a`"), "{error:?}");
+    }
 }

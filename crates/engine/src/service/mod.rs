@@ -106,6 +106,8 @@ pub struct Config {
     pub log_days: u32,
     /// Size of a stream, in bytes, above which the oldest events are removed, exported or not.
     pub log_bytes: Option<u64>,
+    /// The connection that the event log is kept in, if it is not kept in files.
+    pub log_connection: Option<ConnectionId>,
     /// How many scheduled runs may be under way at once; the others wait for their turn.
     pub runs_at_once: usize,
 }
