@@ -119,6 +119,18 @@ async fn a_table_of_redshift_gets_the_columns_that_it_lacks_and_one_that_cuts_te
 }
 
 #[tokio::test]
+async fn the_check_of_a_table_of_redshift_that_is_not_there_tries_the_copy() {
+    let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
+    let checks = sink(&cluster.settings(bucket.staging()), json!({})).check().await.unwrap();
+    assert!(checks.passed(), "{checks:?}");
+    let copied = checks.0.iter().find(|check| check.name.starts_with("COPY from s3://"));
+    assert_eq!(copied.map(|check| check.detail.as_str()), Some("works, into a temporary table"));
+    assert_eq!(bucket.files().await, 0, "the file is removed");
+    let tables = cluster.run("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'push_events'").await;
+    assert!(tables.is_empty(), "nothing was made");
+}
+
+#[tokio::test]
 async fn what_an_export_to_redshift_lacks_is_named() {
     let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
     let user = cluster.user("Secret-1").await;

@@ -32,11 +32,15 @@ impl RedshiftSink {
                             self.prove_writing(&session, file, &mut checks).await;
                         }
                     }
-                    Ok(_) => checks.pass(name, "those that are missing are added with the first delivery"),
+                    Ok(_) => {
+                        checks.pass(name, "those that are missing are added with the first delivery");
+                        self.prove_copying(&session, staged.as_deref(), &mut checks).await;
+                    }
                 }
             }
             Err(error) if error.kind() == ErrorKind::Missing => {
                 self.prove_making(&session, &mut checks).await?;
+                self.prove_copying(&session, staged.as_deref(), &mut checks).await;
             }
             Err(error) => {
                 checks.fail(format!("writing to {}", self.table.label()), error.chain(), error.next_step());
@@ -76,6 +80,18 @@ impl RedshiftSink {
         let undone = session.client.batch_execute("ROLLBACK").await.map_err(|error| self.failed(&error));
         match written.and(undone) {
             Ok(()) => checks.pass(name, "works: files are copied, and events added by event_id"),
+            Err(error) => checks.fail(name, error.chain(), error.next_step()),
+        }
+    }
+
+    /// Copies a file into a temporary table: for a table that is not there yet, or lacks columns.
+    async fn prove_copying(&self, session: &Session, file: Option<&str>, checks: &mut Checks) {
+        let Some(file) = file else { return };
+        let name = format!("COPY from {}", self.folder.name());
+        let copied = self.copy(session, &self.table.staging(), &self.address(file)).await;
+        let undone = session.client.batch_execute("ROLLBACK").await.map_err(|error| self.failed(&error));
+        match copied.and(undone) {
+            Ok(()) => checks.pass(name, "works, into a temporary table"),
             Err(error) => checks.fail(name, error.chain(), error.next_step()),
         }
     }

@@ -122,10 +122,15 @@ impl RedshiftSink {
 
     /// Does everything but the end of the transaction.
     async fn write(&self, session: &Session, file: &str) -> Result<(), Error> {
-        self.run(session, &self.table.opening()).await?;
-        let copy = self.table.copy(file, self.staging.copy_role.as_deref(), &self.staging.region);
-        self.run(session, &copy).await?;
+        self.copy(session, &self.table.opening(), file).await?;
         self.run(session, &self.table.merge()).await
+    }
+
+    /// Opens a transaction and copies a file into its own table.
+    async fn copy(&self, session: &Session, opening: &str, file: &str) -> Result<(), Error> {
+        self.run(session, opening).await?;
+        let copy = self.table.copy(file, self.staging.copy_role.as_deref(), &self.staging.region);
+        self.run(session, &copy).await
     }
 
     /// Returns the address of a staged file, as `COPY` reads it.

@@ -102,6 +102,11 @@ impl EventTable {
         format!("BEGIN; LOCK TABLE {}; CREATE TEMP TABLE {STAGING} ({})", self.quoted(), self.definitions())
     }
 
+    /// Returns the statements that make a transaction's own table alone.
+    pub fn staging(&self) -> String {
+        format!("BEGIN; CREATE TEMP TABLE {STAGING} ({})", self.definitions())
+    }
+
     /// Returns the statement that reads a staged file.
     ///
     /// Source: Amazon Redshift Database Developer Guide, `COPY`, "Data format parameters", "Authorization
