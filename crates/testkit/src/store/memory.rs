@@ -1,8 +1,7 @@
 //! A store in memory, for tests of what uses a store.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,17 +10,20 @@ use tidegate_model::alert::AlertBook;
 use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
-    IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange,
-    PausedBy, RowEntry, RowQuery, RowResult, RowVersion, RunEnd, RunQuery, StatusKind, SyncState,
+    IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, NextRun, Pause, PauseChange,
+    RowEntry, RowQuery, RowResult, RunEnd, RunQuery, StatusKind, SyncState,
     WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Differences, Ending, Erasure, ErasureCounts,
-    Error, ErrorKind, Holder, KeptRow, Lease, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
-    SyncId, Text, Value, Wait,
+    Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts,
+    Error, ErrorKind, Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
+    SyncId, Wait,
 };
 
 use super::memory_alerts::MemoryAlerts;
+use super::memory_contents::Memory;
+use super::memory_lease::MemoryLease;
+use super::memory_lookback::MemoryComparison;
 use super::memory_people::MemoryPeople;
 
 /// A store in plain memory. Clones share what they remember.
@@ -31,33 +33,6 @@ pub struct MemoryStore {
     alerts: MemoryAlerts,
     people: MemoryPeople,
     clock: Arc<dyn Clock>,
-}
-
-#[derive(Default)]
-struct Memory {
-    /// The last token of each sync, and whether its lease is held.
-    leases: BTreeMap<SyncId, (u64, bool)>,
-    syncs: BTreeMap<SyncId, SyncState>,
-    runs: BTreeMap<RunId, (Run, ObjectKind)>,
-    intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
-    lookback: BTreeMap<(SyncId, u64), (RunId, LookbackChunk)>,
-    kept_users: BTreeMap<(SyncId, RowHash), Text>,
-    /// In the order in which they were committed.
-    ledger: Vec<(RowEntry, RowResult)>,
-    /// In the order in which they came up.
-    failed_rows: Vec<(SyncId, FailedRow)>,
-    /// The sync, the work and the answer, by the name of the request.
-    requests: BTreeMap<String, (SyncId, String, Option<String>)>,
-    asked: u64,
-    /// Whether the next lookback is not cleared.
-    away: bool,
-    /// How many failed rows came up.
-    came_up: u64,
-    /// Failed rows that were dismissed, with the time as that of their entry, and the note.
-    dismissed: Vec<(FailedRow, String)>,
-    secrets: BTreeMap<String, Secret>,
-    erasures: Vec<Erasure>,
-    intended: IntentId,
 }
 
 impl MemoryStore {
@@ -99,241 +74,6 @@ impl MemoryStore {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Memory {
-    fn sync(&mut self, sync: &SyncId) -> &mut SyncState {
-        self.syncs.entry(sync.clone()).or_default()
-    }
-
-    fn run(&mut self, run: &RunId) -> Result<&mut (Run, ObjectKind), Error> {
-        self.runs.get_mut(run).ok_or_else(|| Error::internal(format!("there is no run `{run}`")))
-    }
-
-    /// A run that is open.
-    fn open_run(&mut self, run: &RunId) -> Result<&mut (Run, ObjectKind), Error> {
-        let known = self.run(run)?;
-        match known.0.ending {
-            None => Ok(known),
-            Some(_) => Err(lost(&known.0.sync)),
-        }
-    }
-
-    /// Whether a lease is the last one of its sync; those that are not shared always are.
-    fn check(&self, claim: &Claim) -> Result<(), Error> {
-        let last = self.leases.get(claim.sync()).map_or(0, |(token, _)| *token);
-        if claim.token() == 0 || claim.token() == last { Ok(()) } else { Err(lost(claim.sync())) }
-    }
-
-    fn end_runs(&mut self, sync: &SyncId, at: Timestamp) {
-        let open = self.runs.values_mut().filter(|(run, _)| run.sync == *sync && run.ending.is_none());
-        for (run, _) in open {
-            run.ending = Some(Ending::Interrupted);
-            run.finished_at = Some(at);
-        }
-    }
-
-    fn change_pause(&mut self, sync: &SyncId, change: PauseChange, at: Timestamp) {
-        let state = self.sync(sync);
-        if state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System) {
-            return;
-        }
-        match change {
-            PauseChange::Keep => {}
-            PauseChange::Explain(_) if state.paused.is_none() => {}
-            PauseChange::Set(why) | PauseChange::Explain(why) => {
-                state.paused = Some(Pause { by: PausedBy::System, why, at });
-            }
-            PauseChange::Lift => state.paused = None,
-        }
-    }
-
-    fn lookback(&self, sync: &SyncId) -> MemoryLookback {
-        let mut view = MemoryLookback::default();
-        for ((_, seq), (run, chunk)) in self.lookback.iter().filter(|((of, _), _)| of == sync) {
-            view.chunks.push((*seq, chunk.high.clone()));
-            for row in &chunk.rows {
-                let (last, known) =
-                    view.known.entry(row.key).or_insert_with(|| (run.clone(), Known::Nothing));
-                if last != run {
-                    (*last, *known) = (run.clone(), Known::Nothing);
-                }
-                known.add(row.row);
-                view.all.push(*row);
-            }
-        }
-        for (_, known) in view.known.values_mut() {
-            *known = std::mem::take(known).live();
-        }
-        view
-    }
-
-    fn forget_intents(&mut self, sync: &SyncId) {
-        let runs = &self.runs;
-        self.intents.retain(|_, (run, _, _)| runs.get(run).is_none_or(|(run, _)| run.sync != *sync));
-    }
-
-    /// Takes rows off the intents of other runs of the sync, oldest first.
-    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[RowVersion]) {
-        for row in recalled {
-            let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
-            let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
-            let mut sends = HashSet::new();
-            earlier.for_each(|(_, _, intent)| take_off(intent, *row, &mut sends));
-        }
-        self.intents.retain(|_, (_, _, intent)| !intent.rows.is_empty());
-    }
-
-    /// Takes rows that have a result, or had no effect, off the intents of an unfinished batch.
-    fn keep_undecided(&mut self, run: &RunId, batch: u64, decided: &[RowVersion]) {
-        let own = |of: &RunId, number: u64| of == run && number == batch;
-        for row in decided {
-            let intents = self.intents.values_mut().filter(|(of, number, _)| own(of, *number));
-            let mut sends = HashSet::new();
-            intents.for_each(|(_, _, intent)| take_off(intent, *row, &mut sends));
-        }
-        self.intents.retain(|_, (of, number, intent)| {
-            !own(of, *number) || (0..intent.rows.len()).any(|at| !intent.had_no_effect(at))
-        });
-    }
-
-    fn note_failed_row(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
-        let first_at = entry.at;
-        self.came_up += 1;
-        let position = self.came_up;
-        let failed_row = FailedRow { key: row.key, row: row.row, entry, first_at, attempts: 1, position };
-        let known = self.failed_rows.iter().position(|(of, old)| of == sync && old.key == row.key);
-        match known {
-            Some(at) if self.failed_rows[at].1.row == row.row => {
-                let old = &self.failed_rows[at].1;
-                let (first_at, attempts) = (old.first_at, old.attempts + 1);
-                let position = old.position;
-                let whole = |row: &FailedRow| row.entry.payload.as_ref().is_some_and(KeptRow::is_whole);
-                let older = old.entry.payload.clone().filter(|_| whole(old) && !whole(&failed_row));
-                let mut failed_row = FailedRow { first_at, attempts, position, ..failed_row };
-                failed_row.entry.payload = older.or(failed_row.entry.payload);
-                self.failed_rows[at].1 = failed_row;
-            }
-            Some(at) => {
-                self.failed_rows.remove(at);
-                self.failed_rows.push((sync.clone(), failed_row));
-            }
-            None => self.failed_rows.push((sync.clone(), failed_row)),
-        }
-    }
-
-    fn solve(&mut self, sync: &SyncId, solved: &[RowHash]) {
-        let solved: HashSet<&RowHash> = solved.iter().collect();
-        self.failed_rows.retain(|(of, failed_row)| of != sync || !solved.contains(&failed_row.key));
-    }
-}
-
-fn lost(sync: &SyncId) -> Error {
-    Error::new(ErrorKind::Held, format!("another process has taken over the sync `{sync}`"))
-}
-
-/// Gives its sync back when it goes.
-struct MemoryLease {
-    memory: Arc<Mutex<Memory>>,
-    sync: SyncId,
-    token: u64,
-}
-
-impl MemoryLease {
-    fn let_go(&self) {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((token, held)) = memory.leases.get_mut(&self.sync)
-            && *token == self.token
-        {
-            *held = false;
-        }
-    }
-}
-
-#[async_trait]
-impl Lease for MemoryLease {
-    fn sync(&self) -> &SyncId {
-        &self.sync
-    }
-
-    fn token(&self) -> u64 {
-        self.token
-    }
-
-    fn remaining(&self) -> Duration {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        match memory.leases.get(&self.sync) {
-            Some((token, true)) if *token == self.token => Duration::MAX,
-            _ => Duration::ZERO,
-        }
-    }
-
-    async fn release(&self) {
-        self.let_go();
-    }
-}
-
-impl Drop for MemoryLease {
-    fn drop(&mut self) {
-        self.let_go();
-    }
-}
-
-/// What was committed of one sync.
-#[derive(Default)]
-struct MemoryLookback {
-    chunks: Vec<(u64, Option<Value>)>,
-    known: HashMap<RowHash, (RunId, Known)>,
-    all: Vec<RowVersion>,
-}
-
-#[async_trait]
-impl Lookback for MemoryLookback {
-    fn chunks(&self) -> &[(u64, Option<Value>)] {
-        &self.chunks
-    }
-
-    async fn find(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error> {
-        let known = |key| self.known.get(key).map(|(_, known)| known.clone()).unwrap_or_default();
-        Ok(keys.iter().map(known).collect())
-    }
-
-    async fn all(&self) -> Result<Vec<RowVersion>, Error> {
-        Ok(self.all.clone())
-    }
-}
-
-/// Rows of a source beside those that were committed.
-struct MemoryComparison {
-    known: BTreeMap<RowHash, Known>,
-    rows: BTreeMap<RowHash, Vec<RowHash>>,
-    removed: Vec<RowHash>,
-}
-
-#[async_trait]
-impl Comparison for MemoryComparison {
-    async fn add(&mut self, rows: &[RowVersion]) -> Result<Vec<Known>, Error> {
-        rows.iter().for_each(|row| self.rows.entry(row.key).or_default().push(row.row));
-        Ok(rows.iter().map(|row| self.known.get(&row.key).cloned().unwrap_or_default()).collect())
-    }
-
-    async fn end(&mut self) -> Result<Differences, Error> {
-        let mut differences = Differences::default();
-        let keys: BTreeSet<RowHash> = self.known.keys().chain(self.rows.keys()).copied().collect();
-        for key in keys {
-            let rows = self.rows.get(&key).map(Vec::as_slice).unwrap_or_default();
-            let known = self.known.get(&key).map(Known::rows).unwrap_or_default();
-            differences.count(key, rows, known);
-            if rows.is_empty() {
-                self.removed.push(key);
-            }
-        }
-        Ok(differences)
-    }
-
-    async fn removed(&mut self, limit: usize) -> Result<Vec<RowHash>, Error> {
-        Ok(self.removed.drain(..limit.min(self.removed.len())).collect())
     }
 }
 
@@ -821,23 +561,5 @@ fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &Ro
         status: row.status.kind(),
         reason: row.status.reason().cloned(),
         payload: row.payload.clone(),
-    }
-}
-
-/// Takes a row off an intent that may have had an effect on it, unless it was taken off an
-/// earlier one that sent it for the same time.
-fn take_off(intent: &mut Intent, row: RowVersion, sends: &mut HashSet<u32>) {
-    let mut entries = intent.rows.iter().enumerate();
-    let found = entries.find(|(at, intended)| {
-        (intended.key, intended.row) == (row.key, row.row)
-            && !intent.had_no_effect(*at)
-            && sends.insert(intended.sends)
-    });
-    let Some((at, _)) = found else { return };
-    intent.rows.remove(at);
-    if let Some(outcomes) = &mut intent.outcomes
-        && at < outcomes.len()
-    {
-        outcomes.remove(at);
     }
 }

@@ -4,6 +4,9 @@ mod backend;
 mod failed_rows;
 mod memory;
 mod memory_alerts;
+mod memory_contents;
+mod memory_lease;
+mod memory_lookback;
 mod memory_people;
 pub mod promises;
 
