@@ -85,8 +85,8 @@ impl Source for Table {
     }
 }
 
-/// A platform that takes everything.
-struct Everything;
+/// A platform that takes everything; with what sending it twice does.
+struct Everything(Idempotency);
 
 #[async_trait]
 impl Destination<Record> for Everything {
@@ -118,8 +118,7 @@ impl Destination<Record> for Everything {
 
 impl Platform for Everything {
     fn object(&self) -> ObjectSpec {
-        let idempotency = Idempotency::Idempotent;
-        ObjectSpec { kind: ObjectKind::Event, idempotency, identifiers: &["external_id"] }
+        ObjectSpec { kind: ObjectKind::Event, idempotency: self.0, identifiers: &["external_id"] }
     }
 }
 
@@ -136,10 +135,23 @@ const SYSTEM: Connector = Connector {
     platform: Some(PlatformRole {
         objects: &[ObjectKind::Event],
         target: schemars::Schema::default,
-        open: |_, _, _, _| Ok(Arc::new(Everything)),
+        open: |_, _, _, _| Ok(Arc::new(Everything(Idempotency::Idempotent))),
         dry_run_response: |_| http::Response::new(Bytes::new()),
     }),
     ..Connector::EMPTY
+};
+
+/// A system at which what is sent twice counts twice.
+const COUNTER: Connector = Connector {
+    kind: "counter",
+    title: "Counter",
+    platform: Some(PlatformRole {
+        objects: &[ObjectKind::Event],
+        target: schemars::Schema::default,
+        open: |_, _, _, _| Ok(Arc::new(Everything(Idempotency::None))),
+        dry_run_response: |_| http::Response::new(Bytes::new()),
+    }),
+    ..SYSTEM
 };
 
 /// A stream that cannot be opened while its password is not there.
@@ -199,9 +211,9 @@ impl Stage {
         runs_at_once: usize,
     ) -> Stage {
         let clock = store.clock();
-        let project = tidegate_project::parse(yaml, "tidegate.yaml", &[SYSTEM, STREAM], channels);
+        let project = tidegate_project::parse(yaml, "tidegate.yaml", &[SYSTEM, STREAM, COUNTER], channels);
         let engine = Arc::new(Engine::new(Config {
-            connectors: &[SYSTEM, STREAM],
+            connectors: &[SYSTEM, STREAM, COUNTER],
             channels,
             store: Arc::new(store.clone()),
             log: Arc::new(MemoryEventLog::new(clock.clone())),

@@ -66,3 +66,38 @@ impl Engine {
         platform.is_ok_and(|platform| platform.object().idempotency == Idempotency::Idempotent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::Store as _;
+    use tidegate_model::store::Pause;
+
+    use super::*;
+    use crate::scheduler::tests::Stage;
+
+    /// A pause of Tidegate's own ends with the next success, and would let the rows through.
+    #[tokio::test(start_paused = true)]
+    async fn a_restored_sync_that_tidegate_had_paused_is_paused_for_a_person_to_decide() {
+        let yaml = "connections:\n  a: { type: counter }\nsyncs:\n  orders:\n    source: { connection: a }\n    \
+            mode: full\n    destination: { connection: a, object: event }\n    \
+            mapping: { external_id: id, name: { value: e } }\n    enabled: false\n";
+        let stage = Stage::of(yaml, &[], 8);
+        let id = SyncId::new("orders");
+        let by = |by| Some(Pause { by, why: "why".to_owned(), at: Timestamp::UNIX_EPOCH });
+        let paused = async |pause: Option<Pause>| {
+            stage.store.set_paused(&id, pause).await.expect("paused");
+            let found =
+                stage.engine.after_restore(Timestamp::UNIX_EPOCH, "restore").await.expect("looked at");
+            assert_eq!(found, [(id.clone(), SinceBackup::Paused)]);
+            stage.store.sync_state(&id).await.expect("a state").paused.expect("a pause")
+        };
+        for earlier in [None, by(PausedBy::System)] {
+            let pause = paused(earlier).await;
+            assert_eq!(pause.by, PausedBy::Person("restore".to_owned()));
+            assert!(pause.why.contains("could count twice"), "{}", pause.why);
+        }
+        let ada = PausedBy::Person("ada".to_owned());
+        let kept = paused(by(ada.clone())).await;
+        assert_eq!((kept.by, kept.why.as_str()), (ada, "why"), "a person's own pause stays as it is");
+    }
+}

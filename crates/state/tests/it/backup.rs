@@ -307,3 +307,25 @@ async fn a_backup_knows_who_was_erased_after_it_and_does_not_tell() {
     let error = erased_since(&kept, config_of(&data)).await.expect_err("changed");
     assert!(error.message().contains("line 1"), "{error:?}");
 }
+
+/// The backup is under way: what it has copied may hold the user.
+#[tokio::test]
+async fn an_erasure_during_a_backup_is_noted_in_it() {
+    let scene = Scene::new();
+    drop(scene.folder.open().await);
+    let backup = scene.place("backup");
+    let erasing = async {
+        while !backup.is_dir() {
+            tokio::task::yield_now().await;
+        }
+        let is_made = backup.join("SHA256SUMS").exists();
+        let noted = note_erasure_in_backups(config(scene.data(), &scene.folder.clock), CANARY).await;
+        (is_made, noted.expect("noted"))
+    };
+    let (_, (is_made, noted)) = tokio::join!(scene.back_up("backup"), erasing);
+    assert!(!is_made, "the erasure came before the end of the backup");
+    assert_eq!(noted, [NotedErasure { backup: backup.clone(), noted: true }]);
+    let data = scene.restore("backup", "restored").await;
+    let erased = erased_since(&backup, config(&data, &scene.folder.clock)).await.expect("opened");
+    assert_eq!(erased, [CANARY]);
+}

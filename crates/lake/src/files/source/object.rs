@@ -136,3 +136,31 @@ impl Seek for ObjectFile {
         Ok(self.position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt as _;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    /// Without its rows a mirror would take them for removed ones.
+    #[tokio::test]
+    async fn an_object_that_is_replaced_while_it_is_read_ends_the_read_and_is_not_taken_for_gone() {
+        let store: Arc<DynObjectStore> = Arc::new(InMemory::new());
+        let path = Path::from("a.csv");
+        store.put(&path, "id\n1\n".into()).await.unwrap();
+        let found = store.head(&path).await.unwrap();
+        let runtime = Handle::current();
+        let file =
+            ObjectFile::new(store.clone(), runtime, path.clone(), "a.csv".into(), found.e_tag, found.size);
+        let read = |file: ObjectFile| tokio::task::spawn_blocking(move || file.piece(0, 100));
+        assert_eq!(read(file.clone()).await.unwrap().unwrap(), "id\n1\n");
+        store.put(&path, "id\n2\n".into()).await.unwrap();
+        let error = failure(read(file.clone()).await.unwrap().unwrap_err()).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.message(), "a.csv was replaced while it was read");
+        store.delete(&path).await.unwrap();
+        assert_eq!(read(file).await.unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
