@@ -18,7 +18,8 @@ const OWNER: &str = "project";
 /// [`ErrorKind::Settings`] if another project owns it.
 pub(crate) async fn claim_store(store: &dyn Store, folder: &Path, project: &Project) -> Result<(), Error> {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let kind = |id: &ConnectionId| project.connections.get(id).map_or("?", |connection| connection.kind.as_str());
+    let kind =
+        |id: &ConnectionId| project.connections.get(id).map_or("?", |connection| connection.kind.as_str());
     let moves = |sync: &SyncSpec| {
         let read = match sync {
             SyncSpec::Import(import) => import.source.selection.shown(),

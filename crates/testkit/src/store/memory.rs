@@ -10,14 +10,12 @@ use tidegate_model::alert::AlertBook;
 use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
-    IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, NextRun, Pause, PauseChange,
-    RowEntry, RowQuery, RowResult, RunEnd, RunQuery, StatusKind, SyncState,
-    WorkRequest,
+    IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, NextRun, Pause, PauseChange, RowEntry,
+    RowQuery, RowResult, RunEnd, RunQuery, StatusKind, SyncState, WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts,
-    Error, ErrorKind, Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
-    SyncId, Wait,
+    Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
+    Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Wait,
 };
 
 use super::memory_alerts::MemoryAlerts;
