@@ -32,6 +32,7 @@ mod kept_row;
 pub mod lease;
 mod ledger_query;
 pub mod limits;
+pub mod log;
 pub mod mapping;
 mod members;
 pub mod mode;

@@ -15,7 +15,7 @@ pub enum Mode {
     Incremental,
     /// Rows that were added or changed since the last run, found by comparing all rows by their key.
     Mirror,
-    /// Messages of a stream as they arrive, or the change data feed of a table of Databricks.
+    /// Messages of a stream as they arrive, or the change data feed of a Delta table.
     Stream,
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use tidegate_model::log::{LogLimit, limit_of};
 use tracing::Level;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -41,14 +42,14 @@ pub(crate) fn start(verbose: u8, format: LogFormat) {
     }
 }
 
-/// Whether log lines of this origin and level hold no value of a row and no secret.
+/// Returns whether log lines of this origin and level hold no value of a row and no secret.
 fn is_safe(target: &str, level: Level) -> bool {
-    let own =
-        target.split("::").next().is_some_and(|name| name == "tidegate" || name.starts_with("tidegate_"));
-    // The AWS libraries warn, in words of Rust, of what becomes an error of ours.
-    // sqlx warns of slow statements, which it quotes, and of waits for a connection.
-    let capped = target.starts_with("aws_") || target.starts_with("sqlx");
-    own || level <= if capped { Level::ERROR } else { Level::WARN }
+    level
+        <= match limit_of(target) {
+            LogLimit::Everything => Level::TRACE,
+            LogLimit::Warnings => Level::WARN,
+            LogLimit::Errors => Level::ERROR,
+        }
 }
 
 #[cfg(test)]
@@ -56,18 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_log_nothing_below_a_warning() {
+    fn a_library_may_warn_and_the_program_may_say_all() {
         for (target, level, safe) in [
             ("tidegate", Level::TRACE, true),
-            ("tidegate_engine::pipeline", Level::DEBUG, true),
-            ("tidegatekeeper", Level::INFO, false),
-            ("tokio_postgres::query", Level::DEBUG, false),
-            ("log", Level::INFO, false),
-            ("sqlx::query", Level::WARN, false),
-            ("sqlx::pool::acquire", Level::WARN, false),
             ("delta_kernel", Level::WARN, true),
-            ("aws_config::meta::credentials::chain", Level::WARN, false),
-            ("aws_config::meta::credentials::chain", Level::ERROR, true),
+            ("delta_kernel", Level::DEBUG, false),
+            ("sqlx::query", Level::ERROR, true),
+            ("sqlx::query", Level::WARN, false),
         ] {
             assert_eq!(is_safe(target, level), safe, "{target} {level}");
         }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::{Error, Layout, SinkTarget};
+use tidegate_transport::settings::UpToAnHour;
 
 use crate::settings::{CommitEvery, folder_of, part};
 
@@ -43,6 +44,41 @@ impl DeltaTarget {
         part("schema", &schema)?;
         part("table", &table)?;
         Ok((schema, table))
+    }
+}
+
+/// The table that is read.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeltaSelection {
+    /// The folder of the table below the connection's `path`, for example `sales/orders`; `.` is that
+    /// folder itself.
+    #[schemars(extend("examples" = ["sales/orders"]))]
+    pub(super) path: String,
+    /// The version of the table, with `mode: full` and `mode: mirror`. Default: the newest one.
+    pub(super) version: Option<u64>,
+    /// With `mode: stream`, how long between two looks for new versions. Default: `20s`.
+    #[serde(default)]
+    pub(super) poll_every: UpToAnHour<20>,
+    /// The columns that name a row.
+    #[schemars(skip)]
+    pub(super) key: Option<Vec<String>>,
+}
+
+impl DeltaSelection {
+    /// Returns the folders that lead to the table.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for a path that leaves the connection's folder.
+    pub(super) fn folders(&self) -> Result<Vec<&str>, Error> {
+        let parts: Vec<&str> = self.path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if self.path.is_empty() || self.path.starts_with('/') || parts.contains(&"..") {
+            return Err(Error::settings(
+                "`path`: expected the folder of a table below the connection's folder",
+            )
+            .hint("for example sales/orders, or . for the connection's own folder"));
+        }
+        Ok(parts)
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) type Engine = DefaultEngine<Borrowed>;
 /// The name in a commit as its maker.
 pub(super) const MAKER: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
-const LOG: &str = "_delta_log";
+pub(super) const LOG: &str = "_delta_log";
 
 /// Columns that queries skip files by. Of an identifier every file holds almost
 /// the whole range, so its bounds would only make the log longer.
@@ -60,14 +60,7 @@ impl Table {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] that names the folder.
     pub(super) fn check_name(&self) -> Result<(), Error> {
-        // In the URL a percent sign of the name is `%25`.
-        let escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-        if self.root.url.path().split("%25").skip(1).any(escape) {
-            let message = format!("`path`: {} has a percent escape in its name", self.name());
-            return Err(Error::settings(message)
-                .hint("rename the folder: readers of Delta tables take such a name for another one"));
-        }
-        Ok(())
+        check_name(&self.root)
     }
 
     /// What is done when it is written to, for errors.
@@ -77,21 +70,15 @@ impl Table {
 
     /// The library, for calls from this thread.
     pub(super) fn engine(&self, runtime: &Handle) -> Engine {
-        DefaultEngineBuilder::new(Arc::clone(&self.root.store))
-            .with_task_executor(Arc::new(Borrowed(runtime.clone())))
-            .build()
+        engine(&self.root, runtime)
     }
 
     /// Returns the current table; `None` if it does not exist.
     pub(super) fn open(&self, engine: &Engine, runtime: &Handle) -> Result<Option<SnapshotRef>, Error> {
-        let doing = format!("opening the table {}", self.name());
-        let log = self.root.file(LOG)?;
-        let first = runtime.block_on(self.root.store.list(Some(&log)).next());
-        match first {
-            None => return Ok(None),
-            Some(Err(cause)) => return Err(explain(&doing, &cause)),
-            Some(Ok(_)) => {}
+        if !is_there(&self.root, runtime)? {
+            return Ok(None);
         }
+        let doing = format!("opening the table {}", self.name());
         let snapshot = Snapshot::builder_for(&self.root.url).build(engine);
         snapshot.map(Some).map_err(|cause| kernel(&doing, cause))
     }
@@ -142,5 +129,41 @@ impl Table {
     /// that begins in its middle.
     pub(super) fn still_has(&self, version: u64, runtime: &Handle) -> Result<bool, Error> {
         runtime.block_on(self.root.has(&format!("{LOG}/{version:020}.json")))
+    }
+}
+
+/// Checks that every reader of a table finds the same folder: the log's library and other readers
+/// decode a percent escape in its name, and then look elsewhere.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Settings`] that names the folder.
+pub(super) fn check_name(root: &StorageRoot) -> Result<(), Error> {
+    // In the URL a percent sign of the name is `%25`.
+    let escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if root.url.path().split("%25").skip(1).any(escape) {
+        let message = format!("`path`: {} has a percent escape in its name", root.name());
+        return Err(Error::settings(message)
+            .hint("rename the folder: readers of Delta tables take such a name for another one"));
+    }
+    Ok(())
+}
+
+/// Returns the library with the store of a folder, for calls from this thread.
+pub(super) fn engine(root: &StorageRoot, runtime: &Handle) -> Engine {
+    DefaultEngineBuilder::new(Arc::clone(&root.store))
+        .with_task_executor(Arc::new(Borrowed(runtime.clone())))
+        .build()
+}
+
+/// Returns whether a folder has the log of a table.
+///
+/// # Errors
+/// The store cannot be asked.
+pub(super) fn is_there(root: &StorageRoot, runtime: &Handle) -> Result<bool, Error> {
+    let log = root.file(LOG)?;
+    match runtime.block_on(root.store.list(Some(&log)).next()) {
+        None => Ok(false),
+        Some(Err(cause)) => Err(explain(&format!("opening the table {}", root.name()), &cause)),
+        Some(Ok(_)) => Ok(true),
     }
 }

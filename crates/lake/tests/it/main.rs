@@ -4,6 +4,7 @@ mod ahead;
 mod buckets;
 mod conformance;
 mod delta;
+mod delta_reading;
 mod delta_tables;
 mod files;
 mod fixtures;

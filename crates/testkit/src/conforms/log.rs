@@ -3,7 +3,10 @@
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use tidegate_model::log::{LogLimit, limit_of};
 use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static STARTED: OnceLock<()> = OnceLock::new();
@@ -21,17 +24,24 @@ impl io::Write for Log {
     }
 }
 
-/// Keeps from now on what any thread logs, however unimportant.
+/// Keeps from now on what any thread logs, as far as the program lets it be logged
+/// ([`tidegate_model::log`]).
 pub(super) fn start() {
     STARTED.get_or_init(|| {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_ansi(false)
-            .with_writer(|| Log)
-            .finish();
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| Log);
+        let filter = filter_fn(|about| *about.level() <= loudest(about.target()));
+        let subscriber = tracing_subscriber::registry().with(filter).with(lines);
         tracing::subscriber::set_global_default(subscriber).expect("nobody else listens to the log");
     });
     tracing::info!("the log is kept");
+}
+
+fn loudest(target: &str) -> Level {
+    match limit_of(target) {
+        LogLimit::Everything => Level::TRACE,
+        LogLimit::Warnings => Level::WARN,
+        LogLimit::Errors => Level::ERROR,
+    }
 }
 
 /// Everything that was logged.

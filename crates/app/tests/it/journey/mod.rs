@@ -3,6 +3,7 @@
 mod bigquery;
 mod cafe;
 mod contract;
+mod delta;
 mod demo;
 mod drops;
 mod files;
