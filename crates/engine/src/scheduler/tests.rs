@@ -1,5 +1,7 @@
 //! The scheduler on a driven clock.
 
+mod calendar;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
