@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::events_out::{self, Part};
 use crate::topic::Registry;
-use crate::{far, many, rows_in, stream_in, warehouses};
+use crate::{far, many, rows_in, scale, stream_in, warehouses};
 
 /// Measures how fast rows and events move.
 #[derive(Parser)]
@@ -34,6 +34,8 @@ pub(crate) enum Bench {
     Latency(LatencyArgs),
     /// Many syncs that fall due together, and what they cost when nothing is due.
     Many(ManyArgs),
+    /// One, two and four processes that share a topic and scheduled syncs.
+    Scale(ScaleArgs),
     /// A result of a warehouse to requests, against fetching its parts, and against the vendor's client.
     Warehouses(WarehousesArgs),
 }
@@ -88,6 +90,45 @@ impl ManyArgs {
             postgres: self.postgres,
             syncs: self.syncs,
             seconds: self.seconds,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct ScaleArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// The database.
+    #[arg(long, env = "TIDEGATE_TEST_POSTGRES", hide_env_values = true)]
+    postgres: String,
+    /// The bootstrap servers.
+    #[arg(long, env = "TIDEGATE_TEST_KAFKA")]
+    brokers: String,
+    /// How many processes share the work, one measurement each.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
+    processes: Vec<usize>,
+    /// After how many milliseconds the platform answers: so long that cores are not the limit.
+    #[arg(long, default_value_t = 3_000)]
+    millis: u64,
+    /// Messages in the topic.
+    #[arg(long, default_value_t = 400_000)]
+    messages: u64,
+    /// Syncs that are due at the same time.
+    #[arg(long, default_value_t = 160)]
+    syncs: u64,
+}
+
+impl ScaleArgs {
+    pub(crate) fn plan(self) -> scale::Plan {
+        scale::Plan {
+            tidegate: self.tidegate,
+            postgres: self.postgres,
+            brokers: self.brokers,
+            processes: self.processes,
+            millis: self.millis,
+            messages: self.messages,
+            syncs: self.syncs,
         }
     }
 }

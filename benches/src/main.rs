@@ -18,6 +18,7 @@ mod receiver;
 mod report;
 mod rows_in;
 mod samples;
+mod scale;
 mod stream_in;
 mod tidegate;
 mod topic;
@@ -51,6 +52,7 @@ async fn main() -> Result<()> {
         Bench::EventsOut(args) => events_out::run(&args.plan()).await,
         Bench::Latency(args) => far::run(&args.plan()).await,
         Bench::Many(args) => many::run(&args.plan()).await,
+        Bench::Scale(args) => scale::run(&args.plan()).await,
         Bench::Warehouses(args) => warehouses::run(&args.plan()).await,
     }
 }

@@ -58,6 +58,11 @@ impl Receiver {
         Receiver { counting, timed: false, delay: Duration::ZERO, tls: None, tally: Arc::default() }
     }
 
+    /// Answers after a delay.
+    pub(crate) fn slow(counting: Counting, delay: Duration) -> Receiver {
+        Receiver { delay, ..Receiver::new(counting) }
+    }
+
     /// Answers after a delay, over TLS.
     pub(crate) fn far(counting: Counting, delay: Duration, tls: Arc<ServerConfig>) -> Receiver {
         Receiver { delay, tls: Some(tls), ..Receiver::new(counting) }

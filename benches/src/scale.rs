@@ -1,0 +1,234 @@
+//! One, two and four processes that share the work, and a platform that is slow to answer.
+
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::time;
+use tokio_postgres::{Client, Config};
+
+use crate::clock;
+use crate::load::beside;
+use crate::receiver::{Counting, Receiver};
+use crate::report::{self, grouped, mebibytes};
+use crate::rows_in::{self, Server};
+use crate::tidegate::{Serving, Tidegate};
+use crate::topic::{Format, PARTITIONS, SESSION_MS, Topic};
+
+/// The state that the processes share.
+const STATE: &str = "bench_scale_state";
+/// Rows that each sync has to send: one request.
+const ROWS: u64 = 10;
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After so long a group has given each member its partitions.
+const SETTLED: Duration = Duration::from_secs(15);
+
+/// What is measured with what.
+pub(crate) struct Plan {
+    /// The program under test.
+    pub(crate) tidegate: PathBuf,
+    /// The database's address.
+    pub(crate) postgres: String,
+    /// The broker.
+    pub(crate) brokers: String,
+    /// How many processes share the work, one measurement each.
+    pub(crate) processes: Vec<usize>,
+    /// After how many milliseconds the platform answers.
+    pub(crate) millis: u64,
+    /// Messages in the topic.
+    pub(crate) messages: u64,
+    /// Syncs that are due at the same time.
+    pub(crate) syncs: u64,
+}
+
+/// Measures, and prints the report on stdout; progress goes to stderr.
+pub(crate) async fn run(plan: &Plan) -> Result<()> {
+    let postgres: Config = plan.postgres.parse().context("--postgres is not an address of a database")?;
+    let client = rows_in::connect(&postgres).await?;
+    let server = Server::of(&postgres)?;
+    println!("## Several processes\n");
+    println!(
+        "{}. The state of all processes is in one PostgreSQL database; the platform answers after {} ms.\n",
+        report::machine(),
+        grouped(plan.millis)
+    );
+    println!(
+        "| work | processes | a second | of one process, times the number | peak memory of each | processor time |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|");
+    let messages = format!("{} messages of a topic", grouped(plan.messages));
+    let mut one = None;
+    for &processes in &plan.processes {
+        let group = Group::start(plan, &server, &client, processes, Work::Topic).await?;
+        group.report(&messages, plan.messages, &mut one).await?;
+    }
+    let syncs = format!("{} syncs, due together", grouped(plan.syncs));
+    let mut one = None;
+    for &processes in &plan.processes {
+        let group = Group::start(plan, &server, &client, processes, Work::Syncs).await?;
+        group.report(&syncs, plan.syncs, &mut one).await?;
+    }
+    println!();
+    Ok(())
+}
+
+/// What the processes share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// The partitions of a topic.
+    Topic,
+    /// Scheduled syncs.
+    Syncs,
+}
+
+/// The processes, after everything arrived.
+struct Group {
+    serving: Vec<Serving>,
+    /// From the first request to the last one.
+    took: Duration,
+    /// What they used meanwhile.
+    used: Duration,
+}
+
+impl Group {
+    async fn start(
+        plan: &Plan,
+        server: &Server,
+        client: &Client,
+        processes: usize,
+        work: Work,
+    ) -> Result<Group> {
+        client.batch_execute(&format!("DROP DATABASE IF EXISTS {STATE} WITH (FORCE)")).await?;
+        client.batch_execute(&format!("CREATE DATABASE {STATE}")).await?;
+        let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir()?;
+        let receiver = Receiver::slow(Counting::Objects, Duration::from_millis(plan.millis));
+        let platform = format!(
+            "{{ type: braze, endpoint: \"http://{}\", api_key: bench, rates: {{ track_per_3s: 4000000000 }} }}",
+            receiver.start()?
+        );
+        match work {
+            Work::Topic => {
+                let topic = Topic::make(&plan.brokers, "scale", Format::Json).await?;
+                let project = project_of_topic(&topic, &platform);
+                let serving = serve(plan, server, folder.path(), processes, &project).await?;
+                // Every partition has a reader before the clock starts.
+                let all = u64::try_from(PARTITIONS)? * 100;
+                let (filled, n) = (topic.clone(), all);
+                beside(move || filled.fill(0, n, None)).await?;
+                receiver.wait_for(all, PATIENCE).await?;
+                time::sleep(SETTLED).await;
+                receiver.reset();
+                let before = processor_time(&serving);
+                let (filled, n) = (topic.clone(), plan.messages);
+                beside(move || filled.fill(all, n, None)).await?;
+                receiver.wait_for(plan.messages, PATIENCE).await?;
+                let used = processor_time(&serving).saturating_sub(before);
+                topic.remove().await?;
+                Ok(Group { serving, took: receiver.moving(), used })
+            }
+            Work::Syncs => {
+                client
+                    .batch_execute(&format!(
+                        "DROP TABLE IF EXISTS bench_scale; CREATE TABLE bench_scale AS SELECT n AS id, 'u' || n AS customer,
+                         timestamptz '2024-01-01Z' AS at FROM generate_series(1, {ROWS}) n"
+                    ))
+                    .await?;
+                let project = project_of_syncs(plan.syncs, server, &platform);
+                let serving = serve(plan, server, folder.path(), processes, &project).await?;
+                receiver.wait_for(plan.syncs * ROWS, PATIENCE).await?;
+                let used = processor_time(&serving);
+                let counts = receiver.counts();
+                ensure!(
+                    counts.objects == plan.syncs * ROWS,
+                    "{} rows arrived, more than there are",
+                    counts.objects
+                );
+                Ok(Group { serving, took: receiver.moving(), used })
+            }
+        }
+    }
+
+    /// Prints a line, and stops the processes.
+    async fn report(self, work: &str, items: u64, one: &mut Option<f64>) -> Result<()> {
+        let processes = self.serving.len();
+        let rate = items as f64 / self.took.as_secs_f64();
+        let of_one = rate / (*one.get_or_insert(rate / processes as f64) * processes as f64);
+        let mut memory = 0;
+        for serving in self.serving {
+            memory = memory.max(serving.stop().await?);
+        }
+        eprintln!("{processes} processes, {work}: {:.1} s", self.took.as_secs_f64());
+        println!(
+            "| {work} | {processes} | {} | {of_one:.2} | {} | {:.1} s in {:.1} s |",
+            grouped(rate as u64),
+            mebibytes(memory),
+            self.used.as_secs_f64(),
+            self.took.as_secs_f64()
+        );
+        Ok(())
+    }
+}
+
+fn processor_time(serving: &[Serving]) -> Duration {
+    serving.iter().map(Serving::processor_time).sum()
+}
+
+/// Starts the processes, each in a folder of its own as on a machine of its own.
+async fn serve(
+    plan: &Plan,
+    server: &Server,
+    folder: &Path,
+    processes: usize,
+    project: &str,
+) -> Result<Vec<Serving>> {
+    let store = server.url(STATE);
+    let variables = [("PGPASSWORD", server.password()), ("TIDEGATE_STORE", store.as_str())];
+    let mut serving = Vec::new();
+    for n in 1..=processes {
+        let tidegate = Tidegate::new(&plan.tidegate, &folder.join(n.to_string()))?;
+        tidegate.project(project)?;
+        serving.push(tidegate.serve(&variables).await?);
+    }
+    Ok(serving)
+}
+
+fn project_of_topic(topic: &Topic, platform: &str) -> String {
+    format!(
+        "connections:
+  topic: {{ type: kafka, brokers: \"{}\", properties: {{ session.timeout.ms: {SESSION_MS} }} }}
+  braze: {platform}
+syncs:
+  topic:
+    source:
+      connection: topic
+      topics: {}
+      group: bench-scale-{}
+      format: json
+      fields: {{ name: event_name, user: external_id, at: {{ path: timestamp, as: epoch_ms }}, properties: properties }}
+    destination: {{ connection: braze, object: event }}
+    mapping: {{ name: name, external_id: user, timestamp: at, properties: properties }}
+    in_doubt: resend
+    schedule: continuous
+",
+        topic.brokers,
+        topic.name,
+        clock::micros()
+    )
+}
+
+fn project_of_syncs(syncs: u64, server: &Server, platform: &str) -> String {
+    let head = format!("connections:\n  pg: {}\n  braze: {platform}\nsyncs:\n", server.connection());
+    let syncs = (0..syncs).map(|n| {
+        format!(
+            "  s{n}:
+    source: {{ connection: pg, table: bench_scale }}
+    cursor: at
+    destination: {{ connection: braze, object: event }}
+    mapping: {{ external_id: customer, name: {{ value: s{n} }}, timestamp: at, properties: [id] }}
+    schedule: {{ every: 24h }}
+"
+        )
+    });
+    iter::once(head).chain(syncs).collect()
+}
