@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tidegate_engine::service::{ActiveProject, Engine, IngestEndpoint, OpenRequest, Opened};
 use tidegate_model::{ConnectionId, Error, ErrorKind, IngestRoute, SentBody};
@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::body::{self, BodyError, Encoding};
 use crate::budget::{Budget, Sender, Share};
+use crate::pages;
 use crate::server::Peer;
 
 /// Bytes that all requests hold at once: bodies as they are sent, decompressed
@@ -47,10 +48,20 @@ struct Found {
     path: String,
 }
 
+/// Whether an answer is shown to a person.
+fn shows_html(head: &HeaderMap) -> bool {
+    let accepted = head.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
     let engine = ingest.project.engine();
     let Some(found) = find(engine.ingest_endpoints(), request.uri()) else {
+        let is_browser = request.method() == Method::GET && shows_html(request.headers());
         body::throw_away(request.into_body());
+        if is_browser {
+            return pages::nothing_here();
+        }
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
     let (mut head, body) = request.into_parts();

@@ -36,7 +36,7 @@ pub(super) async fn groups(
     let groups = engine.failed_row_groups(None).await?;
     let shell = Shell::new(&engine, "Failed rows", "/failed-rows").await?;
     let headline = match (shell.failed_rows, groups.len()) {
-        (0, _) => "No row is open".to_owned(),
+        (0, _) => "No failed rows".to_owned(),
         (1, _) => "1 row failed".to_owned(),
         (rows, 1) => format!("{} rows failed for one reason", number(rows)),
         (rows, reasons) => format!("{} rows failed for {reasons} reasons", number(rows)),

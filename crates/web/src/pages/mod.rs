@@ -27,7 +27,7 @@ use axum::routing::{get, post};
 
 use crate::{Serving, assets};
 
-pub(crate) use shell::{ask_again, refused};
+pub(crate) use shell::{ask_again, nothing_here, refused};
 
 /// The routes of the dashboard.
 pub(super) fn routes(serving: Serving) -> Router {

@@ -75,10 +75,10 @@ pub(super) async fn kinds(
     };
     let kinds = engine.connector_infos().into_iter().filter(fits).map(|info| {
         let roles = [
-            (info.source, "rows from it"),
-            (!info.objects.is_empty(), "users and events to it"),
-            (info.ingest, "events from it"),
-            (info.sink, "events to it"),
+            (info.source, "source of rows"),
+            (!info.objects.is_empty(), "takes users and events"),
+            (info.ingest, "source of events"),
+            (info.sink, "takes events"),
         ];
         let roles: Vec<&str> = roles.iter().filter(|(has, _)| *has).map(|(_, role)| *role).collect();
         KindView { kind: info.name.to_owned(), title: info.title.to_owned(), roles: roles.join(", ") }
@@ -133,13 +133,23 @@ pub(super) struct CheckView {
     pub(super) name: String,
     pub(super) passed: bool,
     pub(super) detail: String,
+    /// Statements to run.
     pub(super) remedy: Option<String>,
+    /// A sentence that says what to do.
+    pub(super) advice: Option<String>,
 }
 
 impl From<tidegate_model::Check> for CheckView {
     fn from(check: tidegate_model::Check) -> CheckView {
-        let detail = show::prose(&check.detail);
-        CheckView { name: check.name, passed: check.passed, detail, remedy: check.remedy }
+        let (remedy, advice): (Vec<_>, Vec<_>) =
+            check.remedy.into_iter().partition(|remedy| remedy.contains([';', '\n']));
+        CheckView {
+            name: check.name,
+            passed: check.passed,
+            detail: show::marked(&check.detail),
+            remedy: remedy.into_iter().next(),
+            advice: advice.first().map(|advice| show::prose(advice)),
+        }
     }
 }
 

@@ -208,9 +208,9 @@ impl IntoResponse for Failure {
             signed_in: false,
         };
         let headline = match self.status {
-            StatusCode::NOT_FOUND => "This is not here",
+            StatusCode::NOT_FOUND => "Not found",
             StatusCode::UNPROCESSABLE_ENTITY => "Nothing was done",
-            StatusCode::FORBIDDEN => "This is not for you",
+            StatusCode::FORBIDDEN => "You may not do this",
             StatusCode::UNAUTHORIZED => "Sign in first",
             status if status.is_server_error() => "Something went wrong",
             _ => "This is not possible now",
@@ -220,6 +220,12 @@ impl IntoResponse for Failure {
         let plain = HeaderMap::new();
         respond(&plain, self.status, &template).unwrap_or_else(|_| self.status.into_response())
     }
+}
+
+/// Answers a browser that asks for a page that does not exist.
+pub(crate) fn nothing_here() -> Response {
+    Failure::not_found("There is no page at this address.", "The overview leads to all of them.")
+        .into_response()
 }
 
 /// Answers with the page of a request that is refused.

@@ -44,7 +44,8 @@ pub(super) fn span(seconds: i64) -> String {
 pub(super) fn took(from: Timestamp, to: Timestamp) -> String {
     let milliseconds = to.as_millisecond() - from.as_millisecond();
     match milliseconds {
-        0..60_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+        0..100 => "under 0.1 s".to_owned(),
+        100..60_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
         _ => span(milliseconds / 1_000),
     }
 }
@@ -58,6 +59,14 @@ pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
         _ => format!("{} ago", rough(seconds)),
     };
     element(at, &words)
+}
+
+/// Returns the time of a next run as an element: how far away it is, or that it is due.
+pub(super) fn next(at: Timestamp, now: Timestamp) -> String {
+    match at.as_second() > now.as_second() {
+        true => ago(at, now),
+        false => element(at, "now"),
+    }
 }
 
 /// Returns a time as an element that shows the exact time and its zone.
@@ -114,7 +123,23 @@ pub(super) fn escaped(text: &str) -> String {
 pub(super) fn prose(message: &str) -> String {
     let mut letters = message.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    let text = escaped(&format!("{first}{}", letters.as_str()));
+    marked(&format!("{first}{}", letters.as_str()))
+}
+
+/// Returns a message as HTML, with its next step on a line of its own.
+pub(super) fn with_next(message: &str) -> String {
+    match message.split_once(". Next: ") {
+        Some((what, next)) => {
+            let next = format!("Next: {}.", next.trim_end_matches('.'));
+            format!("{}. <span class=\"next\">{}</span>", prose(what), marked(&next))
+        }
+        None => prose(message),
+    }
+}
+
+/// Returns a text as HTML: what is between backticks is code.
+pub(super) fn marked(text: &str) -> String {
+    let text = escaped(text);
     let parts: Vec<&str> = text.split('`').collect();
     if parts.len().is_multiple_of(2) {
         return text;
@@ -159,6 +184,7 @@ mod tests {
             ago(now, soon).contains(">5 min ago<") && ago(now, soon).contains("1 Mar 2026, 12:00:00 UTC")
         );
         assert!(ago(soon, now).contains(">in 5 min<"));
+        assert!(next(soon, now).contains(">in 5 min<") && next(now, soon).contains(">now<"));
     }
 
     #[test]
@@ -166,5 +192,14 @@ mod tests {
         assert_eq!(escaped("<b a='x'>&\""), "&lt;b a=&#39;x&#39;&gt;&amp;&quot;");
         assert_eq!(prose("no `<x>` here"), "No <code>&lt;x&gt;</code> here");
         assert_eq!(prose("one ` alone"), "One ` alone");
+    }
+
+    #[test]
+    fn a_next_step_has_a_line_of_its_own() {
+        assert_eq!(
+            with_next("no catalog `menu`. Next: create it"),
+            "No catalog <code>menu</code>. <span class=\"next\">Next: create it.</span>"
+        );
+        assert_eq!(with_next("all is well."), "All is well.");
     }
 }

@@ -146,7 +146,7 @@ pub(super) async fn page(
             "paused" => "It is paused: it does not run until you resume it.",
             "dismissed" => "The rows are closed. `tidegate rows --dismissed` lists them with the note.",
             "activated" => "It is active.",
-            "drafted" => "It is a draft: it does not run on its schedule until you activate it.",
+            "drafted" => "It is saved as a draft.",
             "resumed" => "It is active again.",
             "reset" => "Its checkpoint is cleared: the next run reads from the beginning.",
             "started" => "A run has started. It is listed below as soon as it has read something.",
@@ -169,7 +169,10 @@ fn filled(from: &Value) -> String {
         Value::String(column) => format!("column {column}"),
         Value::Array(columns) => {
             let names: Vec<&str> = columns.iter().filter_map(Value::as_str).collect();
-            format!("columns {}", names.join(", "))
+            match names.as_slice() {
+                [name] => format!("column {name}"),
+                _ => format!("columns {}", names.join(", ")),
+            }
         }
         Value::Object(members) => match (members.get("value"), members.get("column"), members.get("rest")) {
             (Some(constant), ..) => format!("always {}", plain(constant)),

@@ -19,6 +19,8 @@ pub(super) fn headline(overview: &Overview) -> String {
         _ if new == total => format!("{}, and none has run yet", count(total, "sync", "syncs")),
         (1, _) if paused + draft == 0 => "Your sync is healthy".to_owned(),
         _ if paused + draft + new == 0 => format!("All {} syncs are healthy", number(total)),
+        _ if paused == 1 => "Nothing is wrong; 1 sync is paused".to_owned(),
+        _ if paused > 1 => format!("Nothing is wrong; {} syncs are paused", number(paused)),
         _ => "Nothing is wrong".to_owned(),
     }
 }
@@ -45,7 +47,7 @@ pub(super) fn state(sync: &SyncOverview) -> String {
     }
     match sync.health {
         Health::New => "It has not run yet.".to_owned(),
-        Health::Draft => "It is a draft: it does not run until the project file enables it.".to_owned(),
+        Health::Draft => "It is a draft: it does not run on its schedule until it is activated.".to_owned(),
         _ if is_running(sync) => "It is running, and nothing is wrong.".to_owned(),
         _ => "Nothing is wrong.".to_owned(),
     }
@@ -78,6 +80,9 @@ pub(super) fn run(run: &Run, export: bool) -> String {
             count(tried, one, many),
             number(failed)
         ),
+        Some(Ending::Failed) if counts.delivered == 0 => {
+            format!("It failed before any {one} was delivered. The next run tries again.")
+        }
         Some(Ending::Failed) => format!("It failed after {delivered}. The next run continues there."),
         Some(Ending::Interrupted) => {
             format!("It was stopped after {delivered}. The next run continues there.")

@@ -68,7 +68,7 @@ impl SyncView {
             source_type: sync.source.kind.clone(),
             destination_type: sync.destination.kind.clone(),
             object: status.object.replace('_', " "),
-            state: show::prose(&text::state(sync)),
+            state: show::with_next(&text::state(sync)),
             failed_rows: status.failed_rows,
             shown_failed_rows: number(status.failed_rows),
             is_paused: sync.health == Health::Paused,
@@ -78,8 +78,8 @@ impl SyncView {
             needs_a_person: sync.health.needs_a_person(),
             last_run: status.last_run.as_ref().map(|run| RunView::new(run, export, now)),
             delivered: number(sync.delivered_last_day),
-            schedule: sync.schedule.clone().unwrap_or_else(|| "when asked to".to_owned()),
-            next_run: status.next_run_at.map(|next| ago(next, now)).unwrap_or_default(),
+            schedule: sync.schedule.clone().unwrap_or_else(|| "by hand".to_owned()),
+            next_run: status.next_run_at.map(|next| show::next(next, now)).unwrap_or_default(),
             strip: strip(&sync.recent_runs),
         }
     }
@@ -140,7 +140,7 @@ impl RunView {
             started_exactly: show::exact(run.started_at),
             took: show::took(run.started_at, run.finished_at.unwrap_or(now)),
             sentence: text::run(run, export),
-            error: run.error.as_deref().map(show::prose),
+            error: run.error.as_deref().map(show::with_next),
             counts: vec![
                 count("Delivered", counts.delivered, "they took effect at the destination"),
                 count("Rejected", counts.rejected, "they were not acceptable as they are"),
