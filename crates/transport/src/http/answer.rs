@@ -101,7 +101,7 @@ pub fn lost(vendor: &str, failure: &HttpFailure) -> RequestError {
         ),
         HttpFailure::ResponseLost(why) => RequestError::Unknown(Reason::new(
             "response_lost",
-            format!("the request was sent to {vendor} and its answer did not come: {why}"),
+            format!("the request was sent to {vendor}, and no response came: {why}"),
         )),
     }
 }

@@ -93,7 +93,7 @@ impl AlertView {
             badge: format!("<span class=\"badge {class}\">{}{word}</span>", show::icon(icon)),
             title: alert.title(),
             path: is_sync.then(|| format!("/syncs/{}", encoded(&alert.subject))),
-            summary: show::prose(&alert.summary),
+            summary: show::with_next(&alert.summary),
             opened: ago(alert.opened_at, now),
             lasted: show::span(until.as_second() - alert.opened_at.as_second()),
             told: notices.iter().map(|notice| told(notice, now)).collect(),

@@ -1,7 +1,7 @@
 //! The sentences of pages that depend on numbers: each one whole.
 
 use tidegate_engine::service::{Health, Overview, SyncOverview};
-use tidegate_model::{Cause, Ending, Run};
+use tidegate_model::{Cause, Ending, Run, SyncId};
 
 use super::show::{count, number};
 
@@ -40,7 +40,7 @@ pub(super) fn moved(overview: &Overview) -> String {
 /// The state of a sync, as one sentence.
 pub(super) fn state(sync: &SyncOverview) -> String {
     if let Some(why) = &sync.why {
-        return why.clone();
+        return of_sync(why, &sync.status.sync).to_owned();
     }
     if let Some(wait) = &sync.status.wait {
         return format!("{wait}.");
@@ -51,6 +51,11 @@ pub(super) fn state(sync: &SyncOverview) -> String {
         _ if is_running(sync) => "It is running, and nothing is wrong.".to_owned(),
         _ => "Nothing is wrong.".to_owned(),
     }
+}
+
+/// Returns a message without the name of the sync at its beginning: the page shows it.
+pub(super) fn of_sync<'a>(message: &'a str, sync: &SyncId) -> &'a str {
+    message.strip_prefix(&format!("sync `{sync}`: ")).unwrap_or(message)
 }
 
 /// Whether the last run of a sync is in progress.

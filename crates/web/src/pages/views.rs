@@ -41,6 +41,8 @@ pub(super) struct SyncView {
     pub(super) schedule: String,
     pub(super) next_run: String,
     pub(super) strip: Vec<Bar>,
+    /// What an export or a stream has not delivered yet.
+    pub(super) waiting: String,
 }
 
 impl SyncView {
@@ -81,6 +83,11 @@ impl SyncView {
             schedule: sync.schedule.clone().unwrap_or_else(|| "by hand".to_owned()),
             next_run: status.next_run_at.map(|next| show::next(next, now)).unwrap_or_default(),
             strip: strip(&sync.recent_runs),
+            waiting: match status.lag.iter().map(|lag| lag.behind).sum::<u64>() {
+                0 => String::new(),
+                behind if export => format!("{} waiting", show::count(behind, "event", "events")),
+                behind => format!("{} waiting", show::count(behind, "message", "messages")),
+            },
         }
     }
 }
@@ -140,7 +147,7 @@ impl RunView {
             started_exactly: show::exact(run.started_at),
             took: show::took(run.started_at, run.finished_at.unwrap_or(now)),
             sentence: text::run(run, export),
-            error: run.error.as_deref().map(show::with_next),
+            error: run.error.as_deref().map(|error| show::with_next(text::of_sync(error, &run.sync))),
             counts: vec![
                 count("Delivered", counts.delivered, "they took effect at the destination"),
                 count("Rejected", counts.rejected, "they were not acceptable as they are"),
