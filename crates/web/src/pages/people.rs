@@ -13,7 +13,7 @@ use tidegate_engine::service::{Engine, Visitor};
 use tidegate_model::people::Role;
 
 use super::shell::{self, Failure, Shell};
-use super::show::{ago, escaped};
+use super::show::{ago, escaped, prose};
 use crate::access::Subject;
 
 /// Entries of the audit log on its page.
@@ -170,6 +170,15 @@ struct AuditPage {
     verdict: String,
 }
 
+/// Returns an action and what it was done to, as HTML.
+fn what(action: &str, subject: &str) -> String {
+    let action = prose(&action.replace('_', " "));
+    match subject {
+        "" => action,
+        _ => format!("{action}: <b>{}</b>", escaped(subject)),
+    }
+}
+
 pub(super) async fn audit(
     State(engine): State<Arc<Engine>>,
     headers: HeaderMap,
@@ -179,7 +188,7 @@ pub(super) async fn audit(
     let lines = engine.audit_log(SHOWN).await?.into_iter().map(|entry| Line {
         at: ago(entry.deed.at, shell.now),
         actor: entry.deed.actor,
-        what: format!("<code>{}</code> {}", escaped(&entry.deed.action), escaped(&entry.deed.subject)),
+        what: what(&entry.deed.action, &entry.deed.subject),
         via: entry.deed.via,
     });
     let template = AuditPage {
