@@ -39,6 +39,7 @@ pub(crate) async fn send(
         Some(error) => error.context(receiver),
         None => {
             Error::new(ErrorKind::Unavailable, format!("{receiver} cannot be reached: {}", failure.why()))
+                .hint("check the address of the channel and the network; it is sent again")
         }
     })?;
     if answer.status().is_success() {

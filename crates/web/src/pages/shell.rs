@@ -210,13 +210,13 @@ impl IntoResponse for Failure {
         let headline = match self.status {
             StatusCode::NOT_FOUND => "Not found",
             StatusCode::UNPROCESSABLE_ENTITY => "Nothing was done",
-            StatusCode::FORBIDDEN => "You may not do this",
+            StatusCode::FORBIDDEN => "Not allowed",
             StatusCode::UNAUTHORIZED => "Sign in first",
             status if status.is_server_error() => "Something went wrong",
             _ => "This is not possible now",
         };
-        let template =
-            FailurePage { shell, headline, what: show::prose(&self.what), next: show::prose(&self.next) };
+        let what = show::prose(&format!("{}.", self.what.trim_end_matches('.')));
+        let template = FailurePage { shell, headline, what, next: show::prose(&self.next) };
         let plain = HeaderMap::new();
         respond(&plain, self.status, &template).unwrap_or_else(|_| self.status.into_response())
     }
