@@ -27,7 +27,7 @@ pub struct PostgresSettings {
     pub database: String,
     /// User to log in as. On Azure single servers: `user@host`.
     pub user: String,
-    /// The user's password. Leave it out where the server trusts this machine.
+    /// The user's password. Leave it out if the server trusts this machine.
     pub password: Option<Secret>,
     /// Whether the connection is encrypted and the server has to prove who it is.
     #[serde(default)]

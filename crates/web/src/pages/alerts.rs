@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{Redirect, Response};
+use axum::{Extension, Form};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tidegate_engine::service::{AlertDetails, ChannelDetails, Engine};
+use tidegate_engine::service::{AlertDetails, ChannelDetails, Engine, Visitor};
 use tidegate_model::address::encoded;
 use tidegate_model::alert::{Change, Notice, Severity, Trigger};
 
@@ -51,12 +51,13 @@ pub(super) struct Asked {
 
 pub(super) async fn page(
     State(engine): State<Arc<Engine>>,
+    Extension(visitor): Extension<Visitor>,
     asked: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Query(Asked { tested }) = asked?;
     let alerts = engine.alerts(RESOLVED).await?;
-    let shell = Shell::new(&engine, "Alerts", "/alerts").await?;
+    let shell = Shell::new(&engine, "Alerts", "/alerts").await?.of(visitor);
     let (open, resolved): (Vec<_>, Vec<_>) =
         alerts.iter().partition(|details| details.alert.resolved_at.is_none());
     let headline = match open.len() {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tidegate_engine::service::{ConnectionDetails, Engine};
+use tidegate_engine::service::{ConnectionDetails, Engine, Visitor};
 
 use super::shell::{self, Failure, Shell};
 use super::syncs::lines;
@@ -30,9 +31,13 @@ struct ConnectionsPage {
     connections: Vec<ConnectionView>,
 }
 
-pub(super) async fn page(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Result<Response, Failure> {
+pub(super) async fn page(
+    State(engine): State<Arc<Engine>>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
     let template = ConnectionsPage {
-        shell: Shell::new(&engine, "Connections", "/connections").await?,
+        shell: Shell::new(&engine, "Connections", "/connections").await?.of(visitor),
         connections: engine.connections().into_iter().map(view).collect(),
     };
     shell::page(&headers, &template)

@@ -84,7 +84,9 @@ pub(super) async fn kinds(
         KindView { kind: info.name.to_owned(), title: info.title.to_owned(), roles: roles.join(", ") }
     });
     let shell = Shell::new(&engine, "New connection", "/connections").await?;
-    shell::page(&headers, &KindsPage { kinds: kinds.collect(), query: onward.query(), shell })
+    let mut kinds: Vec<KindView> = kinds.collect();
+    kinds.sort_by(|one, other| one.title.cmp(&other.title));
+    shell::page(&headers, &KindsPage { kinds, query: onward.query(), shell })
 }
 
 /// A field of the form, with what was filled in.

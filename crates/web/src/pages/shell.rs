@@ -6,7 +6,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use jiff::Timestamp;
-use tidegate_engine::service::Engine;
+use tidegate_engine::service::{Engine, Visitor};
+use tidegate_model::people::Role;
 use tidegate_model::{Error, SyncId};
 
 use super::show;
@@ -32,6 +33,8 @@ pub(super) struct Shell {
     pub(super) now: Timestamp,
     /// Whether there are people, so that someone signed in.
     pub(super) signed_in: bool,
+    /// Who reads it, if the page depends on that.
+    visitor: Option<Visitor>,
 }
 
 /// An entry of the navigation.
@@ -67,7 +70,26 @@ impl Shell {
             sandbox: engine.uses_sandbox(),
             now: engine.now(),
             signed_in: engine.has_people().await?,
+            visitor: None,
         })
+    }
+
+    /// Leaves out of the page what the visitor may not do.
+    pub(super) fn of(mut self, visitor: Visitor) -> Shell {
+        self.visitor = Some(visitor);
+        self
+    }
+
+    pub(super) fn may_edit(&self) -> bool {
+        self.visitor.as_ref().is_none_or(|visitor| visitor.role >= Role::Editor)
+    }
+
+    pub(super) fn may_manage(&self) -> bool {
+        self.visitor.as_ref().is_none_or(|visitor| visitor.role >= Role::Admin)
+    }
+
+    pub(super) fn sees_rows(&self) -> bool {
+        self.visitor.as_ref().is_none_or(|visitor| visitor.rows)
     }
 
     pub(super) fn links(&self) -> &'static [Link] {
@@ -206,6 +228,7 @@ impl IntoResponse for Failure {
             sandbox: false,
             now: Timestamp::UNIX_EPOCH,
             signed_in: false,
+            visitor: None,
         };
         let headline = match self.status {
             StatusCode::NOT_FOUND => "Not found",

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_engine::service::{Engine, Health};
+use tidegate_engine::service::{Engine, Health, Visitor};
 
 use super::shell::{self, Failure, Shell, known};
 use super::show::{ago, number};
@@ -48,6 +49,7 @@ const CHIPS: &[(&str, &str, &[Health])] = &[
 
 pub(super) async fn list(
     State(engine): State<Arc<Engine>>,
+    Extension(visitor): Extension<Visitor>,
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -73,7 +75,7 @@ pub(super) async fn list(
     let shown =
         overview.syncs.iter().filter(|sync| wanted.is_none_or(|states| states.contains(&sync.health)));
     let template = SyncsPage {
-        shell: Shell::new(&engine, "Syncs", "/syncs").await?,
+        shell: Shell::new(&engine, "Syncs", "/syncs").await?.of(visitor),
         chips,
         syncs: shown.map(|sync| SyncView::new(sync, overview.at)).collect(),
     };
@@ -114,6 +116,7 @@ pub(super) struct Done {
 
 pub(super) async fn page(
     State(engine): State<Arc<Engine>>,
+    Extension(visitor): Extension<Visitor>,
     Path(sync): Path<String>,
     done: Result<Query<Done>, QueryRejection>,
     headers: HeaderMap,
@@ -121,7 +124,7 @@ pub(super) async fn page(
     let Query(Done { done }) = done?;
     let id = known(&engine, &sync)?;
     let details = engine.sync_details(&id).await?;
-    let shell = Shell::new(&engine, id.as_str(), "/syncs").await?;
+    let shell = Shell::new(&engine, id.as_str(), "/syncs").await?.of(visitor);
     let now = shell.now;
     let export = details.mode.is_none();
     let overview = &details.overview;
