@@ -15,6 +15,7 @@ mod folder;
 mod history;
 mod json;
 mod log;
+mod seal;
 mod sqlite;
 mod table;
 
@@ -26,6 +27,7 @@ fn main() -> Result<()> {
     parts.extend(history::blocks::parts()?);
     parts.extend(log::dedup::parts());
     parts.extend(json::parts());
+    parts.extend(seal::parts());
     println!("{}", table::speed(parts, rounds));
     println!("{}", sqlite::report(rounds)?);
     Ok(())
