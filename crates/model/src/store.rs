@@ -15,7 +15,8 @@ use crate::people::PeopleBook;
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Claim, Claimed, Compared, Comparison, Counts, Ending, Erasure, ErasureCounts, Error,
-    KeptRow, ObjectKind, Outcome, Reason, RowHash, Run, RunId, Secret, SyncId, Text, Value, Wait,
+    KeptRow, NotShared, ObjectKind, Outcome, Reason, RowHash, Run, RunId, Secret, SharedLimits, SyncId, Text,
+    Value, Wait,
 };
 
 /// What is known of a sync besides its configuration.
@@ -606,4 +607,9 @@ pub trait Store: Send + Sync {
 
     /// Returns the part that keeps people, tokens and the audit log.
     fn people_book(&self) -> &dyn PeopleBook;
+
+    /// Returns the part that shares the limits of connections with other processes.
+    fn shared_limits(&self) -> &dyn SharedLimits {
+        &NotShared
+    }
 }

@@ -153,8 +153,9 @@ impl Engine {
         Engine {
             ingest_endpoints: receive::endpoints_of(&config.project, config.connectors),
             config,
-            rate_limiters: Arc::default(),
+            rate_limiters,
             sandboxes: Arc::default(),
+        let rate_limiters = Arc::new(RateLimiters::shared_by(config.store.clone()));
             faults: Arc::default(),
             webhooks: Arc::default(),
             ingests: Mutex::default(),

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ use super::term::Term;
 
 /// How often a lease is renewed in its span.
 const RENEWALS: u32 = 4;
+/// It is renewed at least this often: so long may a process take to notice that it is no longer alone.
+const RENEWAL_LATEST: Duration = Duration::from_secs(2);
 
 /// The leases that this process holds.
 pub(super) struct Leases(Arc<Shared>);
@@ -39,6 +42,8 @@ struct Shared {
     process: Process,
     /// By the sync and token. Those of a data folder are not among them: they have no end.
     held: Mutex<HashMap<(String, u64), Arc<Term>>>,
+    /// Whether no other process holds a lease, as far as this one has seen.
+    alone: AtomicBool,
 }
 
 /// What came of asking for a lease.
@@ -52,6 +57,8 @@ impl Leases {
     /// Starts with no lease. Each one lasts for `span` unless it is renewed.
     pub(super) fn new(database: Arc<Database>, span: Duration) -> Leases {
         let shared = Arc::new(Shared {
+            // Processes that share a data folder do not share their limits.
+            alone: AtomicBool::new(!database.is_server()),
             database,
             span,
             owner: Uuid::new_v4().simple().to_string(),
@@ -62,6 +69,16 @@ impl Leases {
             tokio::spawn(renew_all(Arc::downgrade(&shared)));
         }
         Leases(shared)
+    }
+
+    /// Returns the name of this process in the rows of its leases.
+    pub(super) fn owner(&self) -> &str {
+        &self.0.owner
+    }
+
+    /// Returns whether no other process holds a lease.
+    pub(super) fn is_alone(&self) -> bool {
+        self.0.alone.load(Ordering::Acquire)
     }
 
     /// Takes the lease of a sync unless another process holds it, and ends the runs of the
@@ -99,16 +116,20 @@ impl Leases {
         // A process of this machine that was killed is not waited for.
         let dead = row.filter(|row| row.live && Process::has_ended(&row.identity)).map(|row| row.owner);
         let term = Arc::new(Term::from_now(self.0.span));
+        // Whether this process begins to send: it is alone, and says so, until it has looked for others.
+        let is_first = self.0.held().values().all(|term| term.is_lost());
         let mut tx = self.0.database.write().await?;
-        let statement = sql("INSERT INTO leases (sync, token, owner, process, identity, expires_at)
-            VALUES ($1, 1, $2, $3, $4, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $5)
+        let statement = sql("INSERT INTO leases (sync, token, owner, process, identity, expires_at, alone)
+            VALUES ($1, 1, $2, $3, $4,
+                CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $5, $7)
             ON CONFLICT (sync) DO UPDATE SET token = leases.token + 1, owner = excluded.owner,
-                process = excluded.process, identity = excluded.identity, expires_at = excluded.expires_at
+                process = excluded.process, identity = excluded.identity, expires_at = excluded.expires_at,
+                alone = excluded.alone
             WHERE leases.owner = $6
                 OR leases.expires_at <= CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
             RETURNING token");
         let statement = self.0.named(statement, sync).bind(micros(self.0.span));
-        let statement = statement.bind(dead.unwrap_or_default().as_str());
+        let statement = statement.bind(dead.unwrap_or_default().as_str()).bind(is_first || self.is_alone());
         let Some(record) = tx.first(statement).await? else {
             drop(tx);
             let row = self.0.read(sync).await?;
@@ -124,6 +145,9 @@ impl Leases {
         tx.commit().await?;
         let token = record.count("token")?;
         self.0.held().insert((sync.to_string(), token), Arc::clone(&term));
+        if is_first {
+            self.0.look_for_others().await?;
+        }
         Ok(self.taken(sync, token, term, None, ended))
     }
 
@@ -189,19 +213,26 @@ impl Shared {
     async fn renew(&self) -> Result<(), Error> {
         let known: Vec<_> = self.held().iter().map(|(key, term)| (key.clone(), Arc::clone(term))).collect();
         if known.is_empty() {
+            // It sends nothing, and does not see others come: the next lease begins with a look.
+            self.alone.store(false, Ordering::Release);
             return Ok(());
         }
         let end = Term::end_from_now(self.span);
+        let alone = self.alone.load(Ordering::Acquire);
         let statement = sql("UPDATE leases
-            SET expires_at = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $2
+            SET expires_at = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $2, alone = $3
             WHERE owner = $1
                 AND expires_at > CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
-            RETURNING sync, token");
-        let records =
-            self.database.renew(statement.bind(self.owner.as_str()).bind(micros(self.span))).await?;
+            RETURNING sync, token, (SELECT COUNT(*) FROM leases AS others WHERE others.owner <> $1
+                AND others.expires_at > CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT))
+                AS others");
+        let statement = statement.bind(self.owner.as_str()).bind(micros(self.span)).bind(alone);
+        let records = self.database.renew(statement).await?;
         let mut renewed = Vec::with_capacity(records.len());
+        let mut others = 0;
         for record in records {
             renewed.push((record.get::<String>("sync")?, record.count("token")?));
+            others = record.count("others")?;
         }
         for (key, term) in known {
             if renewed.contains(&key) {
@@ -210,6 +241,42 @@ impl Shared {
                 term.lose();
             }
         }
+        if renewed.is_empty() {
+            self.alone.store(false, Ordering::Release);
+            return Ok(());
+        }
+        match (alone, others) {
+            (true, 1..) => self.is_not_alone().await,
+            (false, 0) => {
+                self.say_alone(true).await?;
+                self.look_for_others().await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds out whether this process is alone. Its rows say so already: of two processes that do this
+    /// at the same time, at least one sees the other.
+    async fn look_for_others(&self) -> Result<(), Error> {
+        let statement = sql("SELECT COUNT(*) AS others FROM leases WHERE owner <> $1
+            AND expires_at > CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)");
+        let record = self.database.first(statement.bind(self.owner.as_str())).await?;
+        if record.is_some_and(|record| record.count("others").is_ok_and(|others| others == 0)) {
+            self.alone.store(true, Ordering::Release);
+            return Ok(());
+        }
+        self.is_not_alone().await
+    }
+
+    /// Lets other processes lease turns of limits. From now on this one leases its own.
+    async fn is_not_alone(&self) -> Result<(), Error> {
+        self.alone.store(false, Ordering::Release);
+        self.say_alone(false).await
+    }
+
+    async fn say_alone(&self, alone: bool) -> Result<(), Error> {
+        let statement = sql("UPDATE leases SET alone = $2 WHERE owner = $1");
+        self.database.execute(statement.bind(self.owner.as_str()).bind(alone)).await?;
         Ok(())
     }
 
@@ -225,7 +292,7 @@ impl Shared {
 /// Renews the leases of this process until it no longer needs any.
 async fn renew_all(shared: Weak<Shared>) {
     let Some(span) = shared.upgrade().map(|shared| shared.span) else { return };
-    let pause = span / RENEWALS;
+    let pause = (span / RENEWALS).min(RENEWAL_LATEST);
     let mut ticks = time::interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
@@ -336,6 +403,6 @@ async fn end_runs(tx: &mut Tx, sync: &SyncId, at: Timestamp) -> Result<Vec<RunId
     open.iter().map(|record| Ok(RunId::new(record.get::<String>("id")?))).collect()
 }
 
-fn micros(span: Duration) -> i64 {
+pub(super) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }

@@ -62,7 +62,13 @@ CREATE TABLE leases (
     owner      TEXT NOT NULL,
     process    TEXT NOT NULL,
     identity   TEXT NOT NULL,
-    expires_at BIGINT NOT NULL
+    expires_at BIGINT NOT NULL,
+    alone      BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TABLE shared_limits (
+    name    TEXT PRIMARY KEY,
+    free_at BIGINT NOT NULL
 );
 
 CREATE TABLE intents (

@@ -15,6 +15,7 @@ mod history_files;
 mod intents;
 mod kept_users;
 mod leases;
+mod limits;
 pub(crate) mod migrations;
 pub(crate) mod payload;
 mod people;
@@ -46,7 +47,7 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
-    Run, RunId, Secret, Store, SyncId, Wait,
+    Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
 };
 
 use crate::folder;
@@ -363,6 +364,10 @@ impl Store for SqlStore {
     }
 
     fn people_book(&self) -> &dyn PeopleBook {
+        self
+    }
+
+    fn shared_limits(&self) -> &dyn SharedLimits {
         self
     }
 }

@@ -10,6 +10,7 @@ mod erase;
 mod failures;
 mod growth;
 mod leases;
+mod limits;
 mod log;
 mod lookback;
 mod many_failed;

@@ -15,12 +15,13 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
-    Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Wait,
+    Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
 };
 
 use super::memory_alerts::MemoryAlerts;
 use super::memory_contents::Memory;
 use super::memory_lease::MemoryLease;
+use super::memory_limits::MemoryLimits;
 use super::memory_lookback::MemoryComparison;
 use super::memory_people::MemoryPeople;
 
@@ -30,6 +31,7 @@ pub struct MemoryStore {
     memory: Arc<Mutex<Memory>>,
     alerts: MemoryAlerts,
     people: MemoryPeople,
+    limits: MemoryLimits,
     clock: Arc<dyn Clock>,
 }
 
@@ -40,8 +42,19 @@ impl MemoryStore {
             memory: Arc::default(),
             alerts: MemoryAlerts::default(),
             people: MemoryPeople::default(),
+            limits: MemoryLimits::default(),
             clock,
         }
+    }
+
+    /// Begins to stand for several processes that share their limits, or for one again.
+    pub fn share_limits(&self, shared: bool) {
+        self.limits.share(shared);
+    }
+
+    /// Returns how often turns of limits were asked for, or closed.
+    pub fn asked_for_limits(&self) -> u64 {
+        self.limits.asked()
     }
 
     /// Makes the end of the next complete read fail, as a store does that cannot be reached.
@@ -545,6 +558,10 @@ impl Store for MemoryStore {
 
     fn people_book(&self) -> &dyn PeopleBook {
         &self.people
+    }
+
+    fn shared_limits(&self) -> &dyn SharedLimits {
+        &self.limits
     }
 }
 

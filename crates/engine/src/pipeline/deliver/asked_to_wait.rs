@@ -32,6 +32,7 @@ impl AskedToWait {
     pub(crate) async fn watch(self) -> Infallible {
         let mut noted: Option<Wait> = None;
         loop {
+            self.rate_limiter.share_closing().await;
             let wait = self.wait(noted.as_ref());
             if wait != noted {
                 self.progress.send_modify(|progress| progress.wait.clone_from(&wait));

@@ -5,6 +5,7 @@ pub(crate) mod asked_to_wait;
 pub(crate) mod budget;
 pub(crate) mod delivery;
 pub(crate) mod health;
+mod lots;
 mod part;
 pub(crate) mod pool;
 pub(crate) mod queue;

@@ -1,27 +1,34 @@
 //! The shared rate limit of one connection.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Clock, ConnectionId, Limits, Rate, RateLimitStatus};
+use tidegate_model::{Booked, Clock, ConnectionId, Limits, Rate, RateLimitStatus, SharedLimits, Store};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::health::Health;
+use crate::pipeline::deliver::lots::{Lots, Turn};
 use crate::pipeline::shutdown::Shutdown;
 
 /// The rate limiters of a process: one for each connection and bucket of limits.
 ///
 /// All syncs of a connection share its rate limiter; syncs of other connections are not
-/// affected.
+/// affected. While other processes run syncs on the same store, each rate limiter leases its turns from it.
 #[derive(Default)]
 pub struct RateLimiters {
     rate_limiters: Mutex<HashMap<(ConnectionId, &'static str), Arc<RateLimiter>>>,
     unlimited: bool,
+    store: Option<Arc<dyn Store>>,
 }
 
 impl RateLimiters {
+    /// Creates rate limiters that share their limits with the other processes on a store.
+    pub(crate) fn shared_by(store: Arc<dyn Store>) -> RateLimiters {
+        RateLimiters { store: Some(store), ..RateLimiters::default() }
+    }
+
     /// Creates rate limiters without limits, for a dry run that sends nothing.
     pub fn unlimited() -> RateLimiters {
         RateLimiters { unlimited: true, ..RateLimiters::default() }
@@ -44,7 +51,11 @@ impl RateLimiters {
         rate: Option<Rate>,
     ) -> Arc<RateLimiter> {
         let mut rate_limiters = self.rate_limiters.lock().unwrap_or_else(PoisonError::into_inner);
-        let rate_limiter = rate_limiters.entry((connection.clone(), bucket)).or_default();
+        let rate_limiter = rate_limiters.entry((connection.clone(), bucket)).or_insert_with(|| {
+            let store = self.store.clone();
+            let shared = store.map(|store| Shared { store, name: format!("{connection}/{bucket}") });
+            Arc::new(RateLimiter { shared, ..RateLimiter::default() })
+        });
         rate_limiter.slow_down(rate);
         rate_limiter.clone()
     }
@@ -68,8 +79,23 @@ const BURST_SHARE: u32 = 50;
 #[derive(Default)]
 pub(crate) struct RateLimiter {
     state: Mutex<State>,
+    /// With whom it is shared, if there may be other processes.
+    shared: Option<Shared>,
     /// What the connection answered, to all of its syncs.
     pub(super) health: Health,
+}
+
+/// A limit that processes on one store share.
+#[derive(Clone)]
+struct Shared {
+    store: Arc<dyn Store>,
+    name: String,
+}
+
+impl Shared {
+    fn limits(&self) -> &dyn SharedLimits {
+        self.store.shared_limits()
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -89,12 +115,16 @@ struct State {
     free_at: Option<Instant>,
     /// Nothing is sent before this, by our clock and by that of people.
     closed_until: Option<(Instant, Timestamp)>,
+    /// Until when the other processes know that nothing is sent.
+    told_until: Option<Instant>,
+    /// The turns that were leased while there are other processes.
+    lots: Lots,
 }
 
 impl RateLimiter {
     /// Keeps to this rate, too.
     fn slow_down(&self, rate: Option<Rate>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if std::mem::take(&mut state.stale) {
             state.spacing = None;
         }
@@ -108,7 +138,7 @@ impl RateLimiter {
     }
 
     /// Waits until one request may be sent. Returns false if the run halts first.
-    pub(crate) async fn acquire(&self, shutdown: &Shutdown) -> bool {
+    pub(crate) async fn acquire(self: &Arc<Self>, shutdown: &Shutdown) -> bool {
         loop {
             if shutdown.halted() {
                 return false;
@@ -121,9 +151,9 @@ impl RateLimiter {
     }
 
     /// Books a request now, or returns how long to wait before trying again.
-    pub(super) fn book(&self) -> Option<Duration> {
+    pub(super) fn book(self: &Arc<Self>) -> Option<Duration> {
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if let Some((until, _)) = state.closed_until {
             if until > now {
                 return Some(until - now);
@@ -131,6 +161,20 @@ impl RateLimiter {
             state.closed_until = None;
         }
         let spacing = state.spacing?;
+        if let Some(shared) = self.shared.as_ref().filter(|shared| !shared.limits().is_alone()) {
+            let (turn, to_book) = state.lots.take(spacing.interval, now);
+            if let Some(span) = to_book {
+                tokio::spawn(self.clone().lease_lot(shared.clone(), span));
+            }
+            return match turn {
+                Turn::Now => None,
+                Turn::Wait(span) => Some(span),
+            };
+        }
+        if state.lots.give_back() {
+            // What may be sent without spacing may have been sent by the others.
+            state.free_at = state.free_at.max(Some(now + spacing.tolerance));
+        }
         let free_at = state.free_at.filter(|free_at| *free_at > now).unwrap_or(now);
         if free_at - now > spacing.tolerance {
             return Some(free_at - now - spacing.tolerance);
@@ -153,13 +197,53 @@ impl RateLimiter {
         let span =
             Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO).min(LONGEST);
         let until = (Instant::now() + span, clock.now().saturating_add(span).unwrap_or(Timestamp::MAX));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.closed_until = Some(state.closed_until.map_or(until, |closed| closed.max(until)));
+    }
+
+    /// Tells the other processes until when nothing is sent, if there are any that do not know it.
+    pub(crate) async fn share_closing(&self) {
+        let Some(shared) = self.shared.as_ref().filter(|shared| !shared.limits().is_alone()) else { return };
+        let now = Instant::now();
+        let until = {
+            let state = self.lock();
+            let known = state.told_until;
+            state.closed_until.map(|(until, _)| until).filter(|until| *until > now && known < Some(*until))
+        };
+        let Some(until) = until else { return };
+        match shared.limits().close(&shared.name, until - now).await {
+            Ok(()) => self.lock().told_until = Some(until),
+            Err(error) => {
+                let (limit, trouble) = (&shared.name, error.chain());
+                tracing::debug!(limit, trouble, "other processes could not be told to wait");
+            }
+        }
+    }
+
+    /// Leases turns of the limit from the store.
+    async fn lease_lot(self: Arc<Self>, shared: Shared, span: Duration) {
+        let booked = shared.limits().book(&shared.name, span).await;
+        let now = Instant::now();
+        let mut state = self.lock();
+        let interval = state.spacing.map_or(span, |spacing| spacing.interval);
+        match booked {
+            Ok(Booked::In(wait)) => state.lots.add(now + wait, span, interval),
+            Ok(Booked::NotYet) => state.lots.none(now),
+            Err(error) => {
+                state.lots.none(now);
+                let (limit, trouble) = (&shared.name, error.chain());
+                tracing::debug!(limit, trouble, "turns of a limit could not be leased");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns until when nothing is sent, because answers ask for it; `None` if something may be.
     pub(crate) fn closed_until(&self) -> Option<Timestamp> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         state.closed_until.filter(|(until, _)| *until > Instant::now()).map(|(_, until)| until)
     }
 
@@ -184,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_window_of_the_documented_length_holds_more_than_documented() {
         let rate = Rate { requests: 300, per: Duration::from_secs(3) };
-        let rate_limiter = RateLimiter::default();
+        let rate_limiter = Arc::new(RateLimiter::default());
         rate_limiter.slow_down(Some(rate));
         let shutdown = Shutdown::new(CancellationToken::new(), lease());
         let mut sent = Vec::new();
@@ -231,7 +315,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_exhausted_limit_closes_the_rate_limiter_until_its_reset() {
-        let rate_limiter = RateLimiter::default();
+        let rate_limiter = Arc::new(RateLimiter::default());
         let shutdown = Shutdown::new(CancellationToken::new(), lease());
         let clock = SystemClock;
         let reset = clock.now() + SignedDuration::from_secs(7);
@@ -248,7 +332,7 @@ mod tests {
     async fn a_halted_run_gets_no_turn() {
         let stop = CancellationToken::new();
         let shutdown = Shutdown::new(stop.clone(), lease());
-        let rate_limiter = RateLimiter::default();
+        let rate_limiter = Arc::new(RateLimiter::default());
         rate_limiter.block_until(None, &SystemClock);
         stop.cancel();
         assert!(!rate_limiter.acquire(&shutdown).await);
