@@ -19,6 +19,7 @@ impl Desk {
         &self,
         request: &Request<Bytes>,
         requests: u64,
+        beyond_limits: u64,
         now: Timestamp,
     ) -> Result<Response<Bytes>> {
         let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').skip(1).collect();
@@ -27,6 +28,7 @@ impl Desk {
                 let totals = self.profiles.transact(now, |session| session.totals())?;
                 let mut stats = json!(totals);
                 stats["requests"] = json!(requests);
+                stats["beyond_limits"] = json!(beyond_limits);
                 return Ok(reply(200, &stats));
             }
             ("PUT", ["packing"]) => {

@@ -1,5 +1,6 @@
 //! The documented request rates, and what their headers say.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct RateLimits {
     catalogs: Window,
     /// Limits of `/users/track` by a contract for monthly active users.
     contract: Mutex<Option<Contract>>,
+    /// Requests that were beyond a limit.
+    refused: AtomicU64,
 }
 
 /// A contract for monthly active users: this many requests in an hour, and in three seconds of it.
@@ -57,6 +60,7 @@ impl RateLimits {
             items: window(rules::ITEMS_RATE),
             catalogs: window(rules::CATALOGS_RATE),
             contract: Mutex::default(),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -82,8 +86,21 @@ impl RateLimits {
         true
     }
 
+    /// Returns how many requests were beyond a limit.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// Counts a request to `path`.
     pub(super) fn take(&self, path: &str, now: Timestamp) -> Standing {
+        let standing = self.count(path, now);
+        if !standing.allowed() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        standing
+    }
+
+    fn count(&self, path: &str, now: Timestamp) -> Standing {
         let window = if path == "/users/track" {
             let contract = self.contract.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(contract) = &*contract {

@@ -97,7 +97,8 @@ impl Http for Sandbox {
                 });
             }
             let (desk, requests) = (Arc::clone(&self.desk), self.faults.requests());
-            return Ok(blocking(move || desk.inspect(&request, requests, now)).await);
+            let beyond = self.limits.refused();
+            return Ok(blocking(move || desk.inspect(&request, requests, beyond, now)).await);
         }
 
         let mut turn = self.faults.turn(&request).await;

@@ -173,11 +173,21 @@ impl Machine {
         assert!(done.expect("kill runs").success());
     }
 
-    /// Kills its process and starts another one.
-    pub(super) fn restart(&mut self) {
+    /// Kills its process.
+    pub(super) fn kill(&mut self) {
         self.process.kill().expect("killed");
         self.process.wait().expect("ended");
+    }
+
+    /// Starts another process.
+    pub(super) fn start(&mut self) {
         self.process = serve(&self.project);
+    }
+
+    /// Kills its process and starts another one.
+    pub(super) fn restart(&mut self) {
+        self.kill();
+        self.start();
     }
 }
 

@@ -5,6 +5,7 @@
 //! often; `make bench WHAT=leases` does it 300 times.
 
 mod machines;
+mod schedules;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
