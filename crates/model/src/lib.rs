@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod alert;
+pub mod answers;
 pub mod checks;
 pub mod clear_text;
 pub mod clock;

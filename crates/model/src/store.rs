@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertBook;
+use crate::answers::AnswerBook;
 pub use crate::delivered::{Delivered, TextColumn};
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 use crate::people::PeopleBook;
@@ -607,6 +608,9 @@ pub trait Store: Send + Sync {
 
     /// Returns the part that keeps people, tokens and the audit log.
     fn people_book(&self) -> &dyn PeopleBook;
+
+    /// Returns the part that keeps answers for requests that may be sent twice.
+    fn answer_book(&self) -> &dyn AnswerBook;
 
     /// Returns the part that shares the limits of connections with other processes.
     fn shared_limits(&self) -> &dyn SharedLimits {

@@ -212,3 +212,43 @@ async fn api_an_answer_that_is_known_is_not_sent_again() {
     assert_eq!(again.status().as_u16(), 304);
     assert_eq!(again.text().await.expect("text"), "");
 }
+
+#[tokio::test]
+async fn api_a_request_that_is_sent_again_with_its_key_takes_effect_once_and_gets_the_same_answer() {
+    let project = project();
+    let served = Served::start(&project);
+    let run = "/api/v1/syncs/orders_to_braze/run?wait=30";
+    let ask = async |path: &str, key: &str, body: &str| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        served.post(path, &headers, body.to_owned()).await
+    };
+    let first = ask(run, "k1", "").await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (200, ""), "{first:?}");
+    let again = ask(run, "k1", "").await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{again:?}");
+    assert_eq!((&again.body, again.header("content-type")), (&first.body, "application/json"));
+    let runs = async || served.get("/api/v1/runs").await.json()["data"].as_array().map(Vec::len);
+    assert_eq!(runs().await, Some(1), "it ran once");
+    assert_ne!(ask(run, "k2", "").await.json()["id"], first.json()["id"], "another key is another run");
+
+    let pause = "/api/v1/syncs/orders_to_braze/pause";
+    assert_eq!(ask(pause, "k3", r#"{"why":"a move"}"#).await.status, 204);
+    let other = ask(pause, "k3", r#"{"why":"another"}"#).await;
+    assert_eq!((other.status, &other.json()["code"]), (422, &json!("key_of_another_request")));
+    assert_eq!(ask(run, "k3", "").await.status, 422, "the key of another path");
+
+    // What was refused had no effect: the same request with the same key is tried again.
+    assert_eq!(ask(run, "k4", "").await.status, 409, "it is paused");
+    assert_eq!(ask("/api/v1/syncs/orders_to_braze/resume", "k5", "").await.status, 204);
+    assert_eq!(ask(run, "k4", "").await.status, 200);
+    for key in ["", " ", &"k".repeat(256)] {
+        assert_eq!(ask(run, key, "").await.json()["code"], "invalid_request", "{key:?}");
+    }
+
+    let (code, _) = served.stop().await;
+    assert_eq!(code, 0);
+    let served = Served::start(&project);
+    let headers = [("content-type", "application/json"), ("idempotency-key", "k1")];
+    let later = served.post(run, &headers, "").await;
+    assert_eq!((later.header("idempotency-replayed"), &later.body), ("true", &first.body), "after a restart");
+}

@@ -17,6 +17,7 @@ use tidegate_model::{Error, ErrorKind};
 
 pub use audit::AuditVerdict;
 pub(crate) use limit::SignInLimit;
+pub(crate) use secrets::hex;
 
 use crate::service::Engine;
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::alert::AlertBook;
+use tidegate_model::answers::AnswerBook;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
@@ -379,5 +380,9 @@ impl Store for DryRun {
 
     fn people_book(&self) -> &dyn PeopleBook {
         self.real.people_book()
+    }
+
+    fn answer_book(&self) -> &dyn AnswerBook {
+        self.real.answer_book()
     }
 }

@@ -245,6 +245,13 @@ CREATE TABLE audit (
     hash    TEXT NOT NULL
 );
 
+CREATE TABLE kept_answers (
+    key     TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    at      BIGINT NOT NULL,
+    answer  TEXT
+);
+
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,
     key_id TEXT NOT NULL,

@@ -4,6 +4,7 @@
 //! files have one subject each and do not know which of the two they talk to.
 
 mod alerts;
+mod answers;
 mod archive;
 mod commit;
 pub(crate) mod contents;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::alert::AlertBook;
+use tidegate_model::answers::AnswerBook;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
@@ -364,6 +366,10 @@ impl Store for SqlStore {
     }
 
     fn people_book(&self) -> &dyn PeopleBook {
+        self
+    }
+
+    fn answer_book(&self) -> &dyn AnswerBook {
         self
     }
 

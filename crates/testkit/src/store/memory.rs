@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::alert::AlertBook;
+use tidegate_model::answers::AnswerBook;
 use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
@@ -19,6 +20,7 @@ use tidegate_model::{
 };
 
 use super::memory_alerts::MemoryAlerts;
+use super::memory_answers::MemoryAnswers;
 use super::memory_contents::Memory;
 use super::memory_lease::MemoryLease;
 use super::memory_limits::MemoryLimits;
@@ -31,6 +33,7 @@ pub struct MemoryStore {
     memory: Arc<Mutex<Memory>>,
     alerts: MemoryAlerts,
     people: MemoryPeople,
+    answers: MemoryAnswers,
     limits: MemoryLimits,
     clock: Arc<dyn Clock>,
 }
@@ -42,6 +45,7 @@ impl MemoryStore {
             memory: Arc::default(),
             alerts: MemoryAlerts::default(),
             people: MemoryPeople::default(),
+            answers: MemoryAnswers::default(),
             limits: MemoryLimits::default(),
             clock,
         }
@@ -558,6 +562,10 @@ impl Store for MemoryStore {
 
     fn people_book(&self) -> &dyn PeopleBook {
         &self.people
+    }
+
+    fn answer_book(&self) -> &dyn AnswerBook {
+        &self.answers
     }
 
     fn shared_limits(&self) -> &dyn SharedLimits {

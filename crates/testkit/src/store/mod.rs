@@ -4,6 +4,7 @@ mod backend;
 mod failed_rows;
 mod memory;
 mod memory_alerts;
+mod memory_answers;
 mod memory_contents;
 mod memory_lease;
 mod memory_limits;
@@ -76,6 +77,7 @@ macro_rules! store_conforms {
             people::a_token_is_found_by_its_hash_until_it_is_removed
             people::an_invitation_is_accepted_once
             people::the_audit_log_is_a_chain
+            answers::a_request_begins_once_and_its_answer_is_kept
         }
     };
     (@each $backend:expr; $($subject:ident :: $promise:ident)*) => {

@@ -13,7 +13,7 @@ use super::reply::{self, Page};
 use super::{Problem, Shared};
 
 /// The most resolved alerts of an answer.
-const RESOLVED_MAX: usize = 500;
+const RESOLVED_MAX: u32 = 500;
 
 /// Which alerts.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -22,7 +22,7 @@ const RESOLVED_MAX: usize = 500;
 pub(super) struct Alerts {
     /// How many resolved alerts besides the open ones: none if it is left out, 500 at most.
     #[serde(default)]
-    resolved: usize,
+    resolved: u32,
 }
 
 /// Something that needs a person.
@@ -114,7 +114,7 @@ pub(super) async fn list_alerts(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(Alerts { resolved }) = asked?;
-    let alerts = engine.alerts(resolved.min(RESOLVED_MAX)).await?;
+    let alerts = engine.alerts(resolved.min(RESOLVED_MAX) as usize).await?;
     reply::json(&headers, &Page { data: alerts.into_iter().map(Alert::from).collect(), next: None })
 }
 

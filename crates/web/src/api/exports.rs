@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tidegate_engine::service::Engine;
 use tidegate_model::Error;
 use tidegate_model::store::{self, FailedRowQuery};
+use utoipa::ToSchema;
 
 use super::cursor::{after, position, row_id};
 use super::types::FailedRow;
@@ -21,7 +22,7 @@ const HEADER: &str =
     "id,sync,run,object,user,key,status,reason_code,reason,attempts,first_at,last_at,row\r\n";
 
 /// How failed rows are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// A page of a list.

@@ -13,8 +13,8 @@ use utoipa::IntoParams;
 use super::cursor::{after, position, row_key};
 use super::exports::{self, Format};
 use super::reply::{self, Page};
-use super::runs::{LIMIT, LIMIT_MAX};
-use super::types::{FailedRow, Group};
+use super::runs::page_size;
+use super::types::{FailedRow, Group, StatusWord};
 use super::{Problem, Shared};
 
 /// Which failed rows. A parameter that is left out selects all.
@@ -29,7 +29,7 @@ pub(super) struct FailedRows {
     /// Of one user.
     user: Option<String>,
     /// `rejected` or `in_doubt`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<StatusWord>, inline)]
     status: Option<StatusKind>,
     /// With one reason code.
     reason: Option<String>,
@@ -40,9 +40,9 @@ pub(super) struct FailedRows {
     /// The `next` of the page before.
     after: Option<String>,
     /// At most this many: 50 if it is left out, 500 at most. Of `csv` and `ndjson` all, if it is left out.
-    limit: Option<usize>,
+    limit: Option<u32>,
     /// `json`, a page of the list; `csv` or `ndjson`, all rows that are selected.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     #[serde(default)]
     format: Format,
 }
@@ -58,14 +58,15 @@ pub(super) struct Groups {
 
 /// Lists open failed rows, the last one that failed first.
 #[utoipa::path(get, path = "/failed-rows", operation_id = "list_failed_rows", tag = "failed rows", params(FailedRows),
-    responses((status = 200, body = Page<FailedRow>), (status = 422, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, content((Page<FailedRow> = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 422, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn list_failed_rows(
     State(engine): Shared,
     asked: Result<Query<FailedRows>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked?;
-    let limit = asked.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let limit = page_size(asked.limit);
     let cursor = match asked.after.as_deref().map(position) {
         None => None,
         Some(Some(cursor)) => Some(cursor),
@@ -85,7 +86,12 @@ pub(super) async fn list_failed_rows(
         limit: limit + 1,
     };
     if asked.format != Format::Json {
-        return Ok(exports::stream(engine, query, asked.limit.unwrap_or(usize::MAX), asked.format));
+        return Ok(exports::stream(
+            engine,
+            query,
+            asked.limit.map_or(usize::MAX, |limit| limit as usize),
+            asked.format,
+        ));
     }
     let mut rows = engine.find_failed_rows(&query).await?;
     let more = rows.len() > limit;

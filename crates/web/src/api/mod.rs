@@ -7,6 +7,7 @@
 mod alerts;
 mod connections;
 mod cursor;
+mod description;
 mod exports;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod failed_rows;
@@ -15,6 +16,7 @@ mod people;
 mod problem;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod project;
+mod repeated;
 mod reply;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod runs;
@@ -84,9 +86,10 @@ pub(super) fn routes(serving: Serving) -> Router {
         .routes(routes!(alerts::list_channels))
         .routes(routes!(alerts::test_channel))
         .split_for_parts();
-    let description = description.to_pretty_json().unwrap_or_default();
+    let description = description::completed(&description);
+    let once = axum::middleware::from_fn_with_state(serving.clone(), repeated::answer_once);
     Router::new()
-        .nest("/v1", router.with_state(serving))
+        .nest("/v1", router.layer(once).with_state(serving))
         .route("/openapi.json", get(|| async move { reply::json_text(description) }))
         .fallback(|| async {
             Problem::not_found("there is nothing at this path").remedy("/api/openapi.json lists the paths")

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::reply::{self, Page};
-use super::runs::{LIMIT, LIMIT_MAX};
+use super::runs::page_size;
 use super::{Problem, Shared};
 
 /// Someone who signs in.
@@ -60,7 +60,7 @@ pub(super) struct Entry {
 #[into_params(parameter_in = Query)]
 pub(super) struct Latest {
     /// At most this many: 50 if it is left out, 500 at most.
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Lists everyone who signs in, by name.
@@ -102,7 +102,7 @@ pub(super) async fn list_audit(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(Latest { limit }) = asked?;
-    let entries = engine.audit_log(limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX)).await?;
+    let entries = engine.audit_log(page_size(limit)).await?;
     let data = entries.into_iter().map(|entry| Entry {
         seq: entry.seq,
         at: entry.deed.at,

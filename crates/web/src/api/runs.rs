@@ -15,13 +15,18 @@ use tidegate_model::{Ending, RunId, SyncId};
 use utoipa::IntoParams;
 
 use super::reply::{self, Page};
-use super::types::Run;
+use super::types::{EndingWord, Run};
 use super::{Problem, Shared};
 
 /// Rows of a page, if the request does not say.
-pub(super) const LIMIT: usize = 50;
+const LIMIT: u32 = 50;
 /// The most rows of a page.
-pub(super) const LIMIT_MAX: usize = 500;
+const LIMIT_MAX: u32 = 500;
+
+/// Returns how many rows a page has.
+pub(super) fn page_size(asked: Option<u32>) -> usize {
+    asked.unwrap_or(LIMIT).clamp(1, LIMIT_MAX) as usize
+}
 
 /// Which runs.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -31,14 +36,14 @@ pub(super) struct Runs {
     /// Of one sync.
     sync: Option<String>,
     /// `succeeded`, `partial`, `failed` or `interrupted`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<EndingWord>, inline)]
     ending: Option<Ending>,
     /// Started at this time or later.
     from: Option<Timestamp>,
     /// The `next` of the page before.
     after: Option<String>,
     /// At most this many: 50 if it is left out, 500 at most.
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Lists runs, newest first.
@@ -50,7 +55,7 @@ pub(super) async fn list_runs(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(Runs { sync, ending, from, after, limit }) = asked?;
-    let limit = limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let limit = page_size(limit);
     let query = RunQuery {
         sync: sync.map(SyncId::new),
         ending,
@@ -81,7 +86,7 @@ pub(super) async fn get_run(
 /// Sends a run each time that it changed, until it has ended.
 #[utoipa::path(get, path = "/runs/{run}/events", operation_id = "watch_run", tag = "runs",
     params(("run" = String, Path, description = "The id of the run")),
-    responses((status = 200, body = Run, content_type = "text/event-stream"),
+    responses((status = 200, body = Value, content_type = "text/event-stream", description = "The data of each event is a run"),
         (status = 404, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn watch_run(State(engine): Shared, Path(run): Path<String>) -> Result<Response, Problem> {
     let id = RunId::new(&run);

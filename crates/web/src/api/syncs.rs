@@ -26,10 +26,9 @@ const WAIT_MAX: u64 = 50;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
-    /// Seconds to wait for the end of the run, 50 at most. Without it the answer is 202 at once.
-    #[param(maximum = 50)]
+    /// Seconds to wait for the end of the run; more than 50 are 50. Without it the answer is 202 at once.
     #[serde(default)]
-    wait: u64,
+    wait: u32,
 }
 
 /// Which failed rows to send again. A member that is left out selects all.
@@ -247,8 +246,8 @@ pub(super) async fn reset_sync(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn patience(wait: u64) -> Duration {
-    Duration::from_secs(wait.min(WAIT_MAX))
+fn patience(wait: u32) -> Duration {
+    Duration::from_secs(u64::from(wait).min(WAIT_MAX))
 }
 
 /// The sync of this name.

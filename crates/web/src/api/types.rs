@@ -102,6 +102,26 @@ pub(super) struct SyncDetails {
     groups: Vec<Group>,
 }
 
+/// How a run ended.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) enum EndingWord {
+    Succeeded,
+    Partial,
+    Failed,
+    Interrupted,
+}
+
+/// Why a failed row is open.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) enum StatusWord {
+    Rejected,
+    InDoubt,
+}
+
 /// One execution of a sync.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Run {

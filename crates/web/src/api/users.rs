@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::runs::{LIMIT, LIMIT_MAX};
+use super::runs::page_size;
 use super::{Problem, Shared, reply};
 
 /// How much of the timeline.
@@ -16,7 +16,7 @@ use super::{Problem, Shared, reply};
 #[into_params(parameter_in = Query)]
 pub(super) struct Limit {
     /// At most this many entries: 50 if it is left out, 500 at most.
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Returns the rows that were sent for a user and the events that came back, newest first.
@@ -30,6 +30,6 @@ pub(super) async fn get_timeline(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(Limit { limit }) = asked?;
-    let limit = limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let limit = page_size(limit);
     reply::json(&headers, &engine.timeline(&user, limit).await?)
 }

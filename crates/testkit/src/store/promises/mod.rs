@@ -1,6 +1,7 @@
 //! One function for each promise, by subject. They panic where it is broken.
 
 pub mod alerts;
+pub mod answers;
 pub mod commits;
 pub mod failed_rows;
 pub mod intents;
