@@ -30,11 +30,12 @@ pub(super) async fn apply(args: &ProjectArgs, wanted: Wanted, out: Output) -> Re
     let text = tidegate_project::read_text(&args.project)?;
     let server = Server::new(&wanted.server)?;
     let known = server.ask(Request::get(server.address("")?).body(Bytes::new())).await?;
-    let known = match known.status() {
-        StatusCode::OK => known.headers().get(header::ETAG).cloned(),
+    let version = match (known.status(), known.headers().get(header::ETAG).cloned()) {
+        // Without the text, if it holds a secret that only admins see.
+        (StatusCode::OK | StatusCode::FORBIDDEN, Some(version)) => version,
+        (StatusCode::OK, None) => return Err(server.foreign()),
         _ => return Err(server.refusal(args, &known)),
     };
-    let version = known.ok_or_else(|| server.foreign())?;
     let query = if wanted.dry_run { "?dry_run=true" } else { "" };
     let put = Request::builder().method(Method::PUT).uri(server.address(query)?);
     let put = put.header(header::IF_MATCH, version).header(header::CONTENT_TYPE, "application/yaml");

@@ -367,3 +367,34 @@ async fn those_who_may_not_see_rows_see_none_and_a_foreign_page_can_do_nothing()
     assert_eq!(out.status(), StatusCode::SEE_OTHER);
     assert_eq!(door.status(Method::GET, "/", &ada).await, StatusCode::SEE_OTHER, "the session has ended");
 }
+
+#[tokio::test]
+async fn a_secret_that_is_written_out_in_the_project_file_is_shown_to_admins_only() {
+    let project = Project::new(
+        "connections:\n  braze: { type: braze, endpoint: \"http://127.0.0.1:9\", api_key: canary-of-the-key }\nsyncs:\n",
+    );
+    add(&project, "ada", "admin", false);
+    add(&project, "ed", "editor", false);
+    let editor = token(&project, "t", "editor", false);
+    let served = Served::start(&project);
+    let door = Door::at(&served);
+    let (ada, ed) = (door.sign_in("ada").await, door.sign_in("ed").await);
+    for path in ["/project", "/api/v1/project"] {
+        let shown = door.ask(Method::GET, path, &ada, "").await;
+        assert_eq!(shown.status(), StatusCode::OK, "{path}");
+        assert!(shown.text().await.expect("text").contains("canary-of-the-key"), "{path}");
+        let asker = if path.starts_with("/api") { &editor } else { &ed };
+        let refused = door.ask(Method::GET, path, asker, "").await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{path}");
+        let said = refused.text().await.expect("text");
+        assert!(said.contains("connections.braze.api_key") && !said.contains("canary"), "{said}");
+    }
+    // With its version, which is no secret, an editor may replace the project, and then see it.
+    let Asker::Program(secret) = &editor else { panic!("a program") };
+    let mut file =
+        Project::new("connections:\n  braze: { type: braze, endpoint: sandbox, api_key: none }\nsyncs:\n");
+    file.set("TIDEGATE_TOKEN", secret);
+    let applied = file.done(&["apply", "--server", &served.url]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert_eq!(door.status(Method::GET, "/project", &ed).await, StatusCode::OK);
+}

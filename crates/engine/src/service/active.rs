@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tidegate_model::{ConnectionId, Error, SyncId};
+use tidegate_model::{ConnectionId, Error, ErrorKind, SyncId};
 use tidegate_project::{Changes, Finding, Invalid, Project, SyncSpec, Variable};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::shown::written_secrets;
 use super::{Engine, lock};
 
 /// The project of a server, and the engine that works by it.
@@ -115,6 +116,33 @@ impl ActiveProject {
         let version = version_of(&yaml);
         let is_active = *lock(&self.active) == version;
         Ok(Text { yaml, version, is_active })
+    }
+
+    /// Returns the text of the project file for a visitor who may not see secrets.
+    ///
+    /// # Errors
+    /// As [`ActiveProject::text`], and [`Denied`](ErrorKind::Denied) if a secret is written out in the file,
+    /// or the file is not valid, so that this cannot be told.
+    pub fn text_without_secrets(&self) -> Result<Text, Error> {
+        let (text, engine) = (self.text()?, self.engine());
+        let (connectors, channels) = (engine.config.connectors, engine.config.channels);
+        let denied = |why: String| {
+            Error::new(ErrorKind::Denied, why).hint(
+                "ask an admin to seal the secret (`tidegate secret set NAME`) and to write `{ secret: NAME }` in its \
+                 place; the pages of syncs show and change their own lines",
+            )
+        };
+        let Ok(project) = tidegate_project::parse(&text.yaml, "tidegate.yaml", connectors, channels) else {
+            return Err(denied(
+                "the project file has errors, so that a secret may be written out in it".into(),
+            ));
+        };
+        match written_secrets(&project, connectors, channels).first() {
+            None => Ok(text),
+            Some(path) => Err(denied(format!(
+                "a secret is written out in the project file (`{path}`): only admins see it"
+            ))),
+        }
     }
 
     /// Returns what a text would change, without changing anything.

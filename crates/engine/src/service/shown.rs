@@ -1,8 +1,9 @@
 //! Settings for people, without secrets.
 
 use serde_json::{Map, Value};
-use tidegate_model::MappingSpec;
-use tidegate_project::SyncSpec;
+use tidegate_model::alert::ChannelType;
+use tidegate_model::{Connector, MappingSpec};
+use tidegate_project::{Project, SyncSpec};
 
 use super::Engine;
 
@@ -40,6 +41,56 @@ impl Engine {
 /// schema does not know.
 pub(super) fn without_secrets(members: &Map<String, Value>, schema: &Value) -> Value {
     visible_members(members, &[schema], schema)
+}
+
+/// Returns the paths of the settings of connections and channels whose secrets are written out, as
+/// `connections.shop.password`. A key of the sandbox is none.
+pub(super) fn written_secrets(
+    project: &Project,
+    connectors: &[Connector],
+    channels: &[ChannelType],
+) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut look = |path: String, settings: &Map<String, Value>, schema: Value| {
+        let masked = without_secrets(settings, &schema);
+        written_out(&Value::Object(settings.clone()), &masked, &path, &mut paths);
+    };
+    for (id, spec) in &project.connections {
+        let settings = spec.settings.shown();
+        let connector = connectors.iter().find(|connector| connector.kind == spec.kind);
+        let is_sandbox = settings.get("endpoint").is_some_and(|endpoint| endpoint == "sandbox");
+        if let Some(connector) = connector.filter(|_| !is_sandbox) {
+            look(format!("connections.{id}"), &settings, (connector.settings)().to_value());
+        }
+    }
+    for (name, spec) in &project.alerts.channels {
+        if let Some(channel) = channels.iter().find(|channel| channel.kind == spec.kind) {
+            let schema = (channel.settings)().to_value();
+            look(format!("alerts.channels.{name}"), &spec.settings.shown(), schema);
+        }
+    }
+    paths
+}
+
+/// Adds the paths at which a value is masked and is no reference, which is shown as `<name>`.
+fn written_out(value: &Value, masked: &Value, path: &str, paths: &mut Vec<String>) {
+    match (value, masked) {
+        (Value::Object(members), Value::Object(masked)) => {
+            for (name, value) in members {
+                let masked = masked.get(name).unwrap_or(&Value::Null);
+                written_out(value, masked, &format!("{path}.{name}"), paths);
+            }
+        }
+        (Value::Array(items), Value::Array(masked)) => {
+            for (at, (value, masked)) in items.iter().zip(masked).enumerate() {
+                written_out(value, masked, &format!("{path}[{at}]"), paths);
+            }
+        }
+        (Value::Null, _) => {}
+        (Value::String(text), _) if text.starts_with('<') && text.ends_with('>') => {}
+        (_, Value::String(masked)) if masked == HIDDEN => paths.push(path.to_owned()),
+        _ => {}
+    }
 }
 
 fn visible(value: &Value, schemas: &[&Value], root: &Value) -> Value {

@@ -9,7 +9,9 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tidegate_engine::service::{self, ActiveProject, Expected, Proposal, Refusal};
+use tidegate_engine::service::{self, ActiveProject, Expected, Proposal, Refusal, Visitor};
+use tidegate_model::ErrorKind;
+use tidegate_model::people::Role;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
@@ -81,14 +83,22 @@ impl ProjectChange {
 
 /// Returns the project file as it is, with its version as `ETag`.
 #[utoipa::path(get, path = "/project", operation_id = "get_project", tag = "project",
-    responses((status = 200, body = String, content_type = "application/yaml"),
+    responses((status = 200, body = Value, content_type = "application/yaml", description = "The text of the file"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "A secret is written out in it, and the visitor is no admin"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "The file cannot be read")))]
 pub(super) async fn get_project(
     State(project): State<Arc<ActiveProject>>,
+    Extension(visitor): Extension<Visitor>,
     asked: HeaderMap,
 ) -> Result<Response, Problem> {
     let text = project.text()?;
     let tag = format!("\"{}\"", text.version);
+    if let Err(problem) = may_see(&project, &visitor) {
+        // Its version is no secret: with it the project can be replaced.
+        let mut answer = problem.into_response();
+        add_tag(&mut answer, &tag);
+        return Ok(answer);
+    }
     let known = versions(&asked, &header::IF_NONE_MATCH).unwrap_or_default().contains(&text.version);
     let mut answer = match known {
         true => StatusCode::NOT_MODIFIED.into_response(),
@@ -103,7 +113,7 @@ pub(super) async fn get_project(
 /// what they began with. `If-Match` says which version it is made from.
 #[utoipa::path(put, path = "/project", operation_id = "put_project", tag = "project",
     params(Trial, ("If-Match" = String, Header, description = "The version that is replaced, as in the `ETag` of GET; `*` for any")),
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content = Value, content_type = "application/yaml", description = "The text of the file"),
     responses((status = 200, body = ProjectChange),
         (status = 403, body = Problem, content_type = "application/problem+json", description = "The server may not change its project"),
         (status = 412, body = Problem, content_type = "application/problem+json", description = "It is another version now: `version` says which"),
@@ -134,6 +144,21 @@ pub(super) async fn put_project(
         add_tag(&mut answer, &tag);
     }
     Ok(answer)
+}
+
+/// Checks that the project holds no secret that the visitor may not see.
+fn may_see(project: &ActiveProject, visitor: &Visitor) -> Result<(), Problem> {
+    if visitor.role >= Role::Admin {
+        return Ok(());
+    }
+    match project.text_without_secrets() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            let problem = Problem::new(StatusCode::FORBIDDEN, "secret_written_out", error.message());
+            Err(problem.remedy(error.next_step()))
+        }
+        Err(error) => Err(Problem::from(error)),
+    }
 }
 
 fn text_of(body: &Bytes) -> Result<&str, Problem> {

@@ -9,7 +9,8 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
-use tidegate_engine::service::{ActiveProject, Expected, Finding, Proposal, Refusal};
+use tidegate_engine::service::{ActiveProject, Expected, Finding, Proposal, Refusal, Visitor};
+use tidegate_model::people::Role;
 
 use super::shell::{self, Failure, Shell};
 use super::show;
@@ -108,10 +109,14 @@ pub(super) struct Done {
 
 pub(super) async fn page(
     State(project): State<Arc<ActiveProject>>,
+    Extension(visitor): Extension<Visitor>,
     axum::extract::Query(Done { done }): axum::extract::Query<Done>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let text = project.text()?;
+    let text = match visitor.role >= Role::Admin {
+        true => project.text()?,
+        false => project.text_without_secrets().map_err(Failure::forbidden)?,
+    };
     let mut template = ProjectPage::new(&project, text.yaml, text.version).await?;
     template.saved = done == "saved";
     shell::page(&headers, &template)

@@ -8,7 +8,7 @@ use flate2::Compression;
 use jiff::Timestamp;
 use tidegate_engine::service::{Engine, Visitor};
 use tidegate_model::people::Role;
-use tidegate_model::{Error, SyncId};
+use tidegate_model::{Error, ErrorKind, SyncId};
 
 use super::show;
 use crate::api::Problem;
@@ -179,6 +179,15 @@ impl Failure {
     /// Creates the answer to an action whose result is a failure.
     pub(super) fn failed(what: impl Into<String>, next: impl Into<String>) -> Failure {
         Failure { status: StatusCode::CONFLICT, what: what.into(), next: next.into() }
+    }
+
+    /// Creates the answer to a visitor who may not see this.
+    pub(super) fn forbidden(error: Error) -> Failure {
+        let next = format!("Next: {}", error.next_step());
+        match error.kind() {
+            ErrorKind::Denied => Failure { status: StatusCode::FORBIDDEN, what: error.chain(), next },
+            _ => Failure::from(error),
+        }
     }
 
     /// Creates the answer to a form or an address that cannot be read.
