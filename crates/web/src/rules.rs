@@ -58,6 +58,8 @@ pub(crate) const RULES: &[Rule] = &[
     rule("GET", "/syncs", VIEW, ""),
     rule("GET", "/syncs/new", EDIT, ""),
     rule("POST", "/syncs/new", EDIT, "change_project"),
+    rule("GET", "/exports/new", EDIT, ""),
+    rule("POST", "/exports/new", EDIT, "change_project"),
     rule("GET", "/syncs/{sync}/edit/{part}", EDIT, ""),
     rule("POST", "/syncs/{sync}/edit/{part}", EDIT, "change_project"),
     rule("POST", "/syncs/{sync}/activate", EDIT, "change_project"),

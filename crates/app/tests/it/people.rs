@@ -134,6 +134,8 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/connections", "viewer"),
     ("GET", "/syncs/new", "editor"),
     ("POST", "/syncs/new", "editor"),
+    ("GET", "/exports/new", "editor"),
+    ("POST", "/exports/new", "editor"),
     ("GET", "/syncs/refunds_to_braze/edit/mapping", "editor"),
     ("POST", "/syncs/refunds_to_braze/edit/mapping", "editor"),
     ("POST", "/syncs/refunds_to_braze/activate", "editor"),

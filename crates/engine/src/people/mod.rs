@@ -17,7 +17,7 @@ use tidegate_model::{Error, ErrorKind};
 
 pub use audit::AuditVerdict;
 pub(crate) use limit::SignInLimit;
-pub(crate) use secrets::hex;
+pub(crate) use secrets::{hex, secret as random};
 
 use crate::service::Engine;
 

@@ -72,7 +72,7 @@ async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> R
 ///
 /// # Errors
 /// [`Internal`](tidegate_model::ErrorKind::Internal) if the system gives no random bytes.
-pub(super) fn secret() -> Result<String, Error> {
+pub(crate) fn secret() -> Result<String, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(|cause| Error::internal("the system gives no random bytes").caused_by(cause.to_string()))?;

@@ -133,6 +133,22 @@ impl Engine {
         target.map(|role| form::fields(&(role.target)())).unwrap_or_default()
     }
 
+    /// Returns the settings that an export has of its own at a connection that takes events.
+    pub fn sink_fields(&self, sink: &ConnectionId) -> Vec<Field> {
+        let role = self.connector_of(sink).and_then(|connector| connector.sink);
+        role.map(|role| form::fields(&(role.target)())).unwrap_or_default()
+    }
+
+    /// Returns whether a connection of the project takes objects.
+    pub fn has_destination(&self) -> bool {
+        self.config.project.connections.keys().any(|id| !self.objects_of(id).is_empty())
+    }
+
+    /// Returns whether a connection of the project can be read from.
+    pub fn has_source(&self) -> bool {
+        self.config.project.connections.keys().any(|id| !self.modes_of(id).is_empty())
+    }
+
     /// Returns the objects that a connection takes.
     pub fn objects_of(&self, destination: &ConnectionId) -> &'static [ObjectKind] {
         let role = self.connector_of(destination).and_then(|connector| connector.platform);
@@ -215,17 +231,11 @@ impl Engine {
         Ok((dataset, found))
     }
 
-    /// Stores a secret of a connection that is set up.
-    ///
-    /// # Errors
-    /// [`Settings`](ErrorKind::Settings) if a setting of the project refers to a secret of this name, and
-    /// errors of the store.
-    pub async fn put_new_secret(&self, name: &str, text: &str) -> Result<(), Error> {
-        if let Some(path) = self.config.project.users_of_secret(name).first() {
-            return Err(Error::settings(format!("the secret `{name}` is used by `{path}`"))
-                .hint("give the connection another name, so that its secret has one of its own"));
-        }
-        super::set_secret(self.config.store.as_ref(), name, text).await
+    /// Returns `wanted`, or a name made from it, that no entry has.
+    pub fn free_name(&self, section: Section, wanted: &str) -> String {
+        let numbered = (2..).map(|number| format!("{wanted}_{number}"));
+        let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+        names.find(|name| !self.has_entry(section, name)).unwrap_or_default()
     }
 
     /// Returns whether the project has such an entry.

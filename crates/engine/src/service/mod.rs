@@ -35,6 +35,7 @@ mod shown;
 mod shown_record;
 mod sync_form;
 mod timeline;
+mod unsaved_secrets;
 mod visibility;
 
 use std::collections::HashMap;
@@ -67,13 +68,15 @@ pub use overview::{Endpoint, Hour, Overview, SyncDetails, SyncOverview};
 pub use plan::{Caveat, Plan};
 pub use preview::{Preview, PreviewInput};
 pub use receive::{IngestEndpoint, OpenRequest, Opened};
-pub use restored::SinceBackup;
 pub use repeated::Repetition;
+pub use restored::SinceBackup;
 pub use retry::{RetryFilter, RetryResult};
 pub use runs::SyncStatus;
 pub use secrets::{remove_secret, rotate_master_key, secret_names, set_secret};
 pub use shown_record::ShownRecord;
-pub use sync_form::{Filling, MappingField, SyncForm, likely_cursor, mapping_fields};
+pub use sync_form::{
+    ExportForm, Filling, MappingField, SyncForm, likely_cursor, likely_user, mapping_fields,
+};
 pub use timeline::{Entry, Timeline};
 pub use visibility::without_row_values;
 
@@ -152,12 +155,12 @@ impl Engine {
     /// Creates an engine.
     pub fn new(config: Config) -> Engine {
         let turns = config.runs_at_once.max(1);
+        let rate_limiters = Arc::new(RateLimiters::shared_by(config.store.clone()));
         Engine {
             ingest_endpoints: receive::endpoints_of(&config.project, config.connectors),
             config,
             rate_limiters,
             sandboxes: Arc::default(),
-        let rate_limiters = Arc::new(RateLimiters::shared_by(config.store.clone()));
             faults: Arc::default(),
             webhooks: Arc::default(),
             ingests: Mutex::default(),

@@ -89,6 +89,8 @@ pub struct SyncForm {
     pub cursor: String,
     /// How far before the cursor late rows are looked for.
     pub lookback: String,
+    /// What a run may remove or change before it asks: `removed` and `1000` or `10%`. Empty ones are left out.
+    pub limits: Vec<(String, String)>,
     /// The columns that name a row.
     pub key: Vec<String>,
     /// What fills each field.
@@ -137,6 +139,14 @@ impl SyncForm {
             (field.clone(), filling)
         });
         sync.insert("mapping".to_owned(), Value::Object(mapping.collect()));
+        let limits = self.limits.iter().filter(|(_, limit)| !limit.is_empty()).map(|(key, limit)| {
+            let rows = limit.parse::<u64>().map_or_else(|_| json!(limit), |rows| json!(rows));
+            (key.clone(), rows)
+        });
+        let limits: Map<String, Value> = limits.collect();
+        if !limits.is_empty() {
+            sync.insert("limits".to_owned(), Value::Object(limits));
+        }
         let (kind, when) = &self.schedule;
         if !kind.is_empty() && !when.is_empty() {
             sync.insert("schedule".to_owned(), json!({ kind: when }));
@@ -146,6 +156,59 @@ impl SyncForm {
         }
         Value::Object(sync)
     }
+}
+
+/// An export that is set up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ExportForm {
+    /// The connection that events come in through.
+    pub from: String,
+    /// The kinds that are exported; all if it is empty.
+    pub kinds: Vec<String>,
+    /// The connection that takes them.
+    pub to: String,
+    /// Settings of the export at its destination.
+    pub target: Map<String, Value>,
+    /// Whether it does not run yet.
+    pub is_draft: bool,
+}
+
+impl ExportForm {
+    /// Returns the settings of the sync, as they stand in a project file.
+    pub fn settings(&self) -> Value {
+        let mut source = Map::from_iter([("connection".to_owned(), json!(self.from))]);
+        if !self.kinds.is_empty() {
+            source.insert("kinds".to_owned(), json!(self.kinds));
+        }
+        let mut destination = Map::from_iter([("connection".to_owned(), json!(self.to))]);
+        destination.extend(self.target.clone());
+        let mut sync = Map::from_iter([
+            ("source".to_owned(), Value::Object(source)),
+            ("destination".to_owned(), Value::Object(destination)),
+        ]);
+        if self.is_draft {
+            sync.insert("enabled".to_owned(), json!(false));
+        }
+        Value::Object(sync)
+    }
+}
+
+/// Returns the column that is probably your own id of the user.
+pub fn likely_user(dataset: &Dataset) -> Option<&str> {
+    const NAMES: &[&str] = &[
+        "external_id",
+        "user_id",
+        "customer_id",
+        "account_id",
+        "member_id",
+        "userid",
+        "customerid",
+        "customer",
+        "user",
+        "uid",
+    ];
+    let named = |name: &&str| dataset.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+    NAMES.iter().find_map(named).map(|column| column.name.as_str())
 }
 
 /// Returns the column that is probably the cursor: a time by the name of a change, or of a creation.
@@ -174,6 +237,11 @@ mod tests {
             mode: "incremental".into(),
             cursor: "ordered_at".into(),
             lookback: "10m".into(),
+            limits: vec![
+                ("removed".into(), "1000".into()),
+                ("changed".into(), "5%".into()),
+                ("first_run".into(), String::new()),
+            ],
             key: vec!["id".into()],
             mapping: vec![
                 ("external_id".into(), Filling::Column("customer".into())),
@@ -189,8 +257,35 @@ mod tests {
             written,
             "orders:\n  source: { connection: shop, table: public.orders }\n  cursor: ordered_at\n  lookback: 10m\n  \
              primary_key: id\n  destination: { connection: braze, object: event }\n  mapping:\n    external_id: customer\n    \
-             name: { value: order placed }\n    properties: [id, total]\n  schedule: { every: 15m }\n  enabled: false\n"
+             name: { value: order placed }\n    properties: [id, total]\n  \
+             limits: { removed: 1000, changed: \"5%\" }\n  schedule: { every: 15m }\n  enabled: false\n"
         );
+    }
+
+    #[test]
+    fn a_form_becomes_the_export_that_a_person_would_write() {
+        let form = ExportForm {
+            from: "push".into(),
+            kinds: vec!["message.*".into()],
+            to: "lake".into(),
+            target: Map::from_iter([("table".to_owned(), json!("events"))]),
+            is_draft: false,
+        };
+        let written = tidegate_project::yaml_entry("push_to_lake", &form.settings());
+        assert_eq!(
+            written,
+            "push_to_lake:\n  source: { connection: push, kinds: [\"message.*\"] }\n  destination: { connection: lake, table: events }\n"
+        );
+    }
+
+    #[test]
+    fn the_column_that_names_the_user_is_proposed() {
+        let column =
+            |name: &str| Column { name: name.into(), data_type: DataType::Text, type_name: String::new() };
+        let dataset = |columns| Dataset { name: "t".into(), columns, key: Vec::new(), open: false };
+        let orders = dataset(vec![column("id"), column("User"), column("Customer_ID")]);
+        assert_eq!(likely_user(&orders), Some("Customer_ID"), "an id before a name");
+        assert_eq!(likely_user(&dataset(vec![column("id"), column("email")])), None);
     }
 
     #[test]

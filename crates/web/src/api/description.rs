@@ -46,7 +46,8 @@ pub(super) fn completed(description: &OpenApi) -> String {
 fn describe(status: &str, response: &mut Value) {
     let Some(response) = response.as_object_mut() else { return };
     let phrase = status.parse::<StatusCode>().ok().and_then(|status| status.canonical_reason());
-    let has_words = response.get("description").and_then(Value::as_str).is_some_and(|words| !words.is_empty());
+    let has_words =
+        response.get("description").and_then(Value::as_str).is_some_and(|words| !words.is_empty());
     if !has_words {
         response.insert("description".to_owned(), json!(phrase.unwrap_or(status)));
     }

@@ -7,6 +7,7 @@ mod connections;
 mod events;
 mod failed_rows;
 mod new_connection;
+mod new_export;
 mod new_sync;
 mod overview;
 mod people;
@@ -35,6 +36,7 @@ pub(super) fn routes(serving: Serving) -> Router {
         .route("/", get(overview::page))
         .route("/syncs", get(syncs::list))
         .route("/syncs/new", get(new_sync::page).post(new_sync::send))
+        .route("/exports/new", get(new_export::page).post(new_export::send))
         .route("/syncs/{sync}/edit/{part}", get(sync_file::page).post(sync_file::send))
         .route("/syncs/{sync}/activate", post(actions::activate))
         .route("/project", get(project::page).post(project::send))

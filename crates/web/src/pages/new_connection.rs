@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tidegate_engine::service::{self, ActiveProject, Draft, Engine, Field, Refusal, Section, Takes};
 use tidegate_model::ConnectionId;
 use tidegate_model::address::encoded;
@@ -32,6 +32,7 @@ struct KindView {
 struct KindsPage {
     shell: Shell,
     kinds: Vec<KindView>,
+    lead: &'static str,
     query: String,
 }
 
@@ -53,11 +54,16 @@ impl Onward {
         }
     }
 
-    /// The page after a connection is saved.
-    fn next(&self, name: &str) -> String {
+    /// The page after a connection is saved: what the sync still needs, or the sync.
+    fn next(&self, engine: &Engine, name: &str) -> String {
         match self.then.as_str() {
+            "source" if !engine.has_destination() => {
+                format!("/connections/new?then=destination&from={}", encoded(name))
+            }
             "source" => format!("/syncs/new?from={}", encoded(name)),
             "destination" => format!("/syncs/new?from={}&to={}", encoded(&self.from), encoded(name)),
+            "events" => format!("/exports/new?from={}", encoded(name)),
+            "sink" => format!("/exports/new?from={}&to={}", encoded(&self.from), encoded(name)),
             _ => format!("/connections?saved={0}#{0}", encoded(name)),
         }
     }
@@ -71,6 +77,8 @@ pub(super) async fn kinds(
     let fits = |info: &service::ConnectorInfo| match onward.then.as_str() {
         "source" => info.source,
         "destination" => !info.objects.is_empty(),
+        "events" => info.ingest,
+        "sink" => info.sink,
         _ => true,
     };
     let kinds = engine.connector_infos().into_iter().filter(fits).map(|info| {
@@ -83,10 +91,17 @@ pub(super) async fn kinds(
         let roles: Vec<&str> = roles.iter().filter(|(has, _)| *has).map(|(_, role)| *role).collect();
         KindView { kind: info.name.to_owned(), title: info.title.to_owned(), roles: roles.join(", ") }
     });
+    let lead = match onward.then.as_str() {
+        "source" => "Which system are the rows in?",
+        "destination" => "Which platform do they go to?",
+        "events" => "Where do the events come from?",
+        "sink" => "Where do the events go?",
+        _ => "Which system is it?",
+    };
     let shell = Shell::new(&engine, "New connection", "/connections").await?;
     let mut kinds: Vec<KindView> = kinds.collect();
     kinds.sort_by(|one, other| one.title.cmp(&other.title));
-    shell::page(&headers, &KindsPage { kinds, query: onward.query(), shell })
+    shell::page(&headers, &KindsPage { kinds, lead, query: onward.query(), shell })
 }
 
 /// A field of the form, with what was filled in.
@@ -165,8 +180,10 @@ struct FormPage {
     query: String,
     required: Vec<FieldView>,
     optional: Vec<FieldView>,
-    /// Secrets that are stored by now.
+    /// The settings whose secrets are sealed by now.
     stored: Vec<String>,
+    /// The same for the next step, with the names of the secrets.
+    stored_as: String,
     setup: Option<String>,
     checks: Option<Vec<CheckView>>,
     passed: bool,
@@ -179,16 +196,9 @@ pub(super) async fn form(
     Query(onward): Query<Onward>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let name = free_name(&engine, &kind);
+    let name = engine.free_name(Section::Connections, &kind);
     let page = FormPage::new(&engine, &kind, name, &BTreeMap::new(), &onward).await?;
     shell::page(&headers, &page)
-}
-
-/// A name that no connection has.
-fn free_name(engine: &Engine, kind: &str) -> String {
-    let numbered = (2..).map(|number| format!("{kind}_{number}"));
-    let mut names = std::iter::once(kind.to_owned()).chain(numbered);
-    names.find(|name| !engine.has_entry(Section::Connections, name)).unwrap_or_default()
 }
 
 impl FormPage {
@@ -213,6 +223,7 @@ impl FormPage {
             required: required.into_iter().map(|(_, view)| view).collect(),
             optional: optional.into_iter().map(|(_, view)| view).collect(),
             stored: Vec::new(),
+            stored_as: String::new(),
             setup: None,
             checks: None,
             passed: false,
@@ -241,26 +252,40 @@ pub(super) async fn send(
     let name = given.get("connection").map(|name| name.trim().to_owned()).unwrap_or_default();
     let act = given.get("act").cloned().unwrap_or_default();
     let mut page = FormPage::new(&engine, &kind, name.clone(), &given, &onward).await?;
-    let drafted = drafted(&project, &engine, &kind, &name, &given).await;
-    let (draft, stored) = match drafted {
-        Ok(drafted) => drafted,
-        Err(refusal) => {
-            page.judged = Some(Judged::refused(refusal));
-            return Ok((Extension(NotNoted), shell::page(&headers, &page)?).into_response());
+    let refused = match filled_in(&project, &engine, &kind, &name, &given, &mut page).await {
+        Err(refusal) => Some(refusal),
+        Ok(form) => {
+            let is_checked = act == "anyway" || page.check(&project, &form).await?;
+            let saves = act != "check" && is_checked;
+            match saves {
+                true => match form.save(&project, &engine).await {
+                    Ok(()) => {
+                        let subject = Extension(Subject(format!("+ connection {name}")));
+                        let there = onward.next(&project.engine(), &name);
+                        return Ok((subject, Redirect::to(&there)).into_response());
+                    }
+                    Err(refusal) => Some(refusal),
+                },
+                false => None,
+            }
         }
     };
-    page.stored = stored;
-    if act == "save" {
-        match project.activate_draft(&draft).await {
-            Ok(_) => {
-                let subject = Extension(Subject(format!("+ connection {name}")));
-                return Ok((subject, Redirect::to(&onward.next(&name))).into_response());
+    page.judged = page.judged.or(refused.map(Judged::refused));
+    Ok((Extension(NotNoted), shell::page(&headers, &page)?).into_response())
+}
+
+impl FormPage {
+    /// Checks the connection that is filled in. Returns whether everything passed.
+    async fn check(&mut self, project: &ActiveProject, form: &Filled) -> Result<bool, Failure> {
+        let draft = match form.draft(project, &form.unsaved).await {
+            Ok(draft) => draft,
+            Err(refusal) => {
+                self.judged = Some(Judged::refused(refusal));
+                return Ok(false);
             }
-            Err(refusal) => page.judged = Some(Judged::refused(refusal)),
-        }
-    } else {
-        let id = ConnectionId::new(&name);
-        page.setup = draft.engine.setup_of(&id).ok();
+        };
+        let id = ConnectionId::new(&form.name);
+        self.setup = draft.engine.setup_of(&id).ok();
         let checks = match draft.engine.check_connection(&id).await {
             Ok(report) => report.checks.0,
             Err(error) => {
@@ -269,50 +294,100 @@ pub(super) async fn send(
                 checks.0
             }
         };
-        page.passed = checks.iter().all(|check| check.passed);
-        page.checks = Some(checks.into_iter().map(CheckView::from).collect());
+        self.passed = checks.iter().all(|check| check.passed);
+        self.checks = Some(checks.into_iter().map(CheckView::from).collect());
+        Ok(self.passed)
     }
-    Ok((Extension(NotNoted), shell::page(&headers, &page)?).into_response())
 }
 
-/// Makes a draft of the project with the connection. What is secret is sealed and stored first: it is never
-/// sent back to the page, so that the next step finds it there.
-async fn drafted(
+/// A connection that is filled in.
+struct Filled {
+    name: String,
+    /// Its settings without those that are secret.
+    settings: Map<String, Value>,
+    /// The secrets that were sealed on the way: the setting, and the name of the secret.
+    unsaved: Vec<(String, String)>,
+}
+
+/// Reads the form. What is secret is sealed under a name of its own: it is never sent back to the page, so
+/// that the next step finds it there.
+async fn filled_in(
     project: &ActiveProject,
     engine: &Engine,
     kind: &str,
     name: &str,
     given: &BTreeMap<String, String>,
-) -> Result<(Draft, Vec<String>), Refusal> {
+    page: &mut FormPage,
+) -> Result<Filled, Refusal> {
     if project.is_read_only() {
         return Err(Refusal::ReadOnly);
     }
+    let fields = engine.connection_fields(kind)?;
+    let mut typed: Vec<(String, String)> = Vec::new();
+    let mut settings = service::filled(&fields, given, |field, text| {
+        typed.push((field.name.clone(), text.to_owned()));
+        Value::Null
+    })?;
+    settings.shift_insert(0, "type".to_owned(), json!(kind));
+    let stored = given.get("stored").map(String::as_str).unwrap_or_default();
+    let stored: Vec<(&str, &str)> = stored.split(' ').filter_map(|pair| pair.split_once('=')).collect();
+    let mut unsaved = Vec::new();
+    for field in fields.iter().filter(|field| field.takes == Takes::Secret) {
+        let before = stored.iter().find(|(of, _)| *of == field.name).map(|(_, secret)| (*secret).to_owned());
+        if let Some((_, text)) = typed.iter().find(|(of, _)| *of == field.name) {
+            settings.shift_remove(&field.name);
+            unsaved.push((field.name.clone(), engine.put_unsaved_secret(text).await?));
+            if let Some(before) = before
+                && engine.unsaved_secret(&before).await?.is_some()
+            {
+                engine.forget_secrets(&[before]).await;
+            }
+        } else if settings.contains_key(&field.name) {
+            // A reference.
+        } else if let Some(secret) = before
+            && engine.unsaved_secret(&secret).await?.is_some()
+        {
+            unsaved.push((field.name.clone(), secret));
+        }
+    }
+    page.stored = unsaved.iter().map(|(field, _)| field.replace('_', " ")).collect();
+    page.stored_as =
+        unsaved.iter().map(|(field, secret)| format!("{field}={secret}")).collect::<Vec<_>>().join(" ");
     if engine.has_entry(Section::Connections, name) {
         let error = tidegate_model::Error::settings(format!("there is a connection `{name}` already"));
         return Err(error.hint("give this one another name").into());
     }
-    let fields = engine.connection_fields(kind)?;
-    let known: Vec<&str> = given.get("stored").map(|names| names.split(' ').collect()).unwrap_or_default();
-    let mut secrets: Vec<(String, String, String)> = Vec::new();
-    let mut settings = service::filled(&fields, given, |field, text| {
-        let secret = format!("{name}_{}", field.name);
-        secrets.push((field.name.clone(), secret.clone(), text.to_owned()));
-        json!({ "secret": secret })
-    })?;
-    let mut stored: Vec<String> = secrets.iter().map(|(field, ..)| field.clone()).collect();
-    for field in
-        fields.iter().filter(|field| field.takes == Takes::Secret && known.contains(&field.name.as_str()))
-    {
-        if !settings.contains_key(&field.name) {
-            settings.insert(field.name.clone(), json!({ "secret": format!("{name}_{}", field.name) }));
-            stored.push(field.name.clone());
+    Ok(Filled { name: name.to_owned(), settings, unsaved })
+}
+
+impl Filled {
+    /// Makes a draft of the project with the connection, whose secrets have these names.
+    async fn draft(&self, project: &ActiveProject, secrets: &[(String, String)]) -> Result<Draft, Refusal> {
+        let mut settings = self.settings.clone();
+        for (field, secret) in secrets {
+            settings.insert(field.clone(), json!({ "secret": secret }));
         }
+        project.draft(Section::Connections, &self.name, &Value::Object(settings)).await
     }
-    settings.shift_insert(0, "type".to_owned(), json!(kind));
-    // The draft tells what is wrong with the name before anything is stored under it.
-    let draft = project.draft(Section::Connections, name, &Value::Object(settings)).await?;
-    for (_, secret, text) in secrets {
-        engine.put_new_secret(&secret, &text).await?;
+
+    /// Gives its secrets the names that they keep, and writes it to the project file.
+    async fn save(self, project: &ActiveProject, engine: &Engine) -> Result<(), Refusal> {
+        let mut names = Vec::new();
+        for (field, _) in &self.unsaved {
+            let name = engine.free_secret_name(&format!("{}_{field}", self.name)).await?;
+            names.push((field.clone(), name));
+        }
+        // It tells what is wrong with the name before anything is stored under it.
+        let draft = self.draft(project, &names).await?;
+        for ((_, unsaved), (_, name)) in self.unsaved.iter().zip(&names) {
+            if let Some(secret) = engine.unsaved_secret(unsaved).await? {
+                service::set_secret(engine.store().as_ref(), name, secret.expose()).await?;
+            }
+        }
+        let saved = project.activate_draft(&draft).await;
+        // Either the ones or the others are not needed.
+        let rest = if saved.is_ok() { &self.unsaved } else { &names };
+        engine.forget_secrets(&rest.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>()).await;
+        saved.map(drop)
     }
-    Ok((draft, stored))
 }

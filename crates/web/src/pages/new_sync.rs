@@ -11,7 +11,7 @@ use axum::{Extension, Form};
 use serde::Deserialize;
 use tidegate_engine::service::{
     self, ActiveProject, Draft, Engine, Filling, Refusal, Section, SyncForm, Visitor, likely_cursor,
-    mapping_fields,
+    likely_user, mapping_fields,
 };
 use tidegate_model::address::encoded;
 use tidegate_model::source::Dataset;
@@ -23,6 +23,14 @@ use super::project::Judged;
 use super::shell::{self, Failure, Shell};
 use crate::access::{NotNoted, Subject};
 
+/// Datasets that a page lists; others are typed.
+const LISTED: usize = 1_000;
+/// What a run may remove or change before it asks, and what each limit is.
+const LIMITS: &[(&str, &str)] = &[
+    ("removed", "Rows that are gone, or users that are deleted"),
+    ("changed", "Rows of a mirror that differ"),
+    ("first_run", "Rows of the first run of a mirror"),
+];
 /// Rows that are shown of a table.
 const ROWS: usize = 3;
 
@@ -33,6 +41,8 @@ pub(super) struct Step {
     from: String,
     to: String,
     dataset: String,
+    /// A dataset that is not in the list.
+    other: String,
     object: String,
 }
 
@@ -59,10 +69,18 @@ struct ChoosePage {
 pub(super) async fn page(
     State(project): State<Arc<ActiveProject>>,
     Extension(visitor): Extension<Visitor>,
-    Query(step): Query<Step>,
+    Query(mut step): Query<Step>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let engine = project.engine();
+    let other = std::mem::take(&mut step.other);
+    if !other.trim().is_empty() {
+        other.trim().clone_into(&mut step.dataset);
+    }
+    // Nothing to choose from: straight to what is missing.
+    if !engine.has_source() && !project.is_read_only() {
+        return Ok(Redirect::to("/connections/new?then=source").into_response());
+    }
     if !step.dataset.is_empty() && !step.object.is_empty() {
         let form = FormPage::begin(&engine, &visitor, step).await?;
         return shell::page(&headers, &form);
@@ -96,7 +114,11 @@ pub(super) async fn page(
         let objects = engine.objects_of(&ConnectionId::new(to));
         template.objects = objects.iter().map(ToString::to_string).collect();
         match engine.datasets(&ConnectionId::new(from)).await {
-            Ok(datasets) => template.datasets = Some(datasets.into_iter().map(|one| one.name).collect()),
+            Ok(datasets) => {
+                let mut names: Vec<String> = datasets.into_iter().map(|one| one.name).collect();
+                names.truncate(LISTED);
+                template.datasets = Some(names);
+            }
             Err(error) => {
                 template.trouble =
                     Some((super::show::prose(&error.chain()), super::show::prose(error.next_step())));
@@ -148,6 +170,9 @@ struct FormPage {
     /// Empty if the source finds changes itself.
     modes: Vec<(String, bool)>,
     lookback: String,
+    /// What a run may remove or change before it asks: the key, the text, what it is.
+    limits: Vec<(&'static str, String, &'static str)>,
+    has_limits: bool,
     fields: Vec<MappingView>,
     targets: Vec<FieldView>,
     every: String,
@@ -194,6 +219,16 @@ impl FormPage {
         pairs.push(("lookback".to_owned(), "10m".to_owned()));
         pairs.push(("name".to_owned(), proposed_name(engine, &step)));
         pairs.push(("every".to_owned(), "15m".to_owned()));
+        if let Some(user) = likely_user(&dataset) {
+            pairs.push(("map.external_id".to_owned(), user.to_owned()));
+        }
+        match (object_of(&step.object), dataset.key.as_slice()) {
+            (Some(ObjectKind::Event), _) => {
+                pairs.push(("text.name".to_owned(), plain(table_of(&step.dataset))));
+            }
+            (Some(ObjectKind::CatalogItem), [id]) => pairs.push(("map.id".to_owned(), id.clone())),
+            _ => {}
+        }
         FormPage::of(engine, visitor, step, &dataset, &rows, &pairs).await
     }
 
@@ -244,6 +279,8 @@ impl FormPage {
             sees_rows: visitor.rows,
             modes,
             lookback: first(pairs, "lookback").to_owned(),
+            has_limits: LIMITS.iter().any(|(key, _)| !first(pairs, key).is_empty()),
+            limits: LIMITS.iter().map(|(key, about)| (*key, first(pairs, key).to_owned(), *about)).collect(),
             fields: fields.collect(),
             targets: targets.iter().map(|field| FieldView::new(field, &given)).collect(),
             every: first(pairs, "every").to_owned(),
@@ -281,16 +318,23 @@ fn value_of(row: &Row, at: usize) -> String {
     }
 }
 
+/// Returns the name of a table without its schema, of a file without its folder and its ending.
+fn table_of(dataset: &str) -> &str {
+    match dataset.rsplit_once('/') {
+        Some((_, file)) => file.split('.').next().unwrap_or(file),
+        None => dataset.rsplit('.').next().unwrap_or(dataset),
+    }
+}
+
+/// Returns a name in small letters, digits and `_`.
+fn plain(text: &str) -> String {
+    let small = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' };
+    text.chars().map(small).collect::<String>().trim_matches('_').to_owned()
+}
+
 fn proposed_name(engine: &Engine, step: &Step) -> String {
-    let table = step.dataset.rsplit(['.', '/']).next().unwrap_or_default();
-    let plain: String = format!("{table}_to_{}", step.to)
-        .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' })
-        .collect();
-    let plain = plain.trim_matches('_').to_owned();
-    let numbered = (2..).map(|number| format!("{plain}_{number}"));
-    let mut names = std::iter::once(plain.clone()).chain(numbered);
-    names.find(|name| !engine.has_entry(Section::Syncs, name)).unwrap_or_default()
+    let plain = plain(&format!("{}_to_{}", table_of(&step.dataset), step.to));
+    engine.free_name(Section::Syncs, &plain)
 }
 
 pub(super) async fn send(
@@ -302,7 +346,13 @@ pub(super) async fn send(
     let Form(pairs) = form?;
     let engine = project.engine();
     let text = |name: &str| first(&pairs, name).to_owned();
-    let step = Step { from: text("from"), to: text("to"), dataset: text("dataset"), object: text("object") };
+    let step = Step {
+        from: text("from"),
+        to: text("to"),
+        dataset: text("dataset"),
+        object: text("object"),
+        ..Step::default()
+    };
     let act = text("act");
     let drafted = drafted(&project, &engine, &step, &pairs, act == "draft").await;
     let id = SyncId::new(text("name"));
@@ -395,6 +445,7 @@ async fn drafted(
         mode: first(pairs, "mode").to_owned(),
         cursor: first(pairs, "cursor").to_owned(),
         lookback: first(pairs, "lookback").to_owned(),
+        limits: LIMITS.iter().map(|(key, _)| ((*key).to_owned(), first(pairs, key).to_owned())).collect(),
         key: all(pairs, "key"),
         mapping: filled.collect(),
         schedule: (schedule.0.to_owned(), schedule.1.to_owned()),
