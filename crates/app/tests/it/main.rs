@@ -24,6 +24,7 @@ mod dashboard;
 mod dismissed;
 mod documents;
 mod export_faults;
+mod forms;
 mod journey;
 mod kafka;
 mod kept_rows;
