@@ -90,7 +90,7 @@ static CONNECTORS: &[Connector] = &[SHOP, PLATFORM, EVENTS];
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Err(invalid) = tidegate_project::parse(text, "tidegate.yaml", CONNECTORS) {
+    if let Err(invalid) = tidegate_project::parse(text, "tidegate.yaml", CONNECTORS, &[]) {
         assert!(!invalid.errors.is_empty());
         let _ = format!("{invalid:?}");
     }

@@ -13,6 +13,8 @@ mod message;
 mod registry;
 
 // Of `state`: the event log, without the store.
+#[path = "../../crates/state/src/blocking.rs"]
+mod blocking;
 #[path = "../../crates/state/src/failure.rs"]
 mod failure;
 #[path = "../../crates/state/src/folder.rs"]

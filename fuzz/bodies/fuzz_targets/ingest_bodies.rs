@@ -7,12 +7,12 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::Request;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use tidegate_model::{Connector, Ingest};
 use tidegate_testkit::conforms::{context, settings_of};
+use tokio::runtime::{Builder, Runtime};
 
 const TOKEN: &str = "Bearer events-token-0123456789";
 
@@ -45,6 +45,10 @@ static SENDERS: LazyLock<Senders> = LazyLock::new(|| {
     }
 });
 
+/// Endpoints of the Pinpoint data plane are kept in a file, on a thread that may block.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+
 fuzz_target!(|data: &[u8]| {
     let Some((choice, body)) = data.split_first() else { return };
     let (ingest, method, path, content_type) = match choice % 6 {
@@ -57,7 +61,7 @@ fuzz_target!(|data: &[u8]| {
     let request = Request::builder().method(method).uri(path);
     let request = request.header("authorization", TOKEN).header("content-type", content_type);
     let request = request.header("host", "127.0.0.1").body(Bytes::copy_from_slice(body)).expect("a request");
-    let received = ingest.receive(&request).now_or_never().expect("nothing to wait for");
+    let received = RUNTIME.block_on(ingest.receive(&request));
     let status = received.answer.status();
     assert!(status.is_success() || status.is_client_error(), "{status}");
     for event in &received.events {
