@@ -198,7 +198,13 @@ impl Intent {
 }
 
 /// The name of an intent inside its run.
-pub type IntentId = u64;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IntentId {
+    /// Intents of a run have different numbers.
+    pub number: u64,
+    /// The batch of its rows.
+    pub batch: u64,
+}
 
 /// Everything that is written atomically once a batch has its outcomes.
 #[derive(Clone, Debug, Default)]
@@ -483,11 +489,11 @@ pub trait Store: Send + Sync {
     /// Takes a request back. Returns whether it had not been answered.
     async fn withdraw_work(&self, id: &str) -> Result<bool, Error>;
 
-    /// Records what is about to be sent.
+    /// Records what is about to be sent. It is durable when this returns.
     async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error>;
 
-    /// Records the answer to an intent. It survives the death of the process, but may be lost on
-    /// a power failure.
+    /// Records the answer to an intent of the run, soon: before a batch of the run is committed in part
+    /// and before intents are read. If the process dies before that, it is as if no answer had come.
     async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error>;
 
     /// Returns what earlier runs of the sync were about to send and never committed.

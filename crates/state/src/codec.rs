@@ -28,6 +28,10 @@ impl Writer {
         Writer { body: Vec::with_capacity(bytes) }
     }
 
+    pub(crate) fn bytes(&mut self, value: &[u8]) {
+        self.body.extend_from_slice(value);
+    }
+
     pub(crate) fn byte(&mut self, value: u8) {
         self.body.push(value);
     }

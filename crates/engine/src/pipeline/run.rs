@@ -135,12 +135,12 @@ async fn carry_out<F: Transform>(
     };
     let moved = match opened {
         Ok(Some((resume, Opened { feed, then }))) => {
-            let mut moved = move_items(job, parts, &run.id, shutdown, feed, resume, progress.clone()).await;
-            if let Some((job, feed)) = then.filter(|_| !shutdown.halted()) {
-                match remove(&job, parts, &run.id, shutdown, feed, progress).await {
-                    Ok(removed) => moved.2 += removed,
-                    Err(error) => shutdown.fail(error),
-                }
+            let moved = Moved { resume, batches: 0, counts: Counts::default() };
+            let mut moved = move_items(job, parts, &run.id, shutdown, feed, moved, progress.clone()).await;
+            if let Some((job, feed)) = then.filter(|_| !shutdown.halted())
+                && let Err(error) = remove(&job, parts, &run.id, shutdown, feed, &mut moved, progress).await
+            {
+                shutdown.fail(error);
             }
             Some(moved)
         }
@@ -153,10 +153,10 @@ async fn carry_out<F: Transform>(
     let mut failure = shutdown.take_failure();
     let mut complete = failure.is_none() && !shutdown.stopped() && job.kind.moves_checkpoint();
     let mut counts = Counts::default();
-    if let Some((resume, batches, committed)) = moved {
-        counts = committed;
+    if let Some(moved) = moved {
+        counts = moved.counts;
         if complete {
-            match finish(job, parts, &run.id, resume, batches + 1).await {
+            match finish(job, parts, &run.id, moved.resume, moved.batches + 1).await {
                 Ok(rest) => counts += rest,
                 Err(error) => {
                     complete = false;
@@ -190,21 +190,25 @@ async fn carry_out<F: Transform>(
     parts.store.finish_run(&run.id, end).await
 }
 
-/// Sends rows that are gone, after everything else. Returns the counts.
+/// Sends rows that are gone, after everything else.
 async fn remove<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
     shutdown: &Arc<Shutdown>,
     feed: Feed<F::Read>,
+    moved: &mut Moved,
     progress: watch::Sender<Progress>,
-) -> Result<Counts, Error> {
+) -> Result<(), Error> {
     let resume = ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?;
-    let (_, _, counts) = move_items(job, parts, run, shutdown, feed, resume, progress).await;
-    if counts.delivered > 0 {
+    let before = Moved { resume, batches: moved.batches, counts: Counts::default() };
+    let removed = move_items(job, parts, run, shutdown, feed, before, progress).await;
+    moved.batches = removed.batches;
+    moved.counts += removed.counts;
+    if removed.counts.delivered > 0 {
         parts.store.forget_removed_users(run).await?;
     }
-    Ok(counts)
+    Ok(())
 }
 
 /// What people read of a failure: the sentence, its cause, the next step.
@@ -212,17 +216,27 @@ fn sentence(error: &Error) -> String {
     format!("{}. Next: {}", error.chain(), error.next_step())
 }
 
-/// The pipeline itself. Returns what is left to resume, the number of batches and the
-/// counts of what was committed.
+/// What a run has moved so far.
+struct Moved {
+    /// What is left to resume.
+    resume: ResumeState,
+    /// The number of the last batch.
+    batches: u64,
+    /// What was committed.
+    counts: Counts,
+}
+
+/// The pipeline itself. Batches are numbered after those that were moved before.
 async fn move_items<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
     shutdown: &Arc<Shutdown>,
     feed: Feed<F::Read>,
-    mut resume: ResumeState,
+    before: Moved,
     progress: watch::Sender<Progress>,
-) -> (ResumeState, u64, Counts) {
+) -> Moved {
+    let Moved { mut resume, batches, mut counts } = before;
     let limits = parts.rate_limiters.limits(job.destination.limits());
     let repeats = RepeatPolicy { idempotency: job.idempotency, resend: job.resend, notes: job.notes };
     let committer = Committer {
@@ -241,6 +255,7 @@ async fn move_items<F: Transform>(
         progress,
         kind: job.kind,
         proved: false,
+        done: batches,
     };
     let (events, received) = mpsc::channel(256);
     let committer = tokio::spawn(committer.commit_all(received));
@@ -277,6 +292,7 @@ async fn move_items<F: Transform>(
         transform: job.transform.clone(),
         destination: job.destination.clone(),
         shutdown: shutdown.clone(),
+        batches,
         resume,
         repeats,
         clock: parts.clock.clone(),
@@ -294,12 +310,12 @@ async fn move_items<F: Transform>(
     if let Err(fault) = sender.await {
         shutdown.fail(Error::internal("the sender of the run ended by an internal error").caused_by(fault));
     }
-    let counts = committer.await.unwrap_or_else(|fault| {
+    counts += committer.await.unwrap_or_else(|fault| {
         shutdown
             .fail(Error::internal("the committer of the run ended by an internal error").caused_by(fault));
         Counts::default()
     });
-    (resume, batches, counts)
+    Moved { resume, batches, counts }
 }
 
 /// After a completed read: items that an earlier run sent and that the source no longer

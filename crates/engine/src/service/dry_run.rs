@@ -220,8 +220,8 @@ impl Store for DryRun {
         Ok(())
     }
 
-    async fn intend(&self, _: &RunId, _: u64, _: Vec<IntentRow>) -> Result<IntentId, Error> {
-        Ok(0)
+    async fn intend(&self, _: &RunId, batch: u64, _: Vec<IntentRow>) -> Result<IntentId, Error> {
+        Ok(IntentId { number: 0, batch })
     }
 
     async fn answered(&self, _: &RunId, _: IntentId, _: Vec<Outcome>) -> Result<(), Error> {

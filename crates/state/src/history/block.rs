@@ -1,7 +1,6 @@
-//! The statuses of one batch, and the rows of one intent, as bytes.
+//! The statuses of one batch as bytes.
 
-use jiff::Timestamp;
-use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus, RowVersion};
+use tidegate_model::store::{Delivered, RowResult, RowStatus};
 use tidegate_model::{Error, RowHash};
 
 use super::status_runs::{self, StatusRuns};
@@ -74,65 +73,6 @@ impl Block {
     }
 }
 
-/// The rows of an intent.
-pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
-    let texts: usize = rows.iter().map(|row| row.user.len() + row.key_text.len() + 4).sum();
-    let mut writer = Writer::with_capacity(16 + rows.len() * 32 + texts);
-    writer.number(rows.len());
-    for row in rows {
-        writer.hash(row.key);
-    }
-    for row in rows {
-        writer.hash(row.row);
-    }
-    writer.texts(rows.iter().map(|row| &*row.key_text));
-    writer.texts(rows.iter().map(|row| &*row.user));
-    // The rows of a request usually have one number of sends and one first send.
-    let mut before = None;
-    for row in rows {
-        let sent = (row.sends, row.since);
-        if before.replace(sent) == Some(sent) {
-            writer.number(0);
-        } else {
-            writer.number(row.sends as usize + 1);
-            writer.number(usize::try_from(row.since.as_microsecond()).unwrap_or(0));
-        }
-    }
-    writer.finish(VERSION)
-}
-
-/// The rows of an intent.
-pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
-    let mut reader = Reader::open(block, VERSION)?;
-    let count = reader.count(35)?;
-    let keys = reader.hashes(count)?;
-    let rows = reader.hashes(count)?;
-    let key_texts = reader.texts(count)?;
-    let users = reader.texts(count)?;
-    let mut sent: Vec<(u32, Timestamp)> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let sends = reader.number()?;
-        if let (0, Some(before)) = (sends, sent.last()) {
-            sent.push(*before);
-            continue;
-        }
-        let sends = u32::try_from(sends.saturating_sub(1)).unwrap_or(u32::MAX);
-        let micros = i64::try_from(reader.number()?).unwrap_or(i64::MAX);
-        // A time that is none is long ago: nothing is safe to repeat then.
-        sent.push((sends, Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)));
-    }
-    reader.end()?;
-    let hashes = keys.into_iter().zip(rows);
-    let texts = key_texts.iter().zip(users.iter());
-    let rows = hashes.zip(texts).zip(sent);
-    let rows = rows.map(|(((key, row), (key_text, user)), (sends, since))| IntentRow {
-        sends,
-        since,
-        ..IntentRow::first(RowVersion { key, row }, key_text.into(), user.into())
-    });
-    Ok(rows.collect())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -199,17 +139,7 @@ mod tests {
         fn no_content_makes_a_reader_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
             let frame = frame_of(VERSION, &content);
             let _ = Block::decode(&frame);
-            let _ = decode_intent(&frame);
             let _ = Block::decode(&content);
         }
-    }
-
-    #[test]
-    fn the_rows_of_an_intent_come_back() {
-        let version = RowVersion { key: RowHash(1), row: RowHash(u128::MAX) };
-        let row = IntentRow::first(version, "order 7".into(), "ann".into());
-        let since = Timestamp::from_microsecond(1_795_000_000_000_001).expect("a time");
-        let rows = vec![row.clone(), IntentRow { sends: 3, since, ..row }];
-        assert_eq!(decode_intent(&encode_intent(&rows).expect("small")).expect("whole"), rows);
     }
 }

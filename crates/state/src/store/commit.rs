@@ -50,7 +50,8 @@ pub(super) async fn commit(
     };
 
     let mut tx = database.write().await?;
-    let record = tx.first(count(run, commit.counts, row_count)).await?;
+    let committed = if commit.partial { 0 } else { commit.batch };
+    let record = tx.first(count(run, commit.counts, row_count, committed)).await?;
     let Some(record) = record else { return Err(runs::not_open(&mut tx, run).await) };
     let sync: String = record.get("sync")?;
     if let Some(sealing) = sealing {
@@ -64,7 +65,7 @@ pub(super) async fn commit(
     if commit.partial {
         intents::keep_undecided(&mut tx, run, commit.batch, decided).await?;
     } else {
-        let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
+        let done = sql("DELETE FROM intents WHERE run = $1 AND last_batch <= $2");
         tx.execute(done.bind(run.as_str()).bind(commit.batch)).await?;
     }
     intents::recall(&mut tx, &sync, run, commit.recalled).await?;
@@ -88,13 +89,14 @@ pub(super) async fn commit(
     Ok(Committed { sync: sync_id, pending_rows: record.count("pending_rows")?, remembered })
 }
 
-/// Adds to the counts of a run that is open, and numbers the commit. The row stays locked
-/// until the commit, so that no other process takes the sync over meanwhile.
-fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
+/// Adds to the counts of a run that is open, numbers the commit, and notes that batches up to `committed`
+/// are. The row stays locked until the commit, so that no other process takes the sync over meanwhile.
+fn count(run: &RunId, counts: Counts, row_count: u64, committed: u64) -> Statement {
     sql("UPDATE runs SET rows_read = rows_read + $2, skipped = skipped + $3,
             delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,
             not_due = not_due + $7, requests = requests + $8, retries = retries + $9,
-            commits = commits + 1, pending_rows = pending_rows + $10, ignored = ignored + $11
+            commits = commits + 1, pending_rows = pending_rows + $10, ignored = ignored + $11,
+            committed = CASE WHEN committed < $12 THEN $12 ELSE committed END
         WHERE id = $1 AND ending IS NULL RETURNING sync, object, commits, pending_rows")
     .bind(run.as_str())
     .bind(counts.read)
@@ -107,6 +109,7 @@ fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
     .bind(counts.retries)
     .bind(row_count)
     .bind(counts.ignored)
+    .bind(committed)
 }
 
 async fn remember(

@@ -39,6 +39,9 @@ pub(crate) enum Tx {
 }
 
 const READERS_MAX: u32 = 4;
+/// Room for what runs write and soon remove, in KiB as SQLite wants it: without it each removed page would
+/// be read from the disk's cache first.
+const WRITER_CACHE: &str = "-16384";
 /// How long a caller queues for a connection. SQLite's writer serves commits
 /// of all syncs in turn, so this is long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -78,7 +81,7 @@ impl Database {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
             .await
             .map_err(fail)?;
         let readers = SqlitePoolOptions::new()

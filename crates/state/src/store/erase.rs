@@ -7,10 +7,10 @@ use tidegate_model::{Erasure, ErasureCounts, Error, KeptRow, RowHash, Value};
 use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
 use super::failed_rows::block::FailedEntry;
-use super::statement::{Arg, sql, to_json};
-use super::{failed_rows, kept_users, payload};
+use super::statement::{sql, to_json};
+use super::{failed_rows, intents, kept_users, payload};
 use crate::blocking::blocking;
-use crate::history::{History, block, erase, outcomes};
+use crate::history::{History, block, erase};
 
 /// Erases a user.
 pub(super) async fn erase(
@@ -24,7 +24,7 @@ pub(super) async fn erase(
     let mut tx = database.write().await?;
     counts.failed_rows = failed_rows(&mut tx, &keys, user).await?;
     counts.kept_users = kept_users::erase(&mut tx, &keys.opening, &keys.sealing, user).await?;
-    counts.intents = intents(&mut tx, user).await?;
+    counts.intents = intents::erase(&mut tx, user).await?;
     counts.history_rows = blocks(&mut tx, user).await?;
     tx.commit().await?;
     let (files, id) = (history.clone(), user.to_owned());
@@ -107,39 +107,6 @@ fn mentions(text: &str, user: &str) -> bool {
     let part = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
     text.match_indices(user)
         .any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + user.len()..].chars().next()))
-}
-
-/// Takes the user's rows out of what was about to be sent.
-async fn intents(tx: &mut Tx, user: &str) -> Result<u64, Error> {
-    let mut removed = 0;
-    for record in tx.all(sql("SELECT run, id, body, outcomes FROM intents")).await? {
-        let rows = block::decode_intent(&record.get::<Vec<u8>>("body")?)?;
-        let theirs: Vec<bool> = rows.iter().map(|row| *row.user == *user).collect();
-        if !theirs.contains(&true) {
-            continue;
-        }
-        let left = |at: &usize| !theirs[*at];
-        let kept: Vec<_> = (0..rows.len()).filter(left).map(|at| rows[at].clone()).collect();
-        removed += (rows.len() - kept.len()) as u64;
-        let (run, id): (String, u64) = (record.get("run")?, record.count("id")?);
-        let statement = if kept.is_empty() {
-            sql("DELETE FROM intents WHERE run = $1 AND id = $2").bind(run.as_str()).bind(id)
-        } else {
-            let answered: Option<Vec<u8>> = record.get("outcomes")?;
-            let answered = answered.map(|bytes| outcomes::decode(&bytes)).transpose()?;
-            let answered = answered.map(|all| {
-                let kept = all.into_iter().enumerate().filter(|(at, _)| theirs.get(*at) != Some(&true));
-                outcomes::encode(&kept.map(|(_, outcome)| outcome).collect::<Vec<_>>())
-            });
-            sql("UPDATE intents SET body = $3, outcomes = $4 WHERE run = $1 AND id = $2")
-                .bind(run.as_str())
-                .bind(id)
-                .bind(block::encode_intent(&kept)?)
-                .bind(Arg::Bytes(answered.transpose()?))
-        };
-        tx.execute(statement).await?;
-    }
-    Ok(removed)
 }
 
 /// Takes the user's rows out of the statuses that are not in files yet.

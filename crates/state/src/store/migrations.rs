@@ -43,6 +43,7 @@ CREATE TABLE runs (
     retries      BIGINT NOT NULL DEFAULT 0,
     commits      BIGINT NOT NULL DEFAULT 0,
     pending_rows BIGINT NOT NULL DEFAULT 0,
+    committed    BIGINT NOT NULL DEFAULT 0,
     compared     TEXT
 );
 CREATE INDEX runs_by_sync ON runs (sync, id);
@@ -72,11 +73,10 @@ CREATE TABLE shared_limits (
 );
 
 CREATE TABLE intents (
-    run   TEXT NOT NULL,
-    id    BIGINT NOT NULL,
-    batch BIGINT NOT NULL,
-    body  BYTEA NOT NULL,
-    outcomes BYTEA,
+    run        TEXT NOT NULL,
+    id         BIGINT NOT NULL,
+    last_batch BIGINT NOT NULL,
+    body       BYTEA NOT NULL,
     PRIMARY KEY (run, id)
 );
 

@@ -88,7 +88,7 @@ impl SqlStore {
         };
         migrations::migrate(&database, &*config.clock).await?;
         let database = Arc::new(database);
-        let intents = Intents::open(Arc::clone(&database)).await?;
+        let intents = Intents::new(Arc::clone(&database));
         let leases = Leases::new(Arc::clone(&database), config.lease);
         let history = History::new(&config.data);
         let folder = match database.is_server() {
@@ -217,7 +217,7 @@ impl Store for SqlStore {
     }
 
     async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {
-        self.intents.intend(run, batch, &rows).await
+        self.intents.intend(run, batch, rows).await
     }
 
     async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error> {
@@ -225,11 +225,16 @@ impl Store for SqlStore {
     }
 
     async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error> {
+        self.intents.flush().await?;
         intents::open_of(&self.database, sync).await
     }
 
     async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
         let now = self.clock.now();
+        if commit.partial {
+            // What an answer says had no effect leaves its intent.
+            self.intents.flush().await?;
+        }
         let committed =
             commit::commit(&self.database, &self.contents, &self.failed, now, run, commit).await?;
         if let Some((sync, rows)) = &committed.remembered {

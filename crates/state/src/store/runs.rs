@@ -156,6 +156,10 @@ async fn close(tx: &mut Tx, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     syncs::change_pause(tx, &finished.sync, end.pause, end.at).await?;
     tx.execute(sql("UPDATE syncs SET wait = NULL WHERE id = $1 AND wait IS NOT NULL").bind(&finished.sync))
         .await?;
+    // Answers that were written after their batch.
+    let done = sql("DELETE FROM intents WHERE run = $1
+        AND last_batch <= (SELECT committed FROM runs WHERE id = $1)");
+    tx.execute(done.bind(run.as_str())).await?;
     if end.complete {
         // A read that was not completed leaves the mark alone: `commit`
         // takes it away with the first new checkpoint, and not before that.

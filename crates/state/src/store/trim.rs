@@ -43,6 +43,10 @@ pub(super) async fn trim(
     blocking(move || history.trim(day)).await?;
     database.execute(sql("DELETE FROM blocks WHERE committed_at < $1").bind(midnight)).await?;
     database.execute(sql("DELETE FROM dismissed_blocks WHERE last_high < $1").bind(midnight)).await?;
+    // Answers that were written after their batch, and what a crash left beside them.
+    let done = sql("DELETE FROM intents WHERE EXISTS (SELECT 1 FROM runs
+        WHERE runs.id = intents.run AND runs.ending IS NOT NULL AND intents.last_batch <= runs.committed)");
+    database.execute(done).await?;
     // Names of runs begin with their time.
     let stem = midnight.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S").to_string();
     let runs = sql("DELETE FROM runs WHERE id < $1 AND ending IS NOT NULL

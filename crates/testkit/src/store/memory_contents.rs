@@ -37,7 +37,7 @@ pub(super) struct Memory {
     pub(super) dismissed: Vec<(FailedRow, String)>,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) erasures: Vec<Erasure>,
-    pub(super) intended: IntentId,
+    pub(super) intended: u64,
 }
 
 impl Memory {

@@ -43,6 +43,8 @@ pub(crate) struct Committer<F> {
     /// Whether a delivery has proved that the cause of a pause is fixed. Asked of continuous runs
     /// only: others prove it by their end.
     pub(crate) proved: bool,
+    /// The last batch that is committed.
+    pub(crate) done: u64,
 }
 
 #[derive(Default)]
@@ -100,7 +102,6 @@ impl<F: Transform> Committer<F> {
         let _watch = Watch(self.shutdown.clone());
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
         let mut total = Counts::default();
-        let mut done: u64 = 0;
         while let Some(event) = events.recv().await {
             match event {
                 CommitEvent::Opened(opened) => {
@@ -115,11 +116,11 @@ impl<F: Transform> Committer<F> {
             }
             while open
                 .first_key_value()
-                .is_some_and(|(batch, first)| *batch == done + 1 && first.is_complete())
+                .is_some_and(|(batch, first)| *batch == self.done + 1 && first.is_complete())
             {
                 let Some((batch, first)) = open.pop_first() else { break };
-                done = batch;
-                if !self.commit(done, first, true, &mut total).await {
+                self.done = batch;
+                if !self.commit(batch, first, true, &mut total).await {
                     // Rows that are not committed are read again; nothing more can be
                     // written.
                     events.close();

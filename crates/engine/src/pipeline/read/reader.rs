@@ -25,6 +25,8 @@ pub(crate) struct Reader<F: Transform> {
     pub(crate) transform: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
     pub(crate) shutdown: Arc<Shutdown>,
+    /// The number of the last batch of the run so far.
+    pub(crate) batches: u64,
     pub(crate) resume: ResumeState,
     /// Whether an item that an earlier run sent is sent again.
     pub(crate) repeats: RepeatPolicy,
@@ -56,10 +58,9 @@ impl<F: Transform> Reader<F> {
     }
 
     /// Reads until the feed ends or the run halts. Returns what is left to resume and the
-    /// number of batches.
+    /// number of the last batch.
     pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (ResumeState, u64) {
         let mut scratch = Vec::with_capacity(512);
-        let mut batch = 0;
         loop {
             let next = tokio::select! {
                 biased;
@@ -78,12 +79,12 @@ impl<F: Transform> Reader<F> {
                 self.shutdown.fail(error);
                 break;
             }
-            batch += 1;
-            if !self.process_batch(batch, read, &mut scratch).await {
+            self.batches += 1;
+            if !self.process_batch(self.batches, read, &mut scratch).await {
                 break;
             }
         }
-        (self.resume, batch)
+        (self.resume, self.batches)
     }
 
     /// Looks one batch up and partitions it. Returns whether the run continues.

@@ -48,6 +48,27 @@ pub async fn a_committed_batch_leaves_no_intents(backend: &dyn Backend) {
     assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
 }
 
+/// Also if it was written together with intents of a later batch, which keep theirs.
+pub async fn an_intent_is_done_with_its_batch_whatever_was_written_beside_it(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let intend =
+        async |batch: u64, id| store.intend(&run.id, batch, vec![intent(id)]).await.expect("intended");
+    let (first, second, _) = tokio::join!(intend(1, 1), intend(2, 2), intend(2, 3));
+    let answer =
+        async |intent, outcome| store.answered(&run.id, intent, vec![outcome]).await.expect("answered");
+    tokio::join!(answer(second, refused()), answer(first, Outcome::Delivered));
+
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, ..BatchCommit::default() }).await;
+    drop(store);
+
+    let store = backend.open().await;
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let mut rows: Vec<_> = open.into_iter().map(|Intent { rows, outcomes }| (rows, outcomes)).collect();
+    rows.sort_by_key(|(rows, _)| rows[0].key_text.to_string());
+    assert_eq!(rows, [(vec![intent(2)], Some(vec![refused()])), (vec![intent(3)], None)]);
+}
+
 /// What a request left in doubt stays so, also if others of its batch have their result.
 pub async fn a_batch_that_is_committed_in_part_keeps_the_intents_of_rows_without_a_result(
     backend: &dyn Backend,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
-use tidegate_model::{Cause, Clock, Counts, Ending, ObjectKind, Outcome, Run, RunId, SyncId};
+use tidegate_model::{Cause, Clock, Counts, Ending, ObjectKind, Run, RunId, SyncId};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start, start_as};
 use crate::rows::{intent, rejected};
@@ -109,7 +109,6 @@ pub async fn what_concerns_an_unknown_run_is_an_error(backend: &dyn Backend) {
 
     wrong.expect_err("no such run");
     right.expect("written");
-    store.answered(&run.id, 999_999, vec![Outcome::Delivered]).await.expect_err("no such intent");
     store.commit_batch(&nobody, results([(1, RowStatus::Delivered)])).await.expect_err("no such run");
     let end = RunEnd::new(Ending::Failed, backend.clock().now());
     store.finish_run(&nobody, end).await.expect_err("no such run");
