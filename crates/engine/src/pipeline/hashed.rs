@@ -26,4 +26,8 @@ impl Hasher for Hashed {
     fn write_u64(&mut self, number: u64) {
         self.0 ^= number;
     }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 ^= number as u64 ^ (number >> 64) as u64;
+    }
 }

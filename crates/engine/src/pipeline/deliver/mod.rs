@@ -3,6 +3,7 @@
 
 pub(crate) mod asked_to_wait;
 pub(crate) mod budget;
+mod concurrency;
 pub(crate) mod delivery;
 pub(crate) mod health;
 mod lots;

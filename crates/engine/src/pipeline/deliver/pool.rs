@@ -9,8 +9,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::budget;
+use crate::pipeline::deliver::concurrency::Concurrency;
 use crate::pipeline::deliver::delivery::{Delivery, Turn};
-use crate::pipeline::deliver::waiting::{Taken, Waiting};
+use crate::pipeline::deliver::waiting::{Slot, Taken, Waiting};
 use crate::pipeline::item::{CommitEvent, RequestItems};
 use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
@@ -34,7 +35,7 @@ pub(crate) struct Pool<F: Transform> {
 
 /// A request that was answered: its users, when they are free again, and how long it took.
 struct Answered {
-    users: Vec<u64>,
+    users: Vec<Slot>,
     free_at: Option<Instant>,
     took: Duration,
 }
@@ -56,8 +57,8 @@ impl<F: Transform> Pool<F> {
         let mut waiting = Waiting::new(self.delivery.transform.clone(), self.limits);
         let mut under_way: JoinSet<Answered> = JoinSet::new();
         let mut open = true;
-        // How long an answer takes.
-        let mut latency = Duration::ZERO;
+        let mut concurrency = Concurrency::new(&self.limits);
+        let mut full = false;
         // Since when the first of those that wait for a request waits for others.
         let mut lingers: Option<Instant> = None;
         while !self.shutdown.halted() {
@@ -65,20 +66,20 @@ impl<F: Transform> Pool<F> {
                 self.line_up(&mut waiting, items);
             }
             while let Some(answered) = under_way.try_join_next() {
-                self.release(&mut waiting, &mut latency, answered);
+                self.release(&mut waiting, &mut concurrency, full, answered);
             }
-            let has_room = under_way.len() < self.limits.max_in_flight.max(1);
-            let next = match has_room {
-                true => {
-                    let filling = if under_way.is_empty() { Duration::ZERO } else { latency };
+            full = !concurrency.has_room(under_way.len());
+            let next = match full {
+                true => Next::Idle,
+                false => {
+                    let filling = if under_way.is_empty() { Duration::ZERO } else { concurrency.latency() };
                     self.next(&mut waiting, &mut lingers, open, filling)
                 }
-                false => Next::Idle,
             };
             let span = match next {
                 Next::Send => {
                     lingers = None;
-                    if let Some(taken) = waiting.take(self.parallel(latency)) {
+                    if let Some(taken) = waiting.take(self.parallel(&concurrency)) {
                         under_way.spawn(self.deliver(taken));
                     }
                     continue;
@@ -92,7 +93,9 @@ impl<F: Transform> Pool<F> {
             tokio::select! {
                 () = self.shutdown.halt() => break,
                 () = wait::span(span.unwrap_or_default()), if span.is_some() => {}
-                Some(answered) = under_way.join_next() => self.release(&mut waiting, &mut latency, answered),
+                Some(answered) = under_way.join_next() => {
+                    self.release(&mut waiting, &mut concurrency, full, answered);
+                }
                 Ok(()) = self.urgent_through.changed() => {}
                 more = self.incoming.recv(), if open => match more {
                     Some(items) => self.line_up(&mut waiting, items),
@@ -101,7 +104,7 @@ impl<F: Transform> Pool<F> {
             }
         }
         while let Some(answered) = under_way.join_next().await {
-            self.release(&mut waiting, &mut latency, answered);
+            self.release(&mut waiting, &mut concurrency, full, answered);
         }
     }
 
@@ -168,10 +171,11 @@ impl<F: Transform> Pool<F> {
     }
 
     /// How many requests at once the rate and the answer time ask for.
-    fn parallel(&self, latency: Duration) -> usize {
-        let most = self.limits.max_in_flight.max(1);
+    fn parallel(&self, concurrency: &Concurrency) -> usize {
+        let most = concurrency.limit();
         let Some(rate) = self.limits.rate else { return most };
-        let asked = f64::from(rate.requests) * latency.as_secs_f64() / rate.per.as_secs_f64();
+        let latency = concurrency.latency().as_secs_f64();
+        let asked = f64::from(rate.requests) * latency / rate.per.as_secs_f64();
         // Some more, so that one that is late holds nothing up.
         most.min((asked * 1.25) as usize + 2)
     }
@@ -179,12 +183,13 @@ impl<F: Transform> Pool<F> {
     fn release(
         &self,
         waiting: &mut Waiting<F>,
-        latency: &mut Duration,
+        concurrency: &mut Concurrency,
+        full: bool,
         answered: Result<Answered, JoinError>,
     ) {
         match answered {
             Ok(Answered { users, free_at, took }) => {
-                *latency = if latency.is_zero() { took } else { (*latency * 15 + took) / 16 };
+                concurrency.answered(took, full);
                 waiting.release(users, free_at);
             }
             Err(fault) => {

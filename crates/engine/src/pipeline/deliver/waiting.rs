@@ -37,6 +37,7 @@ enum State {
 
 /// The items of one user that wait.
 struct User {
+    hash: u64,
     state: State,
     /// The nodes of the first and the last of them.
     ends: Option<(usize, usize)>,
@@ -44,11 +45,14 @@ struct User {
     bytes: usize,
 }
 
+/// Where a user is kept, as long as it has items that wait or a request in flight.
+pub(super) type Slot = usize;
+
 /// A request, and whose items it holds.
 pub(super) struct Taken<F: Transform> {
     pub(super) items: RequestItems<F>,
     /// They are busy until they are released.
-    pub(super) users: Vec<u64>,
+    pub(super) users: Vec<Slot>,
 }
 
 /// What waits to be sent.
@@ -58,16 +62,17 @@ pub(super) struct Waiting<F: Transform> {
     transform: Arc<F>,
     limits: Limits,
     nodes: Slab<Node<F>>,
-    /// Users that have waiting items, or have a request in flight.
-    users: HashedMap<u64, User>,
+    users: Slab<User>,
+    /// The slots of users by their hashes: small, since each new item is looked up in it.
+    slots: HashedMap<u64, Slot>,
     /// Users whose items may be sent and that had no request in flight before, each with the age of its
     /// first item, oldest first.
-    line: VecDeque<(u64, u64)>,
+    line: VecDeque<(u64, Slot)>,
     /// Users that had a request in flight before, in the same order.
-    freed: BinaryHeap<Reverse<(u64, u64)>>,
+    freed: BinaryHeap<Reverse<(u64, Slot)>>,
     /// How many items came.
     came: u64,
-    resting: BinaryHeap<Reverse<(Instant, u64)>>,
+    resting: BinaryHeap<Reverse<(Instant, Slot)>>,
     /// How many items may be sent, and their estimated size.
     len: usize,
     bytes: usize,
@@ -79,7 +84,8 @@ impl<F: Transform> Waiting<F> {
             transform,
             limits,
             nodes: Slab::new(),
-            users: HashedMap::default(),
+            users: Slab::new(),
+            slots: HashedMap::default(),
             line: VecDeque::new(),
             freed: BinaryHeap::new(),
             came: 0,
@@ -107,18 +113,16 @@ impl<F: Transform> Waiting<F> {
     /// Appends items.
     pub(super) fn extend(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
         self.nodes.reserve(items.sent.len());
-        for (sent, item) in items.sent.into_iter().zip(items.items) {
-            let (size, hash) = (estimated_size(&sent), self.transform.partition_hash(&sent));
-            let age = self.came;
-            self.came += 1;
+        self.slots.reserve(items.sent.len());
+        // All users are looked up before any item is moved: the processor does several look-ups at once.
+        let ages = self.came..;
+        self.came += items.sent.len() as u64;
+        let slots: Vec<Slot> =
+            items.sent.iter().zip(ages.clone()).map(|(sent, age)| self.slot(sent, age)).collect();
+        for (((sent, item), slot), age) in items.sent.into_iter().zip(items.items).zip(slots).zip(ages) {
+            let size = estimated_size(&sent);
             let node = self.nodes.insert(Node { age, sent, item, size, next: None });
-            let user = match self.users.entry(hash) {
-                Entry::Occupied(user) => user.into_mut(),
-                Entry::Vacant(vacant) => {
-                    self.line.push_back((age, hash));
-                    vacant.insert(User { state: State::InLine, ends: None, len: 0, bytes: 0 })
-                }
-            };
+            let user = &mut self.users[slot];
             user.ends = Some(match user.ends {
                 None => (node, node),
                 Some((first, last)) => {
@@ -133,17 +137,31 @@ impl<F: Transform> Waiting<F> {
         }
     }
 
+    /// Returns the slot of the user of an item, which is new if nothing of the user waits or is under way.
+    fn slot(&mut self, sent: &F::Sent, age: u64) -> Slot {
+        let hash = self.transform.partition_hash(sent);
+        match self.slots.entry(hash) {
+            Entry::Occupied(slot) => *slot.get(),
+            Entry::Vacant(vacant) => {
+                let user = User { hash, state: State::InLine, ends: None, len: 0, bytes: 0 };
+                let slot = *vacant.insert(self.users.insert(user));
+                self.line.push_back((age, slot));
+                slot
+            }
+        }
+    }
+
     /// Returns the batch of the first item that may be sent.
     pub(super) fn first(&mut self, now: Instant) -> Option<u64> {
         self.wake(now);
-        let (first, _) = self.users.get(&self.front()?)?.ends?;
+        let (first, _) = self.users.get(self.front()?)?.ends?;
         Some(self.nodes[first].item.batch)
     }
 
     /// The user whose first item is the oldest of those that may be sent.
-    fn front(&self) -> Option<u64> {
+    fn front(&self) -> Option<Slot> {
         let freed = self.freed.peek().map(|Reverse(user)| user);
-        self.line.front().into_iter().chain(freed).min().map(|(_, hash)| *hash)
+        self.line.front().into_iter().chain(freed).min().map(|(_, slot)| *slot)
     }
 
     /// Takes that user out.
@@ -173,12 +191,12 @@ impl<F: Transform> Waiting<F> {
         let items = RequestItems::with_capacity(max_items.min(self.len));
         let mut taken = Taken { items, users: Vec::new() };
         while !budget.is_full() && (taken.users.is_empty() || !self.limits.single_user) {
-            let Some(hash) = self.front() else { break };
-            if self.give(hash, share, &mut budget, &mut taken.items) == 0 {
+            let Some(slot) = self.front() else { break };
+            if self.give(slot, share, &mut budget, &mut taken.items) == 0 {
                 break;
             }
             self.pop_front();
-            taken.users.push(hash);
+            taken.users.push(slot);
         }
         (!taken.users.is_empty()).then_some(taken)
     }
@@ -187,12 +205,12 @@ impl<F: Transform> Waiting<F> {
     /// at least one, the user is busy.
     fn give(
         &mut self,
-        hash: u64,
+        slot: Slot,
         share: usize,
         budget: &mut RequestBudget,
         request: &mut RequestItems<F>,
     ) -> usize {
-        let Some(user) = self.users.get_mut(&hash) else { return 0 };
+        let Some(user) = self.users.get_mut(slot) else { return 0 };
         let (count, bytes) = (user.len, user.bytes);
         let before = request.sent.len();
         while let Some((first, last)) = user.ends.filter(|_| request.sent.len() - before < share) {
@@ -218,16 +236,16 @@ impl<F: Transform> Waiting<F> {
     }
 
     /// Lets others of these users be sent, from `free_at` on if the platform wants them to rest.
-    pub(super) fn release(&mut self, users: Vec<u64>, free_at: Option<Instant>) {
-        for hash in users {
+    pub(super) fn release(&mut self, users: Vec<Slot>, free_at: Option<Instant>) {
+        for slot in users {
             match free_at {
                 Some(free_at) => {
-                    if let Some(user) = self.users.get_mut(&hash) {
+                    if let Some(user) = self.users.get_mut(slot) {
                         user.state = State::Rests;
                     }
-                    self.resting.push(Reverse((free_at, hash)));
+                    self.resting.push(Reverse((free_at, slot)));
                 }
-                None => self.free(hash),
+                None => self.free(slot),
             }
         }
     }
@@ -238,24 +256,25 @@ impl<F: Transform> Waiting<F> {
     }
 
     fn wake(&mut self, now: Instant) {
-        while let Some(Reverse((free_at, hash))) = self.resting.peek().copied()
+        while let Some(Reverse((free_at, slot))) = self.resting.peek().copied()
             && free_at <= now
         {
             self.resting.pop();
-            self.free(hash);
+            self.free(slot);
         }
     }
 
     /// Lets a user into the line, at the place of its first item.
-    fn free(&mut self, hash: u64) {
-        let Some(user) = self.users.get_mut(&hash) else { return };
+    fn free(&mut self, slot: Slot) {
+        let Some(user) = self.users.get_mut(slot) else { return };
         let Some((first, _)) = user.ends else {
-            self.users.remove(&hash);
+            self.slots.remove(&user.hash);
+            self.users.remove(slot);
             return;
         };
         user.state = State::InLine;
         (self.len, self.bytes) = (self.len + user.len, self.bytes + user.bytes);
-        self.freed.push(Reverse((self.nodes[first].age, hash)));
+        self.freed.push(Reverse((self.nodes[first].age, slot)));
     }
 }
 
@@ -324,7 +343,7 @@ mod tests {
             let mut waiting = Waiting::<Events>::new(events(), limits);
             let (mut now, mut next) = (Instant::now(), 0);
             let user = |at: u64| format!("u{}", at * at % users);
-            let mut under_way: Vec<(Vec<u64>, Vec<u64>)> = Vec::new();
+            let mut under_way: Vec<(Vec<Slot>, Vec<u64>)> = Vec::new();
             let mut last: BTreeMap<String, u64> = BTreeMap::new();
             let mut gone = 0;
             let interval = Duration::from_secs(1);
