@@ -7,6 +7,7 @@ pub mod event_log;
 pub mod http;
 pub mod mangle;
 pub mod rows;
+pub mod sshd;
 pub mod store;
 pub mod tls;
 

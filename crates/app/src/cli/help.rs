@@ -135,6 +135,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate secret set braze_key < key.txt", ""),
             ("tidegate secret generate-key snowflake_key", ""),
+            ("tidegate secret generate-key shop_ssh --ssh", ""),
             ("tidegate secret list", ""),
         ],
     ),

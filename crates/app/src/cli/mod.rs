@@ -581,12 +581,16 @@ pub(crate) enum SecretAction {
         /// Its name, as in `{ secret: NAME }`.
         name: String,
     },
-    /// Makes an RSA key pair, stores the private half and prints the public half.
+    /// Makes a key pair, stores the private half and prints the public half.
     ///
-    /// For services that know a public key of yours, as Snowflake does. The private half is never shown.
+    /// An RSA pair for services that know a public key of yours, as Snowflake does; with `--ssh` an Ed25519 pair
+    /// for the SSH server of a tunnel. The private half is never shown.
     GenerateKey {
         /// The name of the private half, as in `{ secret: NAME }`.
         name: String,
+        /// Make a key for the SSH server of a `tunnel`.
+        #[arg(long)]
+        ssh: bool,
     },
     /// Lists the names of the stored secrets.
     List,

@@ -322,7 +322,7 @@ pub(crate) struct StoredSecret {
 pub(crate) struct GeneratedKey {
     /// The name of the private half.
     pub(crate) secret: String,
-    /// The public half: base64 of its `SubjectPublicKeyInfo`.
+    /// The public half: base64 of its `SubjectPublicKeyInfo`, or with `--ssh` the line for `authorized_keys`.
     pub(crate) public_key: String,
 }
 

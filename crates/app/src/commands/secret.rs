@@ -20,7 +20,7 @@ pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output
     let store = args.open_store(retention).await?;
     match action {
         SecretAction::Set { name } => set(store.as_ref(), name, out).await?,
-        SecretAction::GenerateKey { name } => generate_key(store.as_ref(), name, out).await?,
+        SecretAction::GenerateKey { name, ssh } => generate_key(store.as_ref(), name, ssh, out).await?,
         SecretAction::List => {
             let secrets = Secrets { secrets: service::secret_names(store.as_ref()).await? };
             match out {
@@ -71,13 +71,22 @@ async fn set(store: &dyn Store, name: String, out: Output) -> Result<(), Error> 
 }
 
 /// Makes a key pair and stores its private half under a name that is free.
-async fn generate_key(store: &dyn Store, name: String, out: Output) -> Result<(), Error> {
+async fn generate_key(store: &dyn Store, name: String, ssh: bool, out: Output) -> Result<(), Error> {
     if service::secret_names(store).await?.contains(&name) {
         return Err(Error::settings(format!("there is a secret `{name}` already"))
             .hint("take another name: while keys are changed, both are needed"));
     }
-    let private = rsa::generate()?;
-    let public_key = rsa::public(&rsa::open("the key", &private, None)?);
+    let (private, public_key) = match ssh {
+        true => {
+            let pair = tidegate_tunnel::generate()?;
+            (pair.private, pair.public)
+        }
+        false => {
+            let private = rsa::generate()?;
+            let public = rsa::public(&rsa::open("the key", &private, None)?);
+            (private, public)
+        }
+    };
     service::set_secret(store, &name, private.expose()).await?;
     match out {
         Output::Text => {

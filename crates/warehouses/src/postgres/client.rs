@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{ConnectorContext, Error, ErrorKind};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
@@ -24,6 +25,7 @@ use super::query::Relation;
 use super::settings::PostgresSettings;
 use tidegate_transport::tls;
 use tidegate_transport::tls::Tls;
+use tidegate_tunnel::{Tunnel, TunnelStream};
 
 /// Opens a transaction in which nothing can be written and every statement sees
 /// the same state.
@@ -87,35 +89,47 @@ pub struct Access {
     ca_file: Option<PathBuf>,
     pool: Arc<Pool>,
     login: Option<Arc<dyn Login>>,
+    tunnel: Option<Tunnel>,
 }
 
 impl Access {
     /// Remembers how to connect.
-    pub fn new(settings: PostgresSettings, context: &ConnectorContext) -> Access {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a tunnel that cannot work.
+    pub fn new(settings: PostgresSettings, context: &ConnectorContext) -> Result<Access, Error> {
         Access::over(&POSTGRESQL, settings, None, context)
     }
 
     /// Remembers how to connect to a system that speaks PostgreSQL's protocol. `login` gives each connection
     /// its user and password, if they are not those of the settings.
+    ///
+    /// # Errors
+    /// As [`Access::new`].
     pub fn over(
         wire: &'static Wire,
         settings: PostgresSettings,
         login: Option<Arc<dyn Login>>,
         context: &ConnectorContext,
-    ) -> Access {
+    ) -> Result<Access, Error> {
         let ca_file = settings.ca_file.as_ref().map(|file| context.project.join(file));
-        Access {
+        Ok(Access {
             wire,
+            tunnel: settings.tunnel.as_ref().map(Tunnel::new).transpose()?,
             pool: Pool::of(wire.title, &settings, ca_file.as_ref(), login.as_ref()),
             settings,
             ca_file,
             login,
-        }
+        })
     }
 
     /// Returns the server, for messages.
     pub fn place(&self) -> String {
-        format!("{}:{}", self.settings.host, self.settings.port)
+        let server = format!("{}:{}", self.settings.host, self.settings.port);
+        match &self.tunnel {
+            Some(tunnel) => format!("{server} through the tunnel at {}", tunnel.server()),
+            None => server,
+        }
     }
 
     /// Connects, beside the pool.
@@ -139,32 +153,51 @@ impl Access {
             None => SignIn::of(&self.settings),
         };
         let mut config = self.config(limit, &sign_in);
-        let cancelling = match self.wire.digest {
-            true => Cancelling::Digest(DigestConnect::cancelling(self.is_encrypted(), tls.clone())),
-            false => Cancelling::Plain(tls.clone()),
-        };
         let connecting = async {
             match self.wire.digest {
                 true => {
                     // `DigestConnect` asks for TLS itself, or leaves it.
                     config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
-                    driven(&config, DigestConnect::signing_in(self.is_encrypted(), tls, sign_in)).await
+                    let tls = DigestConnect::signing_in(self.is_encrypted(), tls.clone(), sign_in);
+                    self.connected(&config, tls).await
                 }
-                false => driven(&config, tls).await,
+                false => self.connected(&config, tls.clone()).await,
             }
         };
-        let (client, driver) = tokio::time::timeout(limit, connecting)
-            .await
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::Unavailable,
-                    format!("{} at {} did not answer within {limit:?}", self.wire.title, self.place()),
-                )
-                .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit")
-            })?
-            .map_err(|error| (self.wire.explain)(self, &error))?;
-        let cancel = client.cancel_token();
-        Ok(Connection { client, running: false, cancel, cancelling, driver })
+        let (client, driver) = tokio::time::timeout(limit, connecting).await.map_err(|_| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("{} at {} did not answer within {limit:?}", self.wire.title, self.place()),
+            )
+            .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit")
+        })??;
+        let cancelling = Cancelling {
+            token: client.cancel_token(),
+            tls,
+            digest: self.wire.digest.then(|| self.is_encrypted()),
+            through: self.tunnel.clone(),
+            host: self.settings.host.clone(),
+            port: self.settings.port,
+        };
+        Ok(Connection { client, running: false, cancelling, driver })
+    }
+
+    /// Connects, through the tunnel if there is one, and runs the connection in a task of its own.
+    async fn connected<T>(&self, config: &Config, mut tls: T) -> Result<(Client, AbortHandle), Error>
+    where
+        T: Securing<Socket> + Securing<TunnelStream>,
+    {
+        let explained = |error| (self.wire.explain)(self, &error);
+        let Some(tunnel) = &self.tunnel else {
+            let (client, connection) = config.connect(tls).await.map_err(explained)?;
+            return Ok((client, driven(connection)));
+        };
+        let PostgresSettings { host, port, .. } = &self.settings;
+        let stream = tunnel.connect(host, *port).await?;
+        let tls = MakeTlsConnect::<TunnelStream>::make_tls_connect(&mut tls, host)
+            .map_err(|_| Error::internal("TLS cannot be set up"))?;
+        let (client, connection) = config.connect_raw(stream, tls).await.map_err(explained)?;
+        Ok((client, driven(connection)))
     }
 
     fn is_encrypted(&self) -> bool {
@@ -228,28 +261,72 @@ impl Access {
     }
 }
 
-/// Connects, and runs the connection in a task of its own.
-async fn driven<T>(config: &Config, tls: T) -> Result<(Client, AbortHandle), tokio_postgres::Error>
-where
-    T: MakeTlsConnect<Socket>,
-    T::Stream: Send + 'static,
-    T::TlsConnect: Send,
-    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+/// What secures a connection, over a stream that other tasks may poll.
+trait Securing<S>:
+    MakeTlsConnect<S, Stream: Send + 'static, TlsConnect: Send + TlsConnect<S, Future: Send>>
 {
-    let (client, connection) = config.connect(tls).await?;
+}
+
+impl<S, T> Securing<S> for T where
+    T: MakeTlsConnect<S, Stream: Send + 'static, TlsConnect: Send + TlsConnect<S, Future: Send>>
+{
+}
+
+/// Runs a connection in a task of its own.
+fn driven<S, T>(connection: tokio_postgres::Connection<S, T>) -> AbortHandle
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(code = error.code().map(|code| code.code()), "the connection ended");
         }
     });
-    Ok((client, driver.abort_handle()))
+    driver.abort_handle()
 }
 
 /// The way on which a statement is cancelled: a connection of its own.
 #[derive(Clone)]
-enum Cancelling {
-    Plain(MakeRustlsConnect),
-    Digest(DigestConnect),
+struct Cancelling {
+    token: CancelToken,
+    tls: MakeRustlsConnect,
+    /// Whether the connection is encrypted, if the server may ask for the digest.
+    digest: Option<bool>,
+    through: Option<Tunnel>,
+    host: String,
+    port: u16,
+}
+
+impl Cancelling {
+    /// Asks the server to stop the statement. Whether it does or not: without the connection the statement
+    /// ends, too.
+    async fn cancel(self) {
+        match self.digest {
+            Some(encrypted) => {
+                let tls = DigestConnect::cancelling(encrypted, self.tls.clone());
+                self.cancel_over(tls).await;
+            }
+            None => {
+                let tls = self.tls.clone();
+                self.cancel_over(tls).await;
+            }
+        }
+    }
+
+    async fn cancel_over<T>(self, mut tls: T)
+    where
+        T: Securing<Socket> + Securing<TunnelStream>,
+    {
+        let Some(tunnel) = &self.through else {
+            let _ = self.token.cancel_query(tls).await;
+            return;
+        };
+        let Ok(stream) = tunnel.connect(&self.host, self.port).await else { return };
+        if let Ok(tls) = MakeTlsConnect::<TunnelStream>::make_tls_connect(&mut tls, &self.host) {
+            let _ = self.token.cancel_query_raw(stream, tls).await;
+        }
+    }
 }
 
 /// A connection to a server.
@@ -260,7 +337,6 @@ pub struct Connection {
     pub client: Client,
     /// Whether a statement may be running.
     pub running: bool,
-    cancel: CancelToken,
     cancelling: Cancelling,
     driver: AbortHandle,
 }
@@ -298,21 +374,13 @@ impl Drop for Connection {
             // The driver closes the connection once the client is gone.
             return;
         }
-        let (cancel, cancelling, driver) =
-            (self.cancel.clone(), self.cancelling.clone(), self.driver.clone());
+        let (cancelling, driver) = (self.cancelling.clone(), self.driver.clone());
         let Ok(runtime) = Handle::try_current() else {
             driver.abort();
             return;
         };
         runtime.spawn(async move {
-            // Whether the request arrives or not: without the connection the statement ends, too.
-            let cancelled = async {
-                match cancelling {
-                    Cancelling::Plain(tls) => cancel.cancel_query(tls).await,
-                    Cancelling::Digest(tls) => cancel.cancel_query(tls).await,
-                }
-            };
-            let _ = tokio::time::timeout(Duration::from_secs(5), cancelled).await;
+            let _ = tokio::time::timeout(Duration::from_secs(5), cancelling.cancel()).await;
             driver.abort();
         });
     }

@@ -100,17 +100,19 @@ impl fmt::Debug for DigestConnect {
     }
 }
 
-impl MakeTlsConnect<Socket> for DigestConnect {
+impl<S> MakeTlsConnect<S> for DigestConnect
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     type Stream = SignedStream;
     type TlsConnect = Opening;
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, domain: &str) -> io::Result<Opening> {
         let tls = match self.is_encrypted {
-            true => Some(
-                MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls, domain)
-                    .map_err(io::Error::other)?,
-            ),
+            true => {
+                Some(MakeTlsConnect::<S>::make_tls_connect(&mut self.tls, domain).map_err(io::Error::other)?)
+            }
             false => None,
         };
         Ok(Opening { tls, sign_in: self.sign_in.clone() })
@@ -123,12 +125,15 @@ pub struct Opening {
     sign_in: Option<SignIn>,
 }
 
-impl TlsConnect<Socket> for Opening {
+impl<S> TlsConnect<S> for Opening
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     type Stream = SignedStream;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<SignedStream>> + Send>>;
 
-    fn connect(self, socket: Socket) -> Self::Future {
+    fn connect(self, socket: S) -> Self::Future {
         Box::pin(async move {
             let mut carrier = encrypted(socket, self.tls).await?;
             match self.sign_in {
@@ -142,7 +147,10 @@ impl TlsConnect<Socket> for Opening {
     }
 }
 
-async fn encrypted(mut socket: Socket, tls: Option<RustlsConnect>) -> io::Result<Carrier> {
+async fn encrypted<S>(mut socket: S, tls: Option<RustlsConnect>) -> io::Result<Carrier>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let Some(tls) = tls else { return Ok(Box::new(socket)) };
     socket.write_all(&SSL_REQUEST).await?;
     if socket.read_u8().await? != b'S' {

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use tidegate_model::{Error, Secret};
 use tidegate_transport::tls::Tls;
+use tidegate_tunnel::TunnelSettings;
 
 use super::query::Relation;
 use tidegate_transport::sql::selection::{Selected, selected};
@@ -35,6 +36,9 @@ pub struct PostgresSettings {
     /// PEM file with the authority that signed the server's certificate, or with
     /// that certificate itself. Without it, the system's authorities count.
     pub ca_file: Option<PathBuf>,
+    /// An SSH server that connects to the database, if this machine cannot. `host` and `port` are then those that
+    /// the SSH server sees.
+    pub tunnel: Option<TunnelSettings>,
     /// Longest time a statement may take, for example `10m`. The wait for a slow
     /// destination counts as well. Without it, the server's own limit holds.
     pub statement_timeout: Option<Span>,

@@ -13,7 +13,11 @@ use tidegate_transport::sql::quote;
 ///
 /// # Errors
 /// Settings or a selection that cannot work.
-pub fn setup(_: &ConnectionId, settings: &Settings, selection: Option<&Settings>) -> Result<String, Error> {
+pub fn setup(
+    name: &ConnectionId,
+    settings: &Settings,
+    selection: Option<&Settings>,
+) -> Result<String, Error> {
     let settings = settings.parse::<PostgresSettings>()?.checked()?;
     let relation = match selection {
         Some(selection) => Some(selection.parse::<PostgresSelection>()?.relation()?),
@@ -59,5 +63,8 @@ GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA \"tidegate\" TO {user};
 -- There, set hot_standby_feedback = on, so that long reads are not cancelled.
 "
     );
+    if let Some(tunnel) = &settings.tunnel {
+        text.push_str(&tidegate_tunnel::setup(name, tunnel, &settings.host, settings.port));
+    }
     Ok(text)
 }

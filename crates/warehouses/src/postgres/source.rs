@@ -50,7 +50,7 @@ impl PostgresSource {
     /// [`ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<PostgresSource, Error> {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
-        Ok(PostgresSource { access: Access::new(settings, context) })
+        Ok(PostgresSource { access: Access::new(settings, context)? })
     }
 
     fn steps(&self, table: &Table, mode: &ReadMode) -> Result<(Vec<Step>, Option<String>), Error> {

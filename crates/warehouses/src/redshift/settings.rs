@@ -10,6 +10,7 @@ use tidegate_transport::aws::{Arn, AwsSettings};
 use tidegate_transport::sql::selection::{Selected, selected};
 use tidegate_transport::storage::LakeSettings;
 use tidegate_transport::tls::Tls;
+use tidegate_tunnel::TunnelSettings;
 
 use crate::postgres::settings::{ConnectTimeout, PostgresSettings, Span};
 
@@ -47,6 +48,9 @@ pub struct RedshiftSettings {
     /// PEM file with the authority that signed the server's certificate, for example Amazon's bundle for
     /// Redshift. Without it, the system's authorities count.
     pub ca_file: Option<PathBuf>,
+    /// An SSH server that connects to the database, if this machine cannot. `host` and `port` are then those that
+    /// the SSH server sees.
+    pub tunnel: Option<TunnelSettings>,
     /// Longest time a statement may take, for example `10m`. Without it, the limit of the user or of the
     /// workload queue holds.
     pub statement_timeout: Option<Span>,
@@ -192,6 +196,7 @@ impl RedshiftSettings {
             password: self.password.clone(),
             tls: self.tls,
             ca_file: self.ca_file.clone(),
+            tunnel: self.tunnel.clone(),
             statement_timeout: self.statement_timeout,
             connect_timeout: self.connect_timeout,
             max_connections: self.max_connections,

@@ -85,5 +85,8 @@ GRANT USAGE ON SCHEMA {schema} TO {user};
 ",
         port = settings.port,
     );
+    if let Some(tunnel) = &settings.tunnel {
+        text.push_str(&tidegate_tunnel::setup(name, tunnel, &settings.host, settings.port));
+    }
     Ok(text)
 }

@@ -51,7 +51,7 @@ static REDSHIFT: Wire = Wire {
 /// [`ErrorKind::Settings`] for settings that cannot work.
 pub fn access(settings: &RedshiftSettings, context: &ConnectorContext) -> Result<Access, Error> {
     let login = Iam::open(settings, context)?.map(|iam| Arc::new(iam) as Arc<dyn Login>);
-    Ok(Access::over(&REDSHIFT, settings.connection()?, login, context))
+    Access::over(&REDSHIFT, settings.connection()?, login, context)
 }
 
 /// A database of Redshift.

@@ -38,4 +38,5 @@ mod snowflake_server;
 mod snowflake_sink;
 mod snowflake_stage;
 mod snowflake_types;
+mod tunnels;
 mod types;

@@ -100,3 +100,15 @@ fn cli_a_key_pair_is_made_once_and_only_its_public_half_is_shown() {
     assert_eq!(again.code, 2, "{again:?}");
     assert!(again.stderr.contains("take another name"), "{again:?}");
 }
+
+#[test]
+fn cli_a_key_for_a_tunnel_is_a_line_of_authorized_keys() {
+    let project = Project::new("");
+    let ended = project.done(&["secret", "generate-key", "shop_ssh", "--ssh"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(
+        ended.stdout.starts_with("ssh-ed25519 AAAA") && ended.stdout.ends_with(" tidegate\n"),
+        "{ended:?}"
+    );
+    assert!(!format!("{ended:?}").contains("PRIVATE"), "{ended:?}");
+}

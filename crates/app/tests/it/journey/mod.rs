@@ -13,3 +13,4 @@ mod lakehouse;
 mod redshift;
 mod snowflake;
 mod store;
+mod tunnel;

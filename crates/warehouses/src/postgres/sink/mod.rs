@@ -60,7 +60,7 @@ impl PostgresSink {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
         let table = EventTable::new(target)?;
         Ok(PostgresSink {
-            access: Access::new(settings, context),
+            access: Access::new(settings, context)?,
             table,
             clock: Arc::clone(&context.clock),
             dry_run: context.dry_run,
