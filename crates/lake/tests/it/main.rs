@@ -1,6 +1,7 @@
 //! Lakes as their readers see them.
 
 mod ahead;
+mod azure;
 mod buckets;
 mod conformance;
 mod delta;

@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::served::Served;
 use crate::support::{Project, Sandbox};
 
 fn project(sandbox: &Sandbox, syncs: &str) -> Project {
@@ -137,4 +138,27 @@ async fn journey_a_line_without_a_member_leaves_the_attribute_and_a_written_null
     // Asked for, null takes the place of what a line lacks.
     project.run_to("nulls", "succeeded", &[("delivered", 4)]);
     assert_eq!(attribute(&sandbox, "city").await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn journey_a_file_that_comes_in_arrives_within_a_minute_with_a_continuous_schedule() {
+    let sandbox = Sandbox::start(&["--memory"]);
+    let project = project(
+        &sandbox,
+        "  notes:\n    source: { connection: drops, path: \"**/*.csv\", last_line_after: 0s }\n    \
+         schedule: continuous\n    destination: { connection: braze, object: user }\n    \
+         mapping: { external_id: id, attributes: { columns: [note, day] } }\n",
+    );
+    project.write("drops/day=2026-11-22/a.csv", "id,note\n1,one\n");
+    let _served = Served::start(&project);
+    // `wait_for` fails after twenty seconds.
+    sandbox.wait_for("braze", "users", 1).await;
+
+    project.write("drops/day=2026-11-23/b.csv", "id,note\n2,two\n");
+    sandbox.wait_for("braze", "users", 2).await;
+    project.write("drops/day=2026-11-22/a.csv", "id,note\n1,one\n3,three\n");
+    sandbox.wait_for("braze", "users", 3).await;
+
+    let days = attribute(&sandbox, "day").await;
+    assert_eq!((&days["2"], &days["3"]), (&"2026-11-23".into(), &"2026-11-22".into()));
 }
