@@ -2,6 +2,7 @@
 //!
 //! `time-span` is not called `duration`, which in JSON Schema is ISO 8601 alone.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tidegate_model::event::KindPattern;
@@ -108,6 +109,21 @@ fn url(text: &str) -> Result<String, Misfit> {
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(host.to_owned()),
         _ => Err(wrong()),
+    }
+}
+
+/// Checks an IP address, or a network by its address and the length of its prefix.
+pub(super) fn network(text: &str) -> Result<(), Misfit> {
+    let (address, prefix) =
+        text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let bits = address.parse::<IpAddr>().ok().map(|address| if address.is_ipv4() { 32 } else { 128 });
+    let fits = |bits: u8| prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|prefix| prefix <= bits));
+    match bits.is_some_and(fits) {
+        true => Ok(()),
+        false => Err((
+            format!("`{text}` is neither an IP address nor a network"),
+            "write for example 203.0.113.7 or 203.0.113.0/29".to_owned(),
+        )),
     }
 }
 

@@ -28,7 +28,7 @@ pub const FILE_NAME: &str = "tidegate.yaml";
 const OTHER_NAME: &str = "tidegate.yml";
 
 /// The keys at the top of a file.
-const KEYS: &[&str] = &["time_zone", "retention", "alerts", "connections", "syncs"];
+const KEYS: &[&str] = &["time_zone", "egress", "retention", "alerts", "connections", "syncs"];
 
 /// Finds the project file: `path` itself if it is a file, otherwise the one in that folder.
 ///
@@ -127,6 +127,7 @@ fn project(
     }
     let zone = time_zone(root, &schema, findings);
     let mut project = Project { retention: retention(root, &schema, findings), ..Project::default() };
+    project.egress = egress(root, &schema, findings);
     project.alerts = alerts::read(root, &schema, channels, findings);
     let mut ends = IndexMap::new();
     for entry in named(root, "connections", findings) {
@@ -156,6 +157,20 @@ fn time_zone(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> TimeZ
     let name = conform.read(&entry.value, &schema["properties"]["time_zone"], &spot);
     findings.append(&mut conform.findings);
     name.as_str().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+}
+
+fn egress(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> Vec<String> {
+    let Some(entry) = root.entry("egress") else { return Vec::new() };
+    let mut conform = Conform::plain(schema);
+    let spot = Spot::new(entry.at, "egress");
+    let read = conform.read(&entry.value, &schema["properties"]["egress"], &spot);
+    findings.append(&mut conform.findings);
+    let addresses: Vec<String> =
+        read.as_array().into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect();
+    for (found, hint) in addresses.iter().filter_map(|address| formats::network(address).err()) {
+        findings.push(spot.finding(found).hint(hint));
+    }
+    addresses
 }
 
 fn retention(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> Retention {

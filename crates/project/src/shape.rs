@@ -23,6 +23,9 @@ pub(super) struct Project {
     /// The time zone of schedules, an IANA name. Default: `UTC`.
     #[schemars(extend("format" = "time-zone"))]
     time_zone: Option<String>,
+    /// Addresses from which this installation connects to other systems, each one an IP address or a network such as
+    /// `203.0.113.0/29`. `tidegate setup` shows them, for allow lists.
+    egress: Option<Vec<String>>,
     /// How long data of rows and events is kept.
     retention: Option<Retention>,
     /// Messages about syncs that need attention.

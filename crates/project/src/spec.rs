@@ -30,6 +30,8 @@ pub struct Project {
     pub retention: Retention,
     /// How people hear of syncs that need them.
     pub alerts: Alerts,
+    /// The addresses and networks from which this installation connects to other systems.
+    pub egress: Vec<String>,
 }
 
 /// How people hear of syncs that need them.

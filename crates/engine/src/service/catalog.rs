@@ -91,17 +91,50 @@ pub fn setup(
             .hint("`tidegate connectors` lists the connectors")
     })?;
     members.extend(set.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))));
-    let Some(setup) = connector.setup else { return Ok(connector.readme.to_owned()) };
+    let egress = project.map_or(&[][..], |project| &project.egress);
+    let Some(setup) = connector.setup else { return Ok(with_egress(connector.readme.to_owned(), egress)) };
     if spec.is_none() {
         fill_in(&(connector.settings)(), &mut members);
     }
     let (settings, selection) = (Settings::new(members), selection.map(Settings::new));
     // Of a connection with several roles, the text may be about another one.
     let text = setup(&id, &settings, selection.as_ref()).or_else(|_| setup(&id, &settings, None));
-    text.map_err(|error| match spec {
+    let text = text.map_err(|error| match spec {
         Some(_) => error,
         None => error.hint(format!("give it on the command line: `tidegate setup {kind} --set NAME=VALUE`")),
-    })
+    })?;
+    Ok(with_egress(text, egress))
+}
+
+/// Names the addresses that allow lists need, instead of "this machine".
+fn with_egress(text: String, egress: &[String]) -> String {
+    if egress.is_empty() {
+        return text;
+    }
+    const NETWORK: &str = "<address of this machine>/32";
+    let mut named = String::with_capacity(text.len());
+    for line in text.lines() {
+        // A line of `pg_hba.conf` takes one network.
+        let lines: Vec<String> = match line.contains(NETWORK) {
+            true => egress.iter().map(|address| line.replace(NETWORK, &network(address))).collect(),
+            false => vec![line.to_owned()],
+        };
+        for line in lines {
+            named.push_str(&line);
+            named.push('\n');
+        }
+    }
+    let comment = if named.starts_with("--") { "-- " } else { "" };
+    named.push_str(&format!("\n{comment}Addresses for allow lists: {}\n", egress.join(", ")));
+    named
+}
+
+fn network(address: &str) -> String {
+    match (address.contains('/'), address.contains(':')) {
+        (true, _) => address.to_owned(),
+        (false, true) => format!("{address}/128"),
+        (false, false) => format!("{address}/32"),
+    }
 }
 
 /// Gives each required text setting that is missing a placeholder, such as `your-host`.

@@ -136,6 +136,24 @@ fn cli_setup_prints_the_statements_for_the_names_of_the_project() {
 }
 
 #[test]
+fn cli_setup_names_the_addresses_that_allow_lists_need() {
+    let project = Project::new(
+        "egress: [203.0.113.7, 198.51.100.0/29]\nconnections:\n  \
+         shop: { type: postgres, host: db, database: shop, user: reader }\n  \
+         braze: { type: braze, endpoint: sandbox, api_key: x }\nsyncs: {}\n",
+    );
+    let words = [
+        "hostssl \"shop\" \"reader\" 203.0.113.7/32 scram-sha-256",
+        "hostssl \"shop\" \"reader\" 198.51.100.0/29 scram-sha-256",
+        "-- Addresses for allow lists: 203.0.113.7, 198.51.100.0/29",
+    ];
+    expect(&project.done(&["setup", "shop"]), 0, &words);
+    expect(&project.done(&["setup", "braze"]), 0, &["\nAddresses for allow lists: 203.0.113.7"]);
+    project.write("tidegate.yaml", "egress: [example.com]\n");
+    expect(&project.done(&["validate"]), 2, &["egress", "neither an IP address nor a network"]);
+}
+
+#[test]
 fn cli_connectors_explain_themselves_and_shells_get_their_completions() {
     let project = Project::new("");
     let kinds: Vec<&str> = tidegate::registry::CONNECTORS.iter().map(|connector| connector.kind).collect();
