@@ -105,8 +105,14 @@ impl Engine {
             let groups = groups.remove(id).unwrap_or_default();
             self.look_at(&Watched::of(id, sync), &state, &groups, &known).await?;
         }
-        let requested = self.requested_known().await;
-        for id in requested.keys() {
+        let requested = match self.requested_now().await {
+            Ok(requested) => Some(requested),
+            Err(error) => {
+                tracing::debug!(error = error.chain(), "what was asked to be exported cannot be told");
+                None
+            }
+        };
+        for id in requested.iter().flatten().map(|(id, _)| id) {
             if only.is_some_and(|only| !only.contains(id)) {
                 continue;
             }
@@ -115,7 +121,9 @@ impl Engine {
             self.look_at(&Watched::requested(id), &state, &groups, &known).await?;
         }
         for alert in known.iter().filter(|alert| alert.resolved_at.is_none()) {
-            if !requested.contains_key(&SyncId::new(&alert.subject)) && self.is_gone(alert) {
+            // What was asked for is gone only if it can be told.
+            let is_left = |requested: &HashMap<SyncId, _>| !requested.contains_key(&SyncId::new(&alert.subject));
+            if requested.as_ref().is_some_and(is_left) && self.is_gone(alert) {
                 book.resolve(&alert.id, self.config.clock.now()).await?;
             }
         }

@@ -177,7 +177,7 @@ fn newcomer_validate_finds_what_can_never_work_without_a_connection() {
   shop: { type: postgres, host: db.example.com, database: shop, user: u, password: \"${NOT_SET_P}\" }
   drops: { type: files, path: drops }
   topics: { type: kafka, brokers: \"localhost:9092\" }
-  wide: { type: postgres, host: \"db example\", database: shop, user: u, password: \"${NOT_SET_P}\" }
+  wide: { type: postgres, host: h, database: d, user: u, password: \"${NOT_SET_P}\", tls: require, ca_file: ca.pem }
   braze: { type: braze, endpoint: sandbox, api_key: \"${NOT_SET_K}\" }
 syncs:
   orders:
@@ -196,6 +196,7 @@ syncs:
 ";
     let project = Project::new(yaml);
     let told = [
+        "`connections.wide.ca_file`: counts only with `tls: verify-full`",
         "tidegate.yaml:9:33: `syncs.orders.source.table`: expected `schema.table`",
         "tidegate.yaml:14:34: `syncs.files.source.path`: expected a pattern below the connection's folder",
         "tidegate.yaml:18:5: `syncs.clicks.source`: ",
@@ -203,7 +204,7 @@ syncs:
     expect(&project.done(&["validate"]), 2, &told);
     // What is not known here is not judged.
     let fixed = yaml.replace("a.b.c", "a.b").replace("/srv/drops/", "").replace(", format: avro", "");
-    project.write("tidegate.yaml", &fixed.replace("db example", "db.example.com"));
+    project.write("tidegate.yaml", &fixed.replace("tls: require, ", ""));
     expect(&project.done(&["validate"]), 0, &["valid: 5 connections, 3 syncs"]);
 }
 
