@@ -1,20 +1,27 @@
 //! The command line.
 
+mod actions;
+mod args;
 pub(crate) mod complete;
 mod help;
 pub(crate) mod hints;
 mod log_address;
+mod people;
+mod rows;
+mod sandbox;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
-use tidegate_model::people::Role;
-
-pub(crate) use self::log_address::LogAddress;
-use crate::replaced::Replaced;
+pub(crate) use self::actions::{AlertsAction, SecretAction, UsersAction};
+use self::args::GLOBAL;
+pub(crate) use self::args::{LogFormat, Output, ProjectArgs};
+pub(crate) use self::people::{AuditAction, PeopleAction, TokensAction};
+pub(crate) use self::rows::{Events, GroupBy, Rows};
+pub(crate) use self::sandbox::Sandbox;
 
 /// Moves customer data between warehouses, streams and engagement platforms.
 #[derive(Debug, Parser)]
@@ -55,107 +62,12 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// A line for people.
-    Text,
-    /// A line of JSON.
-    Json,
-}
-
 /// Reads the command line.
 ///
 /// # Errors
 /// If it cannot be used, or asks for help.
 pub(crate) fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&help::command().try_get_matches()?)
-}
-
-/// The heading of the options that every verb takes.
-const GLOBAL: &str = "Global options";
-
-/// Where the project is and where state is kept.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = GLOBAL)]
-pub(crate) struct ProjectArgs {
-    /// The project file, or the folder that holds `tidegate.yaml`.
-    #[arg(long, global = true, default_value = ".", value_name = "PATH")]
-    pub(crate) project: PathBuf,
-
-    /// The folder for state [default: `.tidegate` in the project].
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-
-    /// A PostgreSQL database for state, if more than one machine runs the project.
-    #[arg(
-        long,
-        global = true,
-        env = "TIDEGATE_STORE",
-        hide_env_values = true,
-        hide_short_help = true,
-        value_name = "URL"
-    )]
-    pub(crate) store: Option<String>,
-
-    /// Keep incoming events in topics of a Kafka connection of the project, instead of files in the
-    /// data folder: `kafka://CONNECTION`, or with the beginning of the names of its topics and what
-    /// new topics get, `kafka://CONNECTION/acme.?partitions=12&replicas=3`.
-    #[arg(long, global = true, env = "TIDEGATE_LOG", hide_short_help = true, value_name = "ADDRESS")]
-    pub(crate) log: Option<LogAddress>,
-
-    /// Days to keep the status of every row [default: `retention.history` of the project, or 90].
-    #[arg(long, global = true, env = "TIDEGATE_HISTORY_DAYS", hide_short_help = true, value_name = "DAYS")]
-    pub(crate) history_days: Option<u32>,
-
-    /// Days to keep incoming events [default: `retention.events` of the project, or 90].
-    #[arg(long, global = true, env = "TIDEGATE_EVENT_DAYS", hide_short_help = true, value_name = "DAYS")]
-    pub(crate) event_days: Option<u32>,
-
-    /// GiB of events to keep for each connection; beyond that the oldest are deleted, even if
-    /// an export has not read them [default: no limit].
-    #[arg(long, global = true, env = "TIDEGATE_EVENT_GIB", hide_short_help = true, value_name = "GIB")]
-    pub(crate) event_gib: Option<u32>,
-
-    /// Seconds after which another process may take over a sync in a PostgreSQL store, if the
-    /// process that runs it has stopped reporting.
-    #[arg(
-        long,
-        global = true,
-        env = "TIDEGATE_LEASE_SECONDS",
-        hide_short_help = true,
-        value_name = "SECONDS",
-        default_value_t = 30,
-        value_parser = clap::value_parser!(u64).range(1..=3_600),
-        hide_possible_values = true
-    )]
-    pub(crate) lease_seconds: u64,
-
-    /// Scheduled runs that may run at the same time; the others wait for their turn.
-    #[arg(
-        long,
-        global = true,
-        env = "TIDEGATE_RUNS_AT_ONCE",
-        hide_short_help = true,
-        value_name = "RUNS",
-        default_value_t = 8,
-        value_parser = clap::value_parser!(u16).range(1..)
-    )]
-    pub(crate) runs_at_once: u16,
-
-    #[arg(skip)]
-    pub(crate) replaced: Replaced,
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Tables and sentences.
-    Text,
-    /// One JSON document.
-    Json,
-    /// JSON Lines: one document a line, lists one element a line.
-    Jsonl,
 }
 
 /// Projects to start from.
@@ -422,227 +334,4 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-}
-
-/// Which events.
-#[derive(Debug, Args)]
-pub(crate) struct Events {
-    /// The connection that receives them [default: all].
-    #[arg(add = ArgValueCandidates::new(complete::connections))]
-    pub(crate) stream: Option<String>,
-    /// Show the latest N events, one a line, instead of counting.
-    #[arg(long, value_name = "N", requires = "stream")]
-    pub(crate) last: Option<usize>,
-    /// Only events of this kind; `*` stands for any text.
-    #[arg(long, value_name = "KIND")]
-    pub(crate) kind: Option<String>,
-}
-
-/// What rows are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GroupBy {
-    /// The reason, for each sync.
-    Reason,
-    /// The sync.
-    Sync,
-    /// The user.
-    User,
-    /// The day in UTC.
-    Day,
-}
-
-/// Which rows to list.
-#[derive(Debug, Args)]
-pub(crate) struct Rows {
-    /// Only rows of this sync.
-    #[arg(long, add = ArgValueCandidates::new(complete::syncs))]
-    pub(crate) sync: Option<String>,
-    /// Only rows of this run.
-    #[arg(long, value_name = "ID")]
-    pub(crate) run: Option<String>,
-    /// Only rows of this user or catalog item.
-    #[arg(long)]
-    pub(crate) user: Option<String>,
-    /// Only rejected rows, including those delivered since.
-    #[arg(long, conflicts_with_all = ["in_doubt", "delivered"])]
-    pub(crate) rejected: bool,
-    /// Only rows in doubt.
-    #[arg(long, conflicts_with = "delivered")]
-    pub(crate) in_doubt: bool,
-    /// Only delivered rows.
-    #[arg(long)]
-    pub(crate) delivered: bool,
-    /// Only failed rows that are still open: neither delivered since nor dismissed.
-    #[arg(long, conflicts_with = "delivered")]
-    pub(crate) open: bool,
-    /// Only failed rows that were dismissed, with the note.
-    #[arg(long, conflicts_with_all = ["delivered", "open", "by"])]
-    pub(crate) dismissed: bool,
-    /// Only rows since this time: `7d`, `yesterday`, `2026-01-31`, `2026-01-31T12:00:00Z`.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<String>,
-    /// Only rows before this time.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) until: Option<String>,
-    /// Count the rows in groups instead of listing them.
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub(crate) by: Option<GroupBy>,
-    /// The maximum number of rows to list.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) limit: usize,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AlertsAction {
-    /// Lists the open alerts, and who was notified of them.
-    List {
-        /// List the last N that were resolved as well.
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        resolved: usize,
-    },
-    /// Sends a test alert and its recovery.
-    Test {
-        /// The channel [default: all].
-        channel: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PeopleAction {
-    /// Adds a person, or changes the role of one, and prints a link to choose a password.
-    Add {
-        /// The name to sign in with.
-        name: String,
-        /// What the person may do: `viewer`, `editor` or `admin`.
-        #[arg(long)]
-        role: Role,
-        /// The person may see values of rows.
-        #[arg(long)]
-        rows: bool,
-        /// Read the password from stdin instead of printing a link.
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// Lists everyone.
-    List,
-    /// Prints a new link to choose a password, for example in place of a forgotten one.
-    Link {
-        /// The name.
-        name: String,
-    },
-    /// Removes a person and ends all sessions.
-    Remove {
-        /// The name.
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokensAction {
-    /// Makes a token and prints it, once.
-    Add {
-        /// The name of the program.
-        name: String,
-        /// What the program may do: `viewer`, `editor` or `admin`.
-        #[arg(long)]
-        role: Role,
-        /// The program may see values of rows.
-        #[arg(long)]
-        rows: bool,
-        /// Days until it ends, 366 at most.
-        #[arg(long, value_name = "DAYS", default_value_t = 90)]
-        days: u32,
-    },
-    /// Lists all tokens, without their secrets.
-    List,
-    /// Removes a token.
-    Remove {
-        /// The name.
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditAction {
-    /// Lists what was done, newest first.
-    List {
-        /// The maximum number of entries to list.
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: usize,
-    },
-    /// Compares every entry with its hash.
-    Verify,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecretAction {
-    /// Reads a secret from stdin and stores it.
-    Set {
-        /// Its name, as in `{ secret: NAME }`.
-        name: String,
-    },
-    /// Makes a key pair, stores the private half and prints the public half.
-    ///
-    /// An RSA pair for services that know a public key of yours, as Snowflake does; with `--ssh` an Ed25519 pair
-    /// for the SSH server of a tunnel. The private half is never shown.
-    GenerateKey {
-        /// The name of the private half, as in `{ secret: NAME }`.
-        name: String,
-        /// Make a key for the SSH server of a `tunnel`.
-        #[arg(long)]
-        ssh: bool,
-    },
-    /// Lists the names of the stored secrets.
-    List,
-    /// Removes a secret that no setting refers to.
-    Remove {
-        /// Its name.
-        name: String,
-    },
-    /// Seals everything with a new master key.
-    ///
-    /// The new key is made in the data folder, or is the one in `TIDEGATE_MASTER_KEY`; then
-    /// `TIDEGATE_FORMER_MASTER_KEY` holds the previous key.
-    Rotate {
-        /// Remove what was sealed with a key that is lost.
-        #[arg(long)]
-        discard_unreadable: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UsersAction {
-    /// Erases a user from failed rows, history, the event log and the built-in platform.
-    ///
-    /// Delete the user at the source first, and stop `tidegate serve`.
-    Erase {
-        /// The identifier, as in `rows` and `events`.
-        id: String,
-    },
-    /// Lists what was erased and when; the identifiers are not stored.
-    Erasures {
-        /// Erasures of this user only.
-        id: Option<String>,
-    },
-}
-
-/// How the sandbox is served.
-#[derive(Debug, Args)]
-pub(crate) struct Sandbox {
-    /// The address to listen on.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
-    pub(crate) listen: SocketAddr,
-    /// Faults to inject, as JSON: latency_ms, throttled, unavailable, dropped, rejected, poison,
-    /// poison_answer, revoked, seed.
-    #[arg(long, value_name = "JSON")]
-    pub(crate) faults: Option<String>,
-    /// The settings under `sandbox:` of a connection, as JSON.
-    #[arg(long, value_name = "JSON")]
-    pub(crate) settings: Option<String>,
-    /// Do not enforce the documented rate limits.
-    #[arg(long)]
-    pub(crate) no_limits: bool,
-    /// Keep everything in memory.
-    #[arg(long)]
-    pub(crate) memory: bool,
 }

@@ -61,8 +61,10 @@ pub(super) async fn demo(args: ProjectArgs, wanted: Wanted, out: Output) -> Resu
     let listen = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, made_for.unwrap_or(PORT)).into());
     if let Some(port) = made_for.filter(|port| *port != listen.port()) {
         let project = folder.display();
-        return Err(Error::settings(format!("the project in {project} sends its message events to port {port}"))
-            .hint(format!("run `tidegate demo {project} --listen 127.0.0.1:{port}`, or name a new folder")));
+        return Err(Error::settings(format!(
+            "the project in {project} sends its message events to port {port}"
+        ))
+        .hint(format!("run `tidegate demo {project} --listen 127.0.0.1:{port}`, or name a new folder")));
     }
     let listen = free(listen)?;
     if !is_made {

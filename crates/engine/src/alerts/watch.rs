@@ -122,7 +122,8 @@ impl Engine {
         }
         for alert in known.iter().filter(|alert| alert.resolved_at.is_none()) {
             // What was asked for is gone only if it can be told.
-            let is_left = |requested: &HashMap<SyncId, _>| !requested.contains_key(&SyncId::new(&alert.subject));
+            let is_left =
+                |requested: &HashMap<SyncId, _>| !requested.contains_key(&SyncId::new(&alert.subject));
             if requested.as_ref().is_some_and(is_left) && self.is_gone(alert) {
                 book.resolve(&alert.id, self.config.clock.now()).await?;
             }
