@@ -3,119 +3,29 @@
 //! A merge writes a new file, and one transaction puts it in the place of what it was made of.
 //! A crash before that leaves a file that nothing names, which is removed when a run ends.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_model::store::RowVersion;
 use tidegate_model::{Error, SyncId, Value};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::block;
 use super::file::{RunFile, RunWriter, UNFINISHED};
 use super::merge::{Sorted, merge};
-use super::view::{View, folder_of, high_of, open_file};
+use super::tiers::{Chunk, LOOSE_ROWS_MAX, to_merge};
+use super::view::{folder_of, high_of, open_file};
 use crate::blocking::blocking;
 use crate::store::dialect::{Database, Tx};
 use crate::store::payload;
 use crate::store::statement::sql;
 
-/// Rows of blocks that one merge holds in memory, 16 MiB. More may wait: commits go on while files are
-/// merged.
-const MERGED_ROWS_MAX: usize = 4 * LOOSE_ROWS_MAX;
-/// Rows in blocks that a run holds in memory: 4 MiB on disk.
-const LOOSE_ROWS_MAX: usize = 128 * 1024;
-/// Blocks of a sync.
-const LOOSE_CHUNKS_MAX: usize = 256;
 /// Rows that stay a block when they are merged.
 const BLOCK_ROWS_MAX: usize = 16 * 1024;
-/// Files of about one size that become one.
-const FANOUT: usize = 8;
 /// Rows in a piece of a file that the database keeps: 32 MiB.
 const PIECE_ROWS: usize = 1 << 20;
-
-/// Keeps what is remembered of each sync small to look at.
-pub(crate) struct Compaction {
-    database: Arc<Database>,
-    data: PathBuf,
-    syncs: Mutex<HashMap<SyncId, Loose>>,
-}
-
-/// Blocks of a sync that were not merged, and the merge that is under way.
-#[derive(Default)]
-struct Loose {
-    chunks: usize,
-    rows: usize,
-    merging: Option<JoinHandle<()>>,
-}
-
-impl Loose {
-    fn is_much(&self) -> bool {
-        self.rows > LOOSE_ROWS_MAX || self.chunks > LOOSE_CHUNKS_MAX
-    }
-}
-
-impl Compaction {
-    pub(crate) fn new(database: Arc<Database>, data: &Path) -> Compaction {
-        Compaction { database, data: data.to_path_buf(), syncs: Mutex::default() }
-    }
-
-    /// Returns the data folder.
-    pub(crate) fn data(&self) -> &Path {
-        &self.data
-    }
-
-    /// Looks at what is committed of a sync.
-    ///
-    /// # Errors
-    /// As [`View::open`].
-    pub(crate) async fn view(&self, sync: &SyncId) -> Result<View, Error> {
-        let view = View::open(&self.database, &self.data, sync).await?;
-        let mut syncs = self.syncs();
-        let loose = syncs.entry(sync.clone()).or_default();
-        (loose.chunks, loose.rows) = view.loose;
-        Ok(view)
-    }
-
-    /// Notes that a chunk of this many rows was committed. If there are many, they are merged
-    /// while the run continues.
-    pub(crate) fn committed(&self, sync: &SyncId, rows: usize) {
-        let mut syncs = self.syncs();
-        let loose = syncs.entry(sync.clone()).or_default();
-        loose.chunks += 1;
-        loose.rows += rows;
-        if !loose.is_much() || loose.merging.as_ref().is_some_and(|merging| !merging.is_finished()) {
-            return;
-        }
-        (loose.chunks, loose.rows) = (0, 0);
-        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
-        loose.merging = Some(tokio::spawn(async move { job.run_and_report(true).await }));
-    }
-
-    /// Waits for a merge that is under way, merges what the run left, and removes files that
-    /// nothing names. The caller holds the sync, and its run has ended.
-    pub(crate) async fn run_ended(&self, sync: &SyncId) {
-        let loose = self.syncs().remove(sync).unwrap_or_default();
-        let much = loose.is_much();
-        if let Some(merging) = loose.merging {
-            let _ = merging.await;
-        }
-        let folder = folder_of(&self.data, sync);
-        if !much && !folder.exists() {
-            return;
-        }
-        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
-        job.run_and_report(false).await;
-        job.sweep(&folder).await;
-    }
-
-    fn syncs(&self) -> MutexGuard<'_, HashMap<SyncId, Loose>> {
-        self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// One merge of a sync.
 pub(crate) struct Merge {
@@ -124,19 +34,9 @@ pub(crate) struct Merge {
     pub(crate) sync: SyncId,
 }
 
-/// A chunk without its rows.
-#[derive(Clone)]
-struct Chunk {
-    seq: u64,
-    run: String,
-    high: Option<Value>,
-    rows: usize,
-    file: Option<String>,
-}
-
 impl Merge {
     /// Nothing depends on a merge: what fails is tried again by a later one.
-    async fn run_and_report(&self, running: bool) {
+    pub(super) async fn run_and_report(&self, running: bool) {
         if let Err(error) = self.run(running).await {
             let error = error.chain();
             tracing::warn!(sync = %self.sync, error, "remembered rows could not be merged");
@@ -288,7 +188,7 @@ impl Merge {
     }
 
     /// Removes files that nothing names, except for those that another process may be writing.
-    async fn sweep(&self, folder: &Path) {
+    pub(super) async fn sweep(&self, folder: &Path) {
         let named = async {
             let statement = sql("SELECT file FROM lookback WHERE sync = $1 AND file IS NOT NULL");
             let records = self.database.all(statement.bind(&self.sync)).await?;
@@ -371,40 +271,6 @@ impl NewChunk<'_> {
     }
 }
 
-/// The chunks to merge. If they are not the last ones, there are more to merge behind them.
-fn to_merge(chunks: &[Chunk], running: bool) -> Range<usize> {
-    let newest = chunks.last().map(|chunk| chunk.run.as_str());
-    let eligible = |chunk: &Chunk| !running || Some(chunk.run.as_str()) == newest;
-    let blocks = chunks.iter().rev().take_while(|chunk| eligible(chunk) && chunk.file.is_none()).count();
-    let mut from = chunks.len() - blocks;
-    let mut rows = 0;
-    let fits = |chunk: &&Chunk| {
-        let first = rows == 0;
-        rows += chunk.rows;
-        first || rows <= MERGED_ROWS_MAX
-    };
-    let to = from + chunks[from..].iter().take_while(fits).count().max(blocks.min(2));
-    let mut rows: usize = chunks[from..to].iter().map(|chunk| chunk.rows).sum();
-    if !running && to == chunks.len() && rows <= LOOSE_ROWS_MAX && blocks <= LOOSE_CHUNKS_MAX {
-        return to..to;
-    }
-    loop {
-        let alike =
-            |chunk: &&Chunk| eligible(chunk) && chunk.file.is_some() && tier(chunk.rows) <= tier(rows);
-        let files = chunks[..from].iter().rev().take_while(alike).count();
-        if files + 1 < FANOUT {
-            return from..to;
-        }
-        rows += chunks[from - files..from].iter().map(|chunk| chunk.rows).sum::<usize>();
-        from -= files;
-    }
-}
-
-/// Files of one tier have about the same size.
-fn tier(rows: usize) -> u32 {
-    (rows / LOOSE_ROWS_MAX).checked_ilog(FANOUT).map_or(0, |tier| tier + 1)
-}
-
 fn highest(one: Value, other: Value) -> Value {
     match one.compare(&other) {
         Some(std::cmp::Ordering::Less) => other,
@@ -420,6 +286,7 @@ mod tests {
     use tidegate_model::store::{Known, Lookback as _};
     use tidegate_testkit::ManualClock;
 
+    use super::super::view::View;
     use super::*;
     use crate::folder;
 
@@ -559,29 +426,5 @@ mod tests {
         assert!(scene.merge.replace(&theirs, &other, others).await.expect("replaced"));
         assert!(!scene.merge.replace(&mine, &name, written).await.expect("asked"));
         scene.matches().await;
-    }
-
-    #[test]
-    fn many_blocks_become_a_file_and_eight_files_of_one_size_become_one() {
-        let chunk = |seq, run: &str, rows, file: bool| Chunk {
-            seq,
-            run: run.to_owned(),
-            high: None,
-            rows,
-            file: file.then(|| seq.to_string()),
-        };
-        let blocks: Vec<Chunk> = (0..100).map(|seq| chunk(seq, "a", 2_400, false)).collect();
-        assert_eq!(to_merge(&blocks, true), 0..100);
-        assert_eq!(to_merge(&blocks[..50], false), 50..50, "few rows are no work");
-        let many: Vec<Chunk> = (0..1_000).map(|seq| chunk(seq, "a", 2_400, false)).collect();
-        assert_eq!(to_merge(&many, true), 0..218, "no more than fit in little memory");
-        let mut chunks: Vec<Chunk> = (0..7).map(|seq| chunk(seq, "a", LOOSE_ROWS_MAX, true)).collect();
-        chunks.push(chunk(7, "a", LOOSE_ROWS_MAX, false));
-        assert_eq!(to_merge(&chunks, true), 0..8);
-        chunks[2].run = "b".to_owned();
-        assert_eq!(to_merge(&chunks, true), 7..8, "rows of other runs wait for the end of this one");
-        chunks[2].run = "a".to_owned();
-        chunks[3].rows *= 100;
-        assert_eq!(to_merge(&chunks, true), 7..8, "large files are not written again for small ones");
     }
 }

@@ -12,10 +12,12 @@
 
 pub(crate) mod block;
 pub(crate) mod compact;
+pub(crate) mod compaction;
 pub(crate) mod compare;
 pub(crate) mod file;
 mod merge;
 mod spool;
+mod tiers;
 pub(crate) mod view;
 
 use tidegate_model::store::RowVersion;

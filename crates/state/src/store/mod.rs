@@ -54,7 +54,7 @@ use tidegate_model::{
 
 use crate::folder;
 use crate::history::History;
-use crate::lookback::compact::Compaction;
+use crate::lookback::compaction::Compaction;
 use crate::lookback::compare::ViewComparison;
 use crate::seal::Seal;
 use crate::{StateConfig, StoreLocation};

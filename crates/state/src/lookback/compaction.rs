@@ -1,0 +1,93 @@
+//! When the chunks of a sync are merged: while a run goes on if there are many, and when it has ended.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_model::{Error, SyncId};
+use tokio::task::JoinHandle;
+
+use super::compact::Merge;
+use super::tiers::{LOOSE_CHUNKS_MAX, LOOSE_ROWS_MAX};
+use super::view::{View, folder_of};
+use crate::store::dialect::Database;
+
+/// Keeps what is remembered of each sync small to look at.
+pub(crate) struct Compaction {
+    database: Arc<Database>,
+    data: PathBuf,
+    syncs: Mutex<HashMap<SyncId, Loose>>,
+}
+
+/// Blocks of a sync that were not merged, and the merge that is under way.
+#[derive(Default)]
+struct Loose {
+    chunks: usize,
+    rows: usize,
+    merging: Option<JoinHandle<()>>,
+}
+
+impl Loose {
+    fn is_much(&self) -> bool {
+        self.rows > LOOSE_ROWS_MAX || self.chunks > LOOSE_CHUNKS_MAX
+    }
+}
+
+impl Compaction {
+    pub(crate) fn new(database: Arc<Database>, data: &Path) -> Compaction {
+        Compaction { database, data: data.to_path_buf(), syncs: Mutex::default() }
+    }
+
+    /// Returns the data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Looks at what is committed of a sync.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub(crate) async fn view(&self, sync: &SyncId) -> Result<View, Error> {
+        let view = View::open(&self.database, &self.data, sync).await?;
+        let mut syncs = self.syncs();
+        let loose = syncs.entry(sync.clone()).or_default();
+        (loose.chunks, loose.rows) = view.loose;
+        Ok(view)
+    }
+
+    /// Notes that a chunk of this many rows was committed. If there are many, they are merged
+    /// while the run continues.
+    pub(crate) fn committed(&self, sync: &SyncId, rows: usize) {
+        let mut syncs = self.syncs();
+        let loose = syncs.entry(sync.clone()).or_default();
+        loose.chunks += 1;
+        loose.rows += rows;
+        if !loose.is_much() || loose.merging.as_ref().is_some_and(|merging| !merging.is_finished()) {
+            return;
+        }
+        (loose.chunks, loose.rows) = (0, 0);
+        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
+        loose.merging = Some(tokio::spawn(async move { job.run_and_report(true).await }));
+    }
+
+    /// Waits for a merge that is under way, merges what the run left, and removes files that
+    /// nothing names. The caller holds the sync, and its run has ended.
+    pub(crate) async fn run_ended(&self, sync: &SyncId) {
+        let loose = self.syncs().remove(sync).unwrap_or_default();
+        let much = loose.is_much();
+        if let Some(merging) = loose.merging {
+            let _ = merging.await;
+        }
+        let folder = folder_of(&self.data, sync);
+        if !much && !folder.exists() {
+            return;
+        }
+        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
+        job.run_and_report(false).await;
+        job.sweep(&folder).await;
+    }
+
+    fn syncs(&self) -> MutexGuard<'_, HashMap<SyncId, Loose>> {
+        self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
