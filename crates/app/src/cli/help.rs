@@ -23,7 +23,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate demo", "the whole circle, on this machine"),
             ("tidegate demo --once", "without the dashboard, for scripts"),
-            ("tidegate demo two --listen 127.0.0.1:18418", "a second one beside the first"),
+            ("tidegate demo b --listen 127.0.0.1:9000", "a second one beside the first"),
         ],
     ),
     (

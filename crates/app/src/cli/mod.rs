@@ -98,7 +98,7 @@ pub(crate) enum Command {
         /// End when everything has arrived.
         #[arg(long)]
         once: bool,
-        /// The address to listen on [default: 127.0.0.1:18417, or the one that the folder was made for]
+        /// The address to listen on [default: 127.0.0.1:18417]
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
     },
