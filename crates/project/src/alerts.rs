@@ -5,10 +5,10 @@ use serde_json::{Value as Member, json};
 use tidegate_model::alert::ChannelType;
 
 use super::conform::{Conform, Spot};
+use super::file_position::FilePosition;
 use super::findings::{Finding, listed, nearest};
 use super::formats::age;
 use super::habits;
-use super::place::Place;
 use super::references::Written;
 use super::sheet::Sheet;
 use super::spec::{AlertRules, Alerts, ChannelSpec};
@@ -87,7 +87,7 @@ fn channel(
     findings.append(&mut conform.findings);
     let Member::Object(mut members) = read else { return None };
     members.shift_remove("type");
-    let settings = Written::new(members, conform.references, Place::new(spot.at, &spot.path, entry));
+    let settings = Written::new(members, conform.references, FilePosition::new(spot.at, &spot.path, entry));
     fits.then(|| ChannelSpec { kind: channel.kind.to_owned(), settings })
 }
 

@@ -11,10 +11,10 @@ use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 use super::alerts;
 use super::conform::{Conform, Spot};
 use super::file::read_text;
+use super::file_position::FilePosition;
 use super::findings::{Finding, Invalid, listed, nearest};
 use super::formats;
 use super::habits;
-use super::place::Place;
 use super::references::Written;
 use super::shape;
 use super::sheet::File;
@@ -246,6 +246,6 @@ fn connection(
     findings.append(&mut conform.findings);
     let Member::Object(mut members) = read else { return (Some(connector), None) };
     members.shift_remove("type");
-    let settings = Written::new(members, conform.references, Place::new(spot.at, &spot.path, entry));
+    let settings = Written::new(members, conform.references, FilePosition::new(spot.at, &spot.path, entry));
     (Some(connector), Some(ConnectionSpec { kind: connector.kind.to_owned(), settings }))
 }

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value as Member};
 use tidegate_model::{Error, Settings, Store};
 
+use super::file_position::FilePosition;
 use super::findings::Mark;
-use super::place::Place;
 
 /// Variables with this beginning configure Tidegate itself.
 const OWN_VARIABLES: &str = "TIDEGATE_";
@@ -22,7 +22,7 @@ const OWN_VARIABLES: &str = "TIDEGATE_";
 pub struct Written {
     pub(super) members: Map<String, Member>,
     pub(super) references: Vec<Reference>,
-    pub(super) place: Place,
+    pub(super) position: FilePosition,
 }
 
 /// Shows the names of the settings only: a value may be a secret.
@@ -94,8 +94,12 @@ pub struct Variable {
 }
 
 impl Written {
-    pub(super) fn new(members: Map<String, Member>, references: Vec<Reference>, place: Place) -> Written {
-        Written { members, references, place }
+    pub(super) fn new(
+        members: Map<String, Member>,
+        references: Vec<Reference>,
+        position: FilePosition,
+    ) -> Written {
+        Written { members, references, position }
     }
 
     /// Returns the settings for people: a name in angle brackets replaces each reference.

@@ -7,8 +7,8 @@ use serde_json::Value as Member;
 use tidegate_model::{ConnectionId, Connector, ContractRole};
 
 use super::conform::{Conform, Spot};
+use super::file_position::FilePosition;
 use super::findings::Finding;
-use super::place::Place;
 use super::references::Written;
 use super::yaml::Entry;
 
@@ -131,13 +131,13 @@ impl<'a> Sheet<'a> {
         let mut spot = self.spot.key(key, entry.at);
         spot.steps.clear();
         let value = conform.read(&entry.value, &schema, &spot);
-        let place = Place::new(spot.at, &spot.path, entry);
+        let position = FilePosition::new(spot.at, &spot.path, entry);
         self.findings.append(&mut conform.findings);
         match value {
             Member::Object(mut members) => {
                 // They are read apart.
                 ["connection", "object", "layout"].iter().for_each(|key| drop(members.shift_remove(*key)));
-                Some(Written::new(members, conform.references, place))
+                Some(Written::new(members, conform.references, position))
             }
             _ => None,
         }

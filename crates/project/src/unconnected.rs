@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value as Member;
 use tidegate_model::{Error, ErrorKind, Settings};
 
+use super::file_position::FilePosition;
 use super::findings::Finding;
-use super::place::Place;
 use super::references::{Content, Wants, Written, members_of, put};
 
 /// Settings as far as they are known here.
@@ -52,7 +52,7 @@ impl Written {
         if error.kind() != ErrorKind::Settings || unknown.iter().any(names) {
             return None;
         }
-        let Place { at, path, keys } = &self.place;
+        let FilePosition { at, path, keys } = &self.position;
         let named = message.strip_prefix('`').and_then(|rest| rest.split_once('`'));
         let placed = named.and_then(|(setting, rest)| {
             let key = setting.split('.').next().unwrap_or(setting);

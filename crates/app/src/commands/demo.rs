@@ -110,8 +110,8 @@ fn free(listen: SocketAddr) -> Result<SocketAddr, Error> {
 /// Returns the port that the sandbox of a project sends its message events to.
 fn port_of(folder: &Path) -> Option<u16> {
     let text = std::fs::read_to_string(folder.join(FILE_NAME)).ok()?;
-    let (before, _) = text.split_once("/in/onesignal/")?;
-    before.rsplit_once(':')?.1.parse().ok()
+    let mut before = text.match_indices("/in/onesignal/").map(|(at, _)| &text[..at]);
+    before.find_map(|before| before.rsplit_once(':')?.1.parse().ok())
 }
 
 /// Creates the catalog in the sandbox of Braze, which says so if it exists.

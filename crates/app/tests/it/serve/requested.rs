@@ -132,7 +132,7 @@ async fn journey_an_event_stream_that_fails_stands_in_the_status_and_opens_an_al
     let stream = Stream::kinesis();
     let project = project(&stream);
     let yaml = std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("a file");
-    let hook = "alerts:\n  channels:\n    hook: { type: webhook, url: \"http://127.0.0.1:9/\" }\n";
+    let hook = "alerts:\n  channels:\n    hook: { type: webhook, url: \"http://127.0.0.1:9/\", secret: 0123456789abcdef }\n";
     project.write("tidegate.yaml", &format!("{hook}{yaml}"));
     let served = Served::start(&project);
     lead(&served, "dead", "arn:aws:kinesis:us-east-1:123456789012:stream/nowhere").await;
