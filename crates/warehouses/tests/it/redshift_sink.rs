@@ -167,3 +167,20 @@ async fn what_an_export_to_redshift_lacks_is_named() {
         assert_eq!(error.message(), message);
     }
 }
+
+/// The grant that `check` and `setup` print for a schema that is there.
+#[tokio::test]
+async fn an_export_to_a_schema_that_is_there_needs_no_privilege_on_the_database() {
+    let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
+    let user = cluster.user("Secret-1").await;
+    cluster.run("CREATE SCHEMA push_events").await;
+    cluster.run(&format!("GRANT USAGE, CREATE ON SCHEMA push_events TO \"{user}\"")).await;
+    let mut members = bucket.staging();
+    members["user"] = json!(user);
+    members["password"] = json!("Secret-1");
+    let sink = sink(&cluster.settings(members), json!({}));
+    let checks = sink.check().await.unwrap();
+    assert!(checks.passed(), "{checks:?}");
+    sink.deliver(&events(0..3)).await.unwrap();
+    assert_eq!(counted(&cluster, "push_events.message_events").await, (3, 3));
+}

@@ -94,8 +94,14 @@ impl DatabricksSink {
 
     /// Makes what is missing: schema, table, columns, volume. Returns how events get there.
     async fn prepare_table(&self) -> Result<Way, Error> {
-        for statement in self.table.creation() {
-            self.run(statement.into()).await.map_err(RequestError::into_error)?;
+        let make = async |sql: String| self.run(sql.into()).await.map_err(RequestError::into_error);
+        // A schema that is there needs no privilege to make schemas.
+        match make(self.table.creation()).await {
+            Err(error) if error.kind() == ErrorKind::Missing => {
+                make(self.table.schema_creation()).await?;
+                make(self.table.creation()).await?;
+            }
+            made => made?,
         }
         let probed = self.client.query(&self.table.probe().into(), &self.doing()).await;
         let (columns, _) = probed.map_err(RequestError::into_error)?;

@@ -78,8 +78,13 @@ impl EventTable {
         format!("/Volumes/{}/{}", self.volume.join("/"), self.staged)
     }
 
-    /// Returns the statements that make schema and table where they are missing.
-    pub fn creation(&self) -> [String; 2] {
+    /// Returns the statement that makes the schema if it is missing.
+    pub fn schema_creation(&self) -> String {
+        format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema())
+    }
+
+    /// Returns the statement that makes the table if it is missing.
+    pub fn creation(&self) -> String {
         let columns: Vec<String> = self
             .layout
             .columns()
@@ -90,14 +95,11 @@ impl EventTable {
             })
             .collect();
         let organized = if self.partition_by_date { "PARTITIONED BY" } else { "CLUSTER BY" };
-        [
-            format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema()),
-            format!(
-                "CREATE TABLE IF NOT EXISTS {} ({}) {organized} (`{PARTITION_COLUMN}`)",
-                Names::quoted(&self.names),
-                columns.join(", ")
-            ),
-        ]
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} ({}) {organized} (`{PARTITION_COLUMN}`)",
+            Names::quoted(&self.names),
+            columns.join(", ")
+        )
     }
 
     /// Returns the statement that makes the volume where it is missing.

@@ -107,8 +107,12 @@ impl RedshiftSink {
     async fn prepare_table(&self, session: &Session) -> Result<(), Error> {
         let found = match self.columns(session).await {
             Err(error) if error.kind() == ErrorKind::Missing => {
-                for statement in self.table.creation() {
-                    self.run(session, &statement).await?;
+                match self.run(session, &self.table.creation()).await {
+                    Err(error) if error.kind() == ErrorKind::Missing => {
+                        self.run(session, &self.table.schema_creation()).await?;
+                        self.run(session, &self.table.creation()).await?;
+                    }
+                    made => made?,
                 }
                 self.columns(session).await?
             }

@@ -46,18 +46,21 @@ impl EventTable {
         Names::quoted(&[self.schema.clone(), self.name.clone()])
     }
 
-    /// Returns the statements that make schema and table if they are missing.
+    /// Returns the statement that makes the schema if it is missing. Redshift asks for `CREATE` on the
+    /// database even if it is there.
+    pub fn schema_creation(&self) -> String {
+        format!("CREATE SCHEMA IF NOT EXISTS {}", quote(&self.schema))
+    }
+
+    /// Returns the statement that makes the table if it is missing.
     ///
     /// Events of one id are on one node, and those of one time side by side.
-    pub fn creation(&self) -> [String; 2] {
-        [
-            format!("CREATE SCHEMA IF NOT EXISTS {}", quote(&self.schema)),
-            format!(
-                "CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY (event_id)) DISTKEY (event_id) SORTKEY (event_timestamp)",
-                self.quoted(),
-                self.definitions()
-            ),
-        ]
+    pub fn creation(&self) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY (event_id)) DISTKEY (event_id) SORTKEY (event_timestamp)",
+            self.quoted(),
+            self.definitions()
+        )
     }
 
     fn definitions(&self) -> String {
