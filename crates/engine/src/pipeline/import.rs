@@ -119,7 +119,9 @@ pub async fn run(
         retry_for: import.retry_for,
         isolates: true,
         retention: match &import.tracking {
-            ChangeTracking::Cursor { lookback, .. } => Retention::Lookback(lookback.clone()),
+            ChangeTracking::Cursor { lookback, origin, .. } => {
+                Retention::Lookback(lookback.clone(), origin.clone())
+            }
             ChangeTracking::Mirror => Retention::ByKey,
             ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,
             ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
@@ -227,14 +229,21 @@ impl Import {
 /// Returns the checkpoint of the sync.
 ///
 /// # Errors
-/// If its place does not fit the cursor, or the lookback is a duration and the
+/// If its place does not fit the cursor, unless a person has confirmed it, or the lookback is a duration and the
 /// cursor counts no time.
 async fn standing(
     import: &Import,
     checkpoint: Option<&Checkpoint>,
     kind: RunKind,
 ) -> Result<Option<CursorState>, Error> {
-    let mut cursor_state = cursor_state::cursor_state_of(&import.sync, &import.tracking, checkpoint)?;
+    let (sync, tracking) = (&import.sync, &import.tracking);
+    let mut cursor_state = match import.limits.is_none() || kind == RunKind::Retry {
+        true => cursor_state::confirmed_cursor_state_of(sync, tracking, checkpoint)?,
+        false => cursor_state::cursor_state_of(sync, tracking, checkpoint)?,
+    };
+    if let (Some(state), ChangeTracking::Cursor { origin, .. }) = (&mut cursor_state, tracking) {
+        state.origin = Some(origin.clone());
+    }
     let ChangeTracking::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } =
         &import.tracking
     else {

@@ -44,7 +44,7 @@ pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
 pub use import::{Import, Input, run};
 pub(crate) use interrupted::BATCH as INTERRUPTED_BATCH;
-pub use read::cursor_state::ChangeTracking;
+pub use read::cursor_state::{ChangeTracking, CursorOrigin};
 pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;
 pub use removal::Removal;

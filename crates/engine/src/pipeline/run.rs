@@ -350,7 +350,7 @@ async fn finish<F: Transform>(
         let commit = BatchCommit { batch, counts, results, solved, recalled, ..BatchCommit::default() };
         parts.store.commit_batch(run, commit).await?;
     }
-    if !matches!(job.retention, Retention::Lookback(_) | Retention::ByKey) {
+    if !matches!(job.retention, Retention::Lookback(..) | Retention::ByKey) {
         parts.store.clear_lookback(run).await?;
     }
     Ok(counts)

@@ -1,5 +1,6 @@
 //! What a run reads, and what it keeps for later runs.
 
+use crate::pipeline::read::cursor_state::CursorOrigin;
 use crate::pipeline::read::lookback::LookbackRule;
 
 /// What a run reads, and what follows from it.
@@ -28,8 +29,8 @@ impl RunKind {
 /// Which committed rows are kept for later runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Retention {
-    /// Those within the lookback of the cursor.
-    Lookback(LookbackRule),
+    /// Those within the lookback of a cursor over these rows.
+    Lookback(LookbackRule, CursorOrigin),
     /// All of them until a read completes: it has no position to resume from.
     UntilComplete,
     /// Only those of batches that could not be committed whole.

@@ -12,7 +12,7 @@ use tidegate_model::{
 };
 
 use super::Engine;
-use crate::pipeline::{ChangeTracking, Import, LookbackRule, Removal};
+use crate::pipeline::{ChangeTracking, CursorOrigin, Import, LookbackRule, Removal};
 use tidegate_project::{Changed, ImportSpec, InDoubt, Removed, RowSource, Written, not_removable};
 
 /// The endpoint that means the vendor's API served by this process.
@@ -161,7 +161,7 @@ impl Engine {
         let columns = expected(sync, &dataset, &described);
         let zone = TimeZone::get(&time_zone)
             .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?;
-        let tracking = tracking(sync, source.as_ref(), &dataset, &described, &zone)
+        let tracking = tracking(sync, source.as_ref(), &selection, &dataset, &described, &zone)
             .map_err(|error| error.context(format!("sync `{id}`")))?;
         let key = sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone());
         if sync.mode == Mode::Mirror && key.is_empty() {
@@ -231,13 +231,14 @@ fn narrowed(import: Import) -> Import {
         places.iter().filter_map(|&at| import.columns.names().get(at).cloned()).collect();
     let Some(selection) = import.source.narrow(&import.selection, &names) else { return import };
     let tracking = match import.tracking {
-        ChangeTracking::Cursor { column, lookback, .. } => ChangeTracking::Cursor {
+        ChangeTracking::Cursor { column, lookback, origin, .. } => ChangeTracking::Cursor {
             at: names
                 .iter()
                 .position(|name| *name == column.name)
                 .expect("the cursor is among the columns that the mapping needs"),
             column,
             lookback,
+            origin,
         },
         other => other,
     };
@@ -265,6 +266,7 @@ fn expected(sync: &ImportSpec, dataset: &Dataset, described: &Arc<Columns>) -> A
 fn tracking(
     sync: &ImportSpec,
     source: &dyn Source,
+    selection: &Settings,
     dataset: &Dataset,
     columns: &Columns,
     time_zone: &TimeZone,
@@ -284,7 +286,8 @@ fn tracking(
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
     let lookback = LookbackRule::of(&column, sync.lookback)?.in_zone(&column, time_zone);
-    Ok(ChangeTracking::Cursor { at, lookback, column })
+    let origin = CursorOrigin::of(name, selection);
+    Ok(ChangeTracking::Cursor { at, lookback, column, origin })
 }
 
 fn days(days: u32) -> Duration {

@@ -163,9 +163,9 @@ impl<F: Transform> Committer<F> {
         };
         if whole && self.kind.moves_checkpoint() {
             commit.checkpoint = match (&self.retention, &opened.highest) {
-                (Retention::Lookback(lookback), Some(highest)) => {
-                    let cursor_state =
-                        self.cursor_state.get_or_insert_with(|| CursorState::at(highest.clone()));
+                (Retention::Lookback(lookback, origin), Some(highest)) => {
+                    let first = || CursorState::at(highest.clone()).over(origin);
+                    let cursor_state = self.cursor_state.get_or_insert_with(first);
                     match cursor_state.advance(highest, lookback) {
                         Ok(()) => Some(cursor_state.checkpoint()),
                         Err(error) => {
@@ -175,7 +175,7 @@ impl<F: Transform> Committer<F> {
                         }
                     }
                 }
-                (Retention::Lookback(_), None) => None,
+                (Retention::Lookback(..), None) => None,
                 (Retention::ByKey, _) => Some(mirror_checkpoint()),
                 _ => opened.checkpoint,
             };
@@ -272,7 +272,7 @@ impl<F: Transform> Committer<F> {
         high: Option<Value>,
         whole: bool,
     ) -> Option<LookbackChunk> {
-        let by_cursor = matches!(self.retention, Retention::Lookback(_));
+        let by_cursor = matches!(self.retention, Retention::Lookback(..));
         let by_key = self.retention == Retention::ByKey;
         if by_cursor && high.is_none() {
             // Pieces that could not be read: nothing would ever forget them.
@@ -328,7 +328,7 @@ impl<F: Transform> Committer<F> {
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Retention::Lookback(lookback), Some(cursor_state)) = (&self.retention, &self.cursor_state)
+        let (Retention::Lookback(lookback, _), Some(cursor_state)) = (&self.retention, &self.cursor_state)
         else {
             return None;
         };

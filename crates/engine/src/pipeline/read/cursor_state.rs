@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use tidegate_model::source::Column;
-use tidegate_model::{Checkpoint, DataType, Error, ErrorKind, Position, SyncId, Value};
+use tidegate_model::{Checkpoint, DataType, Error, ErrorKind, Position, Selection, SyncId, Value};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::pipeline::read::compare::mirror_checkpoint;
 use crate::pipeline::read::epoch::EpochUnit;
@@ -22,11 +23,58 @@ pub enum ChangeTracking {
         at: usize,
         /// How far before the checkpoint late rows are looked for.
         lookback: LookbackRule,
+        /// What the cursor runs over.
+        origin: CursorOrigin,
     },
     /// The source keeps its own checkpoint.
     Checkpoint,
     /// All rows are compared with those that were committed.
     Mirror,
+}
+
+/// What a cursor runs over: its checkpoint says nothing about other rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CursorOrigin {
+    /// The column.
+    pub column: String,
+    /// The table, as it is written; none for a query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// Hash of the query, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+}
+
+impl CursorOrigin {
+    /// Returns what a cursor over this column of a selection runs over.
+    pub fn of(column: &str, selection: &Selection) -> CursorOrigin {
+        let text = |name: &'static str| selection.members().get(name).and_then(serde_json::Value::as_str);
+        // Another line break or indent is no other query.
+        let query = text("query").map(|sql| sql.split_whitespace().collect::<Vec<_>>().join(" "));
+        CursorOrigin {
+            column: column.to_owned(),
+            table: text("table").map(str::to_owned),
+            query: query.map(|sql| format!("{:032x}", xxh3_128(sql.as_bytes()))),
+        }
+    }
+
+    /// Returns what is different from `before`, in words; `None` if nothing is.
+    fn changed_since(&self, before: &CursorOrigin) -> Option<String> {
+        let mut changes = Vec::new();
+        if self.column != before.column {
+            changes.push(format!("`cursor` was `{}` and is `{}`", before.column, self.column));
+        }
+        match (&before.table, &self.table) {
+            (Some(before), Some(table)) if before != table => {
+                changes.push(format!("`table` was `{before}` and is `{table}`"));
+            }
+            (Some(before), None) => changes.push(format!("a query took the place of the table `{before}`")),
+            (None, Some(table)) => changes.push(format!("the table `{table}` took the place of a query")),
+            _ if self.query != before.query => changes.push("`query` was changed".to_owned()),
+            _ => {}
+        }
+        (!changes.is_empty()).then(|| changes.join(", and "))
+    }
 }
 
 /// The state of a cursor, stored as its checkpoint.
@@ -41,12 +89,20 @@ pub(crate) struct CursorState {
     /// known it stays, so that the lookback of a sync does not change from run to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) epoch: Option<EpochUnit>,
+    /// What the cursor ran over, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<CursorOrigin>,
 }
 
 impl CursorState {
     /// A cursor that has no checkpoint yet.
     pub(crate) fn at(cursor: Value) -> CursorState {
-        CursorState { epoch: EpochUnit::of(&cursor), cursor: Position(cursor), low: None }
+        CursorState { epoch: EpochUnit::of(&cursor), cursor: Position(cursor), low: None, origin: None }
+    }
+
+    /// Returns the state with what the cursor runs over.
+    pub(crate) fn over(self, origin: &CursorOrigin) -> CursorState {
+        CursorState { origin: Some(origin.clone()), ..self }
     }
 
     /// Returns the lowest cursor value that the next run looks at again; `None`
@@ -85,8 +141,32 @@ impl CursorState {
 /// Reads the state of a cursor from a checkpoint, if changes are tracked by a cursor.
 ///
 /// # Errors
-/// If another way to track changes made the checkpoint, or a cursor of another type.
+/// As [`confirmed_cursor_state_of`], and if the cursor ran over another column, table or query.
 pub(crate) fn cursor_state_of(
+    sync: &SyncId,
+    tracking: &ChangeTracking,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Option<CursorState>, Error> {
+    let cursor_state = confirmed_cursor_state_of(sync, tracking, checkpoint)?;
+    if let (Some(CursorState { origin: Some(before), .. }), ChangeTracking::Cursor { origin, .. }) =
+        (&cursor_state, tracking)
+        && let Some(changes) = origin.changed_since(before)
+    {
+        return Err(Error::settings(format!(
+            "{changes} since the last run of `{sync}`: rows below its checkpoint would never be read"
+        ))
+        .hint(format!(
+            "undo the change; or run `tidegate reset {sync}` to read from the beginning: all rows are sent again; or run `tidegate run {sync} --yes` to continue at the checkpoint, without the rows below it"
+        )));
+    }
+    Ok(cursor_state)
+}
+
+/// Reads the state of a cursor from a checkpoint, whatever column, table or query it ran over.
+///
+/// # Errors
+/// If another way to track changes made the checkpoint, or a cursor of another type.
+pub(crate) fn confirmed_cursor_state_of(
     sync: &SyncId,
     tracking: &ChangeTracking,
     checkpoint: Option<&Checkpoint>,

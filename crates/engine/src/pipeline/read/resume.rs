@@ -100,7 +100,7 @@ impl ResumeState {
                 }
                 Committed::Rows(rows)
             }
-            Retention::Lookback(_) | Retention::UntilComplete | Retention::ByKey => {
+            Retention::Lookback(..) | Retention::UntilComplete | Retention::ByKey => {
                 Committed::ByKey(lookback)
             }
         };

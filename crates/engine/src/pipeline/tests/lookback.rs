@@ -127,3 +127,47 @@ async fn a_sync_that_changes_from_a_cursor_to_full_reads_says_so_and_calls_nothi
         assert_eq!(stage.sent(), once(0..20), "nothing is sent");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_or_a_table_that_was_changed_stops_the_sync_before_rows_are_missed() {
+    let origin = |column: &str, members: serde_json::Value| {
+        let serde_json::Value::Object(members) = members else { panic!("an object") };
+        CursorOrigin::of(column, &Selection::new(members))
+    };
+    let first = origin("at", serde_json::json!({ "table": "t" }));
+    let query = |sql: &str| origin("at", serde_json::json!({ "query": sql }));
+    for (before, now, expected) in [
+        (&first, origin("b", serde_json::json!({ "table": "t" })), "`cursor` was `at` and is `b`"),
+        (&first, origin("at", serde_json::json!({ "table": "t2" })), "`table` was `t` and is `t2`"),
+        (&first, query("select 1"), "a query took the place of the table `t`"),
+        (&query("select 1"), query("select 2"), "`query` was changed"),
+        (&query("select\n  1"), query("select 1"), ""),
+    ] {
+        let mut stage = Stage::new(&Table::of(0..20), Idempotency::Idempotent, limits(), all_delivered());
+        let over = |stage: &mut Stage, over: &CursorOrigin| {
+            let ChangeTracking::Cursor { origin, .. } = &mut stage.import.tracking else {
+                panic!("a cursor")
+            };
+            *origin = over.clone();
+        };
+        over(&mut stage, before);
+        stage.import.limits = Some(tidegate_project::Limits::default());
+        assert_eq!(stage.run().await.counts.delivered, 20);
+        over(&mut stage, &now);
+        let run = stage.run().await;
+        if expected.is_empty() {
+            assert_eq!(run.ending, Some(Ending::Succeeded), "{run:?}");
+            continue;
+        }
+        let error = run.error.expect("an error");
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains("rows below its checkpoint would never be read"), "{error}");
+        assert!(error.contains("tidegate run s --yes"), "{error}");
+
+        stage.import.limits = None;
+        assert_eq!(stage.run().await.ending, Some(Ending::Succeeded), "a person has confirmed it");
+        stage.import.limits = Some(tidegate_project::Limits::default());
+        assert_eq!(stage.run().await.ending, Some(Ending::Succeeded), "it is known from now on");
+        assert_eq!(stage.sent(), once(0..20), "nothing is sent twice");
+    }
+}

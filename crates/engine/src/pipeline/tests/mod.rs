@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{ChangeTracking, Import, Input, LookbackRule, Parts, RateLimiters, run};
+use super::{ChangeTracking, CursorOrigin, Import, Input, LookbackRule, Parts, RateLimiters, run};
 
 mod ahead;
 mod chance;

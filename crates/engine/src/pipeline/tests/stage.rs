@@ -188,6 +188,7 @@ impl Stage {
                     },
                     at: 2,
                     lookback: LookbackRule::Units(10),
+                    origin: CursorOrigin::default(),
                 },
                 changed: Changed::Send,
                 keys_for: None,
