@@ -157,7 +157,16 @@ impl FieldPlan {
 
     fn body(&self, row: &Row, mapping: &Mapping) -> Result<Body, Reason> {
         let time = || match &self.time {
-            Some(take) => take.time(row, mapping),
+            Some(take) => match take.time(row, mapping)? {
+                None if self.needs_time => Err(Reason::new(
+                    "no_timestamp",
+                    format!(
+                        "`{}` is empty, and `timestamp` is taken from it: without `timestamp` in `mapping`, the time is that of sending or of the cursor",
+                        take.name()
+                    ),
+                )),
+                time => Ok(time),
+            },
             None => Ok(None),
         };
         let app_id = || match &self.app_id {

@@ -78,6 +78,8 @@ pub(super) struct FieldPlan {
     pub(super) phone: Option<Take>,
     pub(super) name: Option<Take>,
     pub(super) time: Option<Take>,
+    /// Whether the mapping names where the time is: a row without one is not sent as of now.
+    pub(super) needs_time: bool,
     pub(super) app_id: Option<Take>,
     pub(super) product_id: Option<Take>,
     pub(super) currency: Option<Take>,
@@ -98,40 +100,43 @@ impl Mapping {
     /// name that is.
     pub fn compile(spec: &MappingSpec, target: &Target, columns: &Columns) -> Result<Mapping, Error> {
         spec.fits(target.object)?;
-        let finder = Finder { columns };
-        let members = match target.object {
-            ObjectKind::User => spec.attributes.as_ref(),
-            ObjectKind::CatalogItem => spec.fields.as_ref(),
-            ObjectKind::Event | ObjectKind::Purchase => spec.properties.as_ref(),
-            ObjectKind::Deletion => None,
+        let finder = |key: &'static str| Finder { columns, key };
+        let (members_key, members) = match target.object {
+            ObjectKind::User => ("mapping.attributes", spec.attributes.as_ref()),
+            ObjectKind::CatalogItem => ("mapping.fields", spec.fields.as_ref()),
+            ObjectKind::Event | ObjectKind::Purchase => ("mapping.properties", spec.properties.as_ref()),
+            ObjectKind::Deletion => ("", None),
         };
-        let take = |field: &Option<Field>| field.as_ref().map(|field| finder.take(field)).transpose();
+        let take = |key: &'static str, field: &Option<Field>| {
+            field.as_ref().map(|field| finder(key).take(field)).transpose()
+        };
         let time = match (&spec.timestamp, &target.cursor) {
-            (Some(field), _) => Some(finder.take(field)?),
-            (None, Some(cursor)) => Some(finder.column(cursor)?),
+            (Some(field), _) => Some(finder("mapping.timestamp").take(field)?),
+            (None, Some(cursor)) => Some(finder("cursor").column(cursor)?),
             (None, None) => None,
         };
         let plan = FieldPlan {
             object: target.object,
-            external_id: take(&spec.external_id)?,
-            alias_name: take(&spec.alias_name)?,
-            alias_label: take(&spec.alias_label)?,
-            platform_id: take(&spec.platform_id)?,
-            email: take(&spec.email)?,
-            phone: take(&spec.phone)?,
-            name: take(&spec.name)?,
+            external_id: take("mapping.external_id", &spec.external_id)?,
+            alias_name: take("mapping.alias_name", &spec.alias_name)?,
+            alias_label: take("mapping.alias_label", &spec.alias_label)?,
+            platform_id: take("mapping.platform_id", &spec.platform_id)?,
+            email: take("mapping.email", &spec.email)?,
+            phone: take("mapping.phone", &spec.phone)?,
+            name: take("mapping.name", &spec.name)?,
+            needs_time: spec.timestamp.is_some(),
             time: time.filter(|_| matches!(target.object, ObjectKind::Event | ObjectKind::Purchase)),
-            app_id: take(&spec.app_id)?,
-            product_id: take(&spec.product_id)?,
-            currency: take(&spec.currency)?,
-            price: take(&spec.price)?,
-            quantity: take(&spec.quantity)?,
-            id: take(&spec.id)?,
-            deleted: take(&spec.deleted)?,
+            app_id: take("mapping.app_id", &spec.app_id)?,
+            product_id: take("mapping.product_id", &spec.product_id)?,
+            currency: take("mapping.currency", &spec.currency)?,
+            price: take("mapping.price", &spec.price)?,
+            quantity: take("mapping.quantity", &spec.quantity)?,
+            id: take("mapping.id", &spec.id)?,
+            deleted: take("mapping.deleted", &spec.deleted)?,
             members: Write::default(),
         };
         let used = plan.columns();
-        let members = finder.members(members.unwrap_or(&Members::default()), used)?;
+        let members = finder(members_key).members(members.unwrap_or(&Members::default()), used)?;
         let members = Write { absent: target.absent, ..members };
         Self::with_plan(target, columns, Plan::Fields(Box::new(FieldPlan { members, ..plan })))
     }
@@ -146,9 +151,10 @@ impl Mapping {
     }
 
     fn with_plan(target: &Target, columns: &Columns, plan: Plan) -> Result<Mapping, Error> {
-        let finder = Finder { columns };
-        let key = target.key.iter().map(|name| finder.position(name)).collect::<Result<Vec<_>, _>>()?;
-        let cursor = target.cursor_column.as_deref().map(|name| finder.position(name)).transpose()?;
+        let position = |key: &'static str, name: &str| Finder { columns, key }.position(name);
+        let key =
+            target.key.iter().map(|name| position("primary_key", name)).collect::<Result<Vec<_>, _>>()?;
+        let cursor = target.cursor_column.as_deref().map(|name| position("cursor", name)).transpose()?;
         let mut version: Vec<usize> = plan.columns();
         version.extend_from_slice(&key);
         version.extend(cursor);
@@ -344,14 +350,15 @@ impl Take {
     }
 }
 
-/// Finds columns by name.
+/// Finds the columns that a key of the sync names.
 struct Finder<'a> {
     columns: &'a Columns,
+    key: &'static str,
 }
 
 impl Finder<'_> {
     fn position(&self, name: &str) -> Result<usize, Error> {
-        self.columns.position(name).ok_or_else(|| missing_column(name, self.columns))
+        self.columns.position(name).ok_or_else(|| missing(name, self.columns, Some(self.key)))
     }
 
     fn column(&self, name: &str) -> Result<Take, Error> {
@@ -427,18 +434,36 @@ fn constant_value(value: &serde_json::Value) -> Value {
 
 /// Returns the error for a column that is not there, with the nearest one that is.
 pub fn missing_column(name: &str, columns: &Columns) -> Error {
+    missing(name, columns, None)
+}
+
+/// `key` is what names the column in the project file.
+fn missing(name: &str, columns: &Columns, key: Option<&str>) -> Error {
     let nearest = columns
         .names()
         .iter()
         .map(|column| (strsim::damerau_levenshtein(&column.to_lowercase(), &name.to_lowercase()), column))
         .min()
         .filter(|(distance, _)| *distance <= 1 + name.len() / 3);
-    let hint = match nearest {
-        Some((_, column)) => format!("did you mean `{column}`?"),
-        None => format!(
+    let hint = match (nearest, wrong_delimiter(name, columns)) {
+        (_, Some(delimiter)) => {
+            format!("the only column holds the names of all: set `delimiter: \"{delimiter}\"` under `source`")
+        }
+        (Some((_, column)), None) => format!("did you mean `{column}`?"),
+        (None, None) => format!(
             "the columns are: {}; a constant in `mapping` is written `{{ value: … }}`",
             columns.names().join(", ")
         ),
     };
-    Error::new(ErrorKind::Missing, format!("the source has no column `{name}`")).hint(hint)
+    let named = key.map(|key| format!(", which `{key}` names")).unwrap_or_default();
+    Error::new(ErrorKind::Missing, format!("the source has no column `{name}`{named}")).hint(hint)
+}
+
+/// Returns what separates the names of a header that was read as one cell, as it is written in YAML.
+fn wrong_delimiter(name: &str, columns: &Columns) -> Option<&'static str> {
+    let [only] = columns.names() else { return None };
+    let separates = |sign: char| only.contains(sign) && only.split(sign).any(|cell| cell.trim() == name);
+    [(';', ";"), ('\t', "\\t"), ('|', "|"), (',', ",")]
+        .into_iter()
+        .find_map(|(sign, written)| separates(sign).then_some(written))
 }

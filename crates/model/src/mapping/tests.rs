@@ -152,7 +152,7 @@ fn a_missing_column_is_named_with_the_nearest_one() {
         Mapping::compile(&spec(r#"{"external_id":"custmer_id"}"#), &target(ObjectKind::User), &columns)
             .expect_err("no such column");
     assert_eq!(error.kind(), ErrorKind::Missing);
-    assert_eq!(error.message(), "the source has no column `custmer_id`");
+    assert_eq!(error.message(), "the source has no column `custmer_id`, which `mapping.external_id` names");
     assert_eq!(error.next_step(), "did you mean `customer_id`?");
 }
 
@@ -344,4 +344,32 @@ fn a_member_that_a_row_lacks_is_left_out_and_a_written_null_is_sent() {
         sent(Absent::Skip, &[text("u"), Value::Null, Value::Null, Value::Null]),
         r#"{"plan":null,"city":null,"street":null}"#
     );
+}
+
+#[test]
+fn an_event_whose_mapped_time_is_empty_is_not_sent_with_the_time_of_sending() {
+    let columns = Columns::new(["u", "at"]);
+    let mapped = spec(r#"{"external_id":"u","name":{"value":"e"},"timestamp":"at"}"#);
+    let by_cursor = spec(r#"{"external_id":"u","name":{"value":"e"}}"#);
+    let cursor = Target { cursor: Some("at".to_owned()), ..target(ObjectKind::Event) };
+    for empty in [Value::Null, Value::Absent, text("")] {
+        let row = row(&columns, &[text("u1"), empty]);
+        let apply = |spec: &MappingSpec, target: &Target| {
+            record(&Mapping::compile(spec, target, &columns).expect("compiles"), &row)
+        };
+        let reason = apply(&mapped, &target(ObjectKind::Event)).expect_err("no time");
+        assert_eq!(reason.code, "no_timestamp");
+        assert!(reason.message.starts_with("`at` is empty"), "{}", reason.message);
+        assert!(apply(&by_cursor, &cursor).is_ok(), "the default is no promise");
+    }
+}
+
+#[test]
+fn a_header_that_was_read_as_one_cell_is_told_with_its_delimiter() {
+    for (header, delimiter) in [("id;customer", ";"), ("id\tcustomer", "\\t"), ("id|customer", "|")] {
+        let mapping = spec(r#"{"external_id":"customer"}"#);
+        let error = Mapping::compile(&mapping, &target(ObjectKind::User), &Columns::new([header]))
+            .expect_err("no such column");
+        assert!(error.next_step().contains(&format!("`delimiter: \"{delimiter}\"`")), "{error:?}");
+    }
 }
