@@ -48,6 +48,9 @@ pub struct FileOffset {
     /// The same of what it held before it was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<u64>,
+    /// Hash of the settings by which nothing of it could be read: others may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_by: Option<String>,
     /// Whether this is no file that can be opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub odd: bool,
@@ -79,6 +82,11 @@ impl FileOffset {
     pub fn fixed(&mut self) -> Vec<u64> {
         let before = std::mem::take(&mut self.before);
         before.into_iter().filter(|number| !self.rejected.contains(number)).collect()
+    }
+
+    /// Returns whether nothing of it could be read by other settings than these.
+    fn is_due_again(&self, settings: &str) -> bool {
+        self.unread_by.as_ref().is_some_and(|before| before != settings)
     }
 
     /// Returns whether the offset is possible: no file has more bytes, rows or lines.
@@ -129,38 +137,45 @@ impl FileOffsets {
         fixed
     }
 
-    /// Notes that an object is read: it is known among many others now, and alone only if lines of
+    /// Notes that an object is read: it is known among many others now, and alone only if it or lines of
     /// it were rejected.
     pub fn pass(&mut self, found: &Found) {
         if let Some(objects) = &mut self.objects {
             objects.pass(found);
         }
-        let is_kept = self.files.get(&found.name).is_some_and(|mark| !mark.rejected.is_empty());
+        let is_kept = self
+            .files
+            .get(&found.name)
+            .is_some_and(|mark| !mark.rejected.is_empty() || mark.unread_by.is_some());
         if !is_kept || self.files.len() > OBJECTS_MAX {
             self.files.remove(&found.name);
         }
     }
 
-    /// Returns whether nothing of a file is new by its size and time alone.
-    pub fn is_read(&self, found: &Found) -> bool {
+    /// Returns whether nothing of a file is new by its size and time alone, read by these settings.
+    pub fn is_read(&self, found: &Found, settings: &str) -> bool {
+        if self.files.get(&found.name).is_some_and(|mark| mark.is_due_again(settings)) {
+            return false;
+        }
         let same =
             |mark: &FileOffset| mark.done && (mark.size, mark.modified_us) == (found.size, found.modified_us);
         self.objects.as_ref().is_some_and(|objects| objects.has(found))
             || self.files.get(&found.name).is_some_and(same)
     }
 
-    /// Returns where to continue a file: `None` if nothing is new, the beginning if it is new or was
-    /// replaced.
+    /// Returns where to continue a file: `None` if nothing is new, the beginning if it is new, was
+    /// replaced, or could not be read by other settings.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn resume(&self, found: &Found, file: &mut Handle) -> io::Result<Option<FileOffset>> {
+    pub fn resume(&self, found: &Found, file: &mut Handle, settings: &str) -> io::Result<Option<FileOffset>> {
         let fresh = FileOffset { size: found.size, modified_us: found.modified_us, ..FileOffset::default() };
         let Some(mark) = self.files.get(&found.name) else { return Ok(Some(fresh)) };
-        if mark.done && (mark.size, mark.modified_us) == (found.size, found.modified_us) {
+        let is_due_again = mark.is_due_again(settings);
+        if !is_due_again && mark.done && (mark.size, mark.modified_us) == (found.size, found.modified_us) {
             return Ok(None);
         }
-        if found.size < mark.covered || file.print(mark.covered)? != mark.print {
+        if is_due_again || found.size < mark.covered || file.print(mark.covered)? != mark.print {
             let before = mark.before.iter().chain(&mark.rejected).copied().collect();
             return Ok(Some(FileOffset { before, ..fresh }));
         }

@@ -20,6 +20,8 @@ pub struct Output {
     pub not_due: u64,
     /// How far the files were read.
     pub offsets: FileOffsets,
+    /// What the settings of the selection are known by.
+    pub settings: String,
     batch: Batch<Row>,
     limit: usize,
     bytes: usize,
@@ -28,8 +30,9 @@ pub struct Output {
 
 impl Output {
     /// Sends batches of up to `limit` rows.
-    pub fn new(offsets: FileOffsets, limit: usize, sender: Sender) -> Output {
-        Output { not_due: 0, offsets, batch: Batch::of(Vec::new()), limit: limit.max(1), bytes: 0, sender }
+    pub fn new(offsets: FileOffsets, settings: String, limit: usize, sender: Sender) -> Output {
+        let batch = Batch::of(Vec::new());
+        Output { not_due: 0, offsets, settings, batch, limit: limit.max(1), bytes: 0, sender }
     }
 
     /// Says where something was wrong and is not any more.
@@ -84,10 +87,13 @@ impl Output {
         if self.is_full() { self.flush() } else { Ok(()) }
     }
 
-    /// Reports a file that is read no further until it changes.
+    /// Reports a file that is read no further until it changes, or the settings do if nothing of it
+    /// could be read by these.
     pub fn broken(&mut self, open: &mut Open<'_>, reason: Reason) -> Result<(), Stop> {
         self.malformed(open.found.name.clone(), String::new(), reason);
         (open.mark.done, open.told) = (true, true);
+        let nothing = open.mark.offset == 0 && open.mark.torn == 0 && open.mark.rejected.is_empty();
+        open.mark.unread_by = nothing.then(|| self.settings.clone());
         match self.reached(open, true) {
             // It changed meanwhile, and is looked at again.
             Err(Stop::Broken(_)) => Ok(()),

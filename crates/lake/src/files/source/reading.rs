@@ -48,7 +48,8 @@ impl Reading {
     /// Returns the read as a feed.
     pub fn feed(self) -> Feed<Row> {
         on_a_thread("reading the files", move |sender| {
-            let mut output = Output::new(self.offsets.clone(), self.batch_rows, sender.clone());
+            let mut output =
+                Output::new(self.offsets.clone(), self.files.fingerprint(), self.batch_rows, sender.clone());
             match self.read(&mut output) {
                 Err(Stop::Failed(error)) => {
                     let _ = sender.blocking_send(Err(error));
@@ -75,7 +76,7 @@ impl Reading {
             output.odd(odd);
         }
         for file in &listing.files {
-            if !output.offsets.is_read(file) {
+            if !output.offsets.is_read(file, &output.settings) {
                 self.read_file(file, output)?;
             }
         }
@@ -95,7 +96,7 @@ impl Reading {
             let (after, continued) = output.offsets.objects.get_or_insert_default().begin(now_us);
             let mut walk = bucket.walk(&self.files.pattern, &after)?;
             while let Some(found) = walk.next()? {
-                if !output.offsets.is_read(&found) {
+                if !output.offsets.is_read(&found, &output.settings) {
                     self.read_file(&found, output)?;
                 }
                 output.offsets.pass(&found);
@@ -145,7 +146,7 @@ impl Reading {
     /// Opens a file to read on; `None` if nothing is new.
     fn open<'a>(&'a self, found: &'a Found, output: &Output) -> io::Result<Option<Open<'a>>> {
         let mut file = found.open()?;
-        let Some(mark) = output.offsets.resume(found, &mut file)? else { return Ok(None) };
+        let Some(mark) = output.offsets.resume(found, &mut file, &output.settings)? else { return Ok(None) };
         let format = self.files.format(&found.name);
         Ok(Some(Open {
             found,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_model::{Error, Reason, Selection};
+use tidegate_model::{Error, Reason, RowHash, Selection, Value};
 use tidegate_transport::settings::UpToAnHour;
 
 use super::listing::Pattern;
@@ -165,6 +165,15 @@ impl Files {
             key: selection.key.unwrap_or_default(),
             format: selection.format,
         })
+    }
+
+    /// Returns a hash of what decides whether a file can be read.
+    pub fn fingerprint(&self) -> String {
+        let CsvOptions { delimiter, quote, escape, comment, header, .. } = self.csv;
+        let parts = (self.format, self.encoding, delimiter, quote, escape, comment, header);
+        let text = Value::Text(format!("{parts:?}").into());
+        // Some of it is enough to tell a change.
+        format!("{:016x}", RowHash::of_values([&text], &mut Vec::new()).0 >> 64)
     }
 
     /// Returns the format of a file.

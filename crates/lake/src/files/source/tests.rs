@@ -336,3 +336,41 @@ async fn what_is_not_there_is_named() {
         source.describe(&select(json!({ "path": "in/*.csv", "delimiter": "é" }))).await.expect_err("no byte");
     assert_eq!(unknown.kind(), ErrorKind::Settings);
 }
+
+#[tokio::test]
+async fn a_file_that_could_not_be_read_is_read_when_the_setting_is_corrected() {
+    let latin: &[u8] = b"id,caf\xe9\n1,x\n";
+    for (name, bytes, before, after, code) in [
+        ("a.dat", &b"id,n\n1,x\n"[..], json!({}), json!({ "format": "csv" }), "unknown_format"),
+        ("a.csv", &b"id,id\n1,x\n"[..], json!({}), json!({ "header": false }), "invalid_header"),
+        ("a.csv", latin, json!({}), json!({ "encoding": "latin-1" }), "invalid_header"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let with = |mut settings: serde_json::Value| {
+            settings["path"] = json!(name);
+            select(settings)
+        };
+        let first = read(folder.path(), &with(before.clone()), None, 10).await;
+        assert_eq!(first[0].malformed[0].reason.code, code);
+        let again = read(folder.path(), &with(before), place_of(&first), 10).await;
+        assert!(again.is_empty(), "by the same settings it is not looked at again");
+
+        let corrected = read(folder.path(), &with(after.clone()), place_of(&first), 10).await;
+        assert!(told(&corrected).contains(&"1 x".to_owned()), "{code}: {:?}", told(&corrected));
+        assert!(corrected[0].fixed.contains(&name.to_owned()), "the failed row is closed");
+        let done = read(folder.path(), &with(after), place_of(&corrected), 10).await;
+        assert!(done.is_empty(), "nothing is sent twice");
+    }
+}
+
+/// Of a file that was read in part, rows were sent: other settings do not send them again.
+#[tokio::test]
+async fn a_file_of_which_rows_were_read_is_not_read_again_by_other_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.csv"), b"id,n\n1,x\n2,caf\xe9\n").unwrap();
+    let first = read(folder.path(), &select(json!({ "path": "a.csv" })), None, 10).await;
+    assert_eq!(told(&first), ["1 x"]);
+    let latin = select(json!({ "path": "a.csv", "encoding": "latin-1" }));
+    assert!(read(folder.path(), &latin, place_of(&first), 10).await.is_empty());
+}

@@ -42,7 +42,7 @@ fn header(content: Content, options: &CsvOptions) -> Result<Header, Broken> {
     let mut records = Records::new(Lines::new(content), options);
     let (mut bytes, mut lines) = (0, 0);
     let broken =
-        |why: &str| Broken::Content(Reason::new("invalid_header", format!("its header is none: {why}")));
+        |why: &str| Broken::Content(Reason::new("invalid_header", format!("it has no valid header: {why}")));
     let piece = loop {
         let Some(piece) = records.next(lines + 1)? else {
             return Ok(Header { names: Vec::new(), bytes, lines, finished: true });
@@ -68,10 +68,12 @@ fn header(content: Content, options: &CsvOptions) -> Result<Header, Broken> {
         let name = decoded(records.encoding(), cells.bytes(cell))
             .ok_or_else(|| broken("it is not valid UTF-8; store it as UTF-8 or set `encoding`"))?;
         let name = if name.is_empty() { format!("column_{}", at + 1) } else { name.to_string() };
-        if names.contains(&name) {
-            return Err(broken(
-                "two columns have one name; rename one, or set `header: false` to number them",
-            ));
+        if let Some(first) = names.iter().position(|other| *other == name) {
+            return Err(broken(&format!(
+                "columns {} and {} have one name; rename one, or set `header: false` to number them",
+                first + 1,
+                at + 1
+            )));
         }
         names.push(name);
     }

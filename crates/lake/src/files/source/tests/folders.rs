@@ -46,7 +46,7 @@ async fn each_broken_file_is_one_rejected_item_and_the_others_are_read() {
     why("empty.parquet", "Parquet");
     why("garbage.parquet", "Parquet");
     why("torn.parquet", "Parquet");
-    why("twice.csv", "two columns have one name");
+    why("twice.csv", "have one name");
     why("latin.csv", "encoding");
     why("open.csv", "a quote that begins in line 1 is not closed");
     why("excel.csv", "zip archive");
