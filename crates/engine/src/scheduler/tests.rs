@@ -143,12 +143,22 @@ const SYSTEM: Connector = Connector {
     ..Connector::EMPTY
 };
 
+fn table() -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "properties": { "table": { "type": "string" } } })
+}
+
 /// A system at which what is sent twice counts twice.
 const COUNTER: Connector = Connector {
     kind: "counter",
     title: "Counter",
+    source: Some(SourceRole {
+        selection: table,
+        modes: &[Mode::Full],
+        keeps_checkpoint: false,
+        open: |_, _| Ok(Arc::new(Table)),
+    }),
     platform: Some(PlatformRole {
-        objects: &[ObjectKind::Event],
+        objects: &[ObjectKind::Event, ObjectKind::Deletion],
         target: schemars::Schema::default,
         open: |_, _, _, _| Ok(Arc::new(Everything(Idempotency::None))),
         dry_run_response: |_| http::Response::new(Bytes::new()),

@@ -106,6 +106,7 @@ impl Engine {
         if let Some(before) = state.object.filter(|before| *before != object) {
             note(&mut checks, "object", Err(object_changed(id, before.as_str(), object.as_str())));
         }
+        self.advise(id, sync, &mut checks);
         if checks.passed() {
             match self.import(id, None).await {
                 Ok(import) => {

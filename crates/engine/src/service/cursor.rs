@@ -8,6 +8,10 @@ use tidegate_model::{Checks, Error, Lookback};
 
 use crate::pipeline::{ChangeTracking, EpochUnit, Import, LookbackRule};
 
+/// What to do about a cursor that is a text.
+const TEXT_REMEDY: &str = "take a timestamp, a date or a number as the cursor, or `mode: mirror`; a text or a uuid works \
+    only if each new row has a greater value than all before it, and random uuids (version 4) do not";
+
 /// Returns the lookback of a sync with a cursor as a check; none for other syncs.
 ///
 /// # Errors
@@ -22,6 +26,7 @@ pub(crate) async fn lookback(import: &Import) -> Result<Checks, Error> {
         LookbackRule::Time(_) | LookbackRule::WallClock(..) | LookbackRule::TiesOnly => None,
     };
     match sentence(lookback, column, unit) {
+        Ok(found) if *lookback == LookbackRule::TiesOnly => checks.warn("lookback", found, TEXT_REMEDY),
         Ok(found) => checks.pass("lookback", found),
         Err(error) => checks.fail("lookback", error.chain(), error.next_step()),
     }
@@ -37,8 +42,7 @@ fn sentence(rule: &LookbackRule, column: &Column, unit: Option<Option<EpochUnit>
     }
     Ok(match (rule.amount(recognised), recognised) {
         (None, _) if *rule == LookbackRule::TiesOnly => format!(
-            "none: {cursor} is text; rows that commit late with a lower value are missed. \
-             If rows commit out of order, take a timestamp, a date or a number as the cursor"
+            "none: {cursor} is text; rows that come with a lower value than one before them are never read"
         ),
         (None, _) => {
             format!("{cursor} has no values yet: what its numbers count since 1970 is found by the first run")
@@ -137,6 +141,9 @@ mod tests {
     #[test]
     fn a_check_says_that_a_text_cursor_has_no_lookback() {
         let reported = reported(&LookbackRule::TiesOnly, None);
-        assert!(reported.starts_with("none: `at` (bigint) is text; rows that commit late"), "{reported}");
+        assert!(
+            reported.starts_with("none: `at` (bigint) is text; rows that come with a lower value"),
+            "{reported}"
+        );
     }
 }

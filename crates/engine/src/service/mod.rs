@@ -1,6 +1,7 @@
 //! The service API, which the command line, the HTTP API and the pages call.
 
 mod active;
+mod advice;
 mod attempt;
 mod background;
 mod catalog;
