@@ -80,6 +80,15 @@ pub(super) async fn restore(
         Output::Text => print(&restored, args.log.is_some()),
         _ => output::document(out, &restored),
     }
+    let restored_state = args.state_config(args.project()?.retention);
+    if about.tables && backup::lacks_key(restored_state).await.unwrap_or_default() {
+        output::note(format!(
+            "{}: the master key is missing, with which failed rows and secrets of this backup are sealed: they cannot be opened, \
+             and no run can keep a failed row\n  → put the key into {}, or set TIDEGATE_MASTER_KEY, before the next run",
+            output::toned("note"),
+            data.join("master.key").display()
+        ));
+    }
     Ok(DONE)
 }
 
@@ -190,9 +199,20 @@ fn staged(parent: &Path) -> Result<PathBuf, Error> {
     let at = SystemClock.now().strftime("%Y%m%dT%H%M%S");
     let staged = parent.join(format!(".tidegate-restore-{at}-{}", std::process::id()));
     fs::create_dir_all(parent)
-        .and_then(|()| fs::create_dir(&staged))
+        .and_then(|()| private().create(&staged))
         .map_err(|cause| moving(cause, &staged))?;
     Ok(staged)
+}
+
+/// Makes folders that only their owner can look into.
+fn private() -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder
 }
 
 /// Gives the present data folder another name.

@@ -121,6 +121,14 @@ pub async fn erased_since(backup: &Path, restored: StateConfig) -> Result<Vec<St
     Ok(users)
 }
 
+/// Returns whether a data folder that was restored holds something that only a missing master key opens.
+///
+/// # Errors
+/// If its state cannot be read.
+pub async fn lacks_key(restored: StateConfig) -> Result<bool, Error> {
+    open(restored).await?.lacks_key().await
+}
+
 /// Opens the keys of a store, and nothing else of it.
 async fn open(config: StateConfig) -> Result<Contents, Error> {
     let database = match &config.store {

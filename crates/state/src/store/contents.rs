@@ -96,6 +96,21 @@ impl Contents {
         Ok(Opening(keys))
     }
 
+    /// Returns whether something is sealed with a master key that is not there.
+    ///
+    /// # Errors
+    /// If the database or a key cannot be read.
+    pub(crate) async fn lacks_key(&self) -> Result<bool, Error> {
+        let ids = "SELECT key_id FROM secrets UNION SELECT key_id FROM data_keys ORDER BY key_id";
+        for record in self.database.all(sql(ids)).await? {
+            let id: String = record.get("key_id")?;
+            if self.seal.with_id(&id)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns the keys to open and to seal with.
     ///
     /// # Errors

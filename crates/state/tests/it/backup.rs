@@ -279,7 +279,10 @@ async fn without_the_master_key_a_backup_opens_no_secret() {
     let restored = tidegate_state::open(config(&data, &scene.folder.clock)).await.expect("opened");
     let denied = restored.secret("braze").await.expect_err("no key");
     assert_eq!(denied.kind(), ErrorKind::Denied, "{denied:?}");
+    let lacks_key = async || backup::lacks_key(config(&data, &scene.folder.clock)).await.expect("read");
+    assert!(lacks_key().await, "`tidegate restore` says so");
     fs::copy(scene.data().join("master.key"), data.join("master.key")).expect("copied");
+    assert!(!lacks_key().await);
     assert_eq!(restored.secret("braze").await.expect("a key").expect("a secret").expose(), "sesame");
 }
 

@@ -180,6 +180,9 @@ fn backup_is_not_put_in_the_place_of_state_unasked_and_damage_changes_nothing() 
 
     let text = std::fs::read_to_string(project.path().join(".tidegate/notes.txt")).expect("restored");
     assert_eq!(text, "of now");
+    let mode =
+        std::os::unix::fs::MetadataExt::mode(&project.path().join(".tidegate").metadata().expect("there"));
+    assert_eq!(mode & 0o777, 0o700, "other users look into the restored folder");
     let former = restored["replaced"].as_str().expect("a folder");
     assert_eq!(std::fs::read_to_string(Path::new(former).join("notes.txt")).expect("kept"), "of later");
     leaves_no_trace(project.path());
