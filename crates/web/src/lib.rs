@@ -19,6 +19,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,12 +45,26 @@ const REQUEST_MAX: Duration = Duration::from_secs(60);
 /// Listens on an address.
 ///
 /// # Errors
-/// [`ErrorKind::Settings`] if it cannot be listened on.
+/// [`ErrorKind::Unavailable`] if another program listens on it, which may end, [`ErrorKind::Settings`] if it
+/// cannot be listened on at all.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|cause| {
-        Error::new(ErrorKind::Settings, format!("cannot listen on {address}"))
-            .hint("end the program that uses it, or choose another address with `tidegate serve --listen`")
-            .caused_by(cause)
+        let (kind, hint) = match cause.kind() {
+            io::ErrorKind::AddrInUse => (
+                ErrorKind::Unavailable,
+                "end the program that uses it, or choose another address with `tidegate serve --listen`",
+            ),
+            io::ErrorKind::AddrNotAvailable => (
+                ErrorKind::Settings,
+                "this machine does not have the address: name one of its own with `tidegate serve --listen`",
+            ),
+            io::ErrorKind::PermissionDenied => (
+                ErrorKind::Settings,
+                "ports below 1024 need a privilege: choose another with `tidegate serve --listen`",
+            ),
+            _ => (ErrorKind::Settings, "choose another address with `tidegate serve --listen`"),
+        };
+        Error::new(kind, format!("cannot listen on {address}")).hint(hint).caused_by(cause)
     })
 }
 
