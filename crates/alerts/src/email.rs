@@ -69,6 +69,8 @@ enum Tls {
 
 struct Open {
     transport: AsyncSmtpTransport<Tokio1Executor>,
+    /// Host and port, for messages.
+    place: String,
     from: Mailbox,
     to: Vec<Mailbox>,
 }
@@ -77,7 +79,18 @@ fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Chann
     let settings: Email = settings.parse()?;
     let from = mailbox("sender", &settings.sender)?;
     let to = settings.recipients.iter().map(|text| mailbox("recipients", text)).collect::<Result<_, _>>()?;
-    Ok(Arc::new(Open { transport: transport(&settings, context)?, from, to }))
+    let place = format!("{}:{}", settings.host, settings.port());
+    Ok(Arc::new(Open { transport: transport(&settings, context)?, place, from, to }))
+}
+
+impl Email {
+    fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.tls {
+            Tls::Starttls => 587,
+            Tls::Implicit => 465,
+            Tls::Disable => 25,
+        })
+    }
 }
 
 fn transport(
@@ -94,13 +107,8 @@ fn transport(
         Tls::Implicit => Encryption::Wrapper(parameters(settings, context)?),
         Tls::Disable => Encryption::None,
     };
-    let port = settings.port.unwrap_or(match settings.tls {
-        Tls::Starttls => 587,
-        Tls::Implicit => 465,
-        Tls::Disable => 25,
-    });
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-        .port(port)
+        .port(settings.port())
         .tls(encryption)
         .timeout(Some(TIMEOUT));
     if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
@@ -182,12 +190,12 @@ impl Channel for Open {
         let email = builder
             .body(text(message))
             .map_err(|cause| Error::internal("an e-mail cannot be written").caused_by(cause))?;
-        self.transport.send(email).await.map(drop).map_err(failure)
+        self.transport.send(email).await.map(drop).map_err(|cause| failure(cause, &self.place))
     }
 }
 
 /// The failure in words of its own: the library's first say what does not apply.
-fn failure(cause: SmtpError) -> Error {
+fn failure(cause: SmtpError, place: &str) -> Error {
     if let Some(code) = cause.status() {
         let said = std::error::Error::source(&cause).map(ToString::to_string).unwrap_or_default();
         let message = format!("the mail server answered {code}: {said}");
@@ -199,9 +207,9 @@ fn failure(cause: SmtpError) -> Error {
         };
     }
     let what = if cause.is_timeout() {
-        "the mail server does not answer"
+        format!("the mail server at {place} does not answer")
     } else {
-        "the mail server cannot be reached"
+        format!("the mail server at {place} cannot be reached")
     };
     Error::new(ErrorKind::Unavailable, what)
         .hint("correct `host`, `port` or `tls` of the channel")

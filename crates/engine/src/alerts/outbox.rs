@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::alert::{Alert, Change, Channel, Message, Notice, Recipient, Trigger};
 use tidegate_model::{Error, ErrorKind, SyncId};
+use tidegate_project::ChannelSpec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::conditions::State;
@@ -122,7 +123,7 @@ impl Engine {
             tested.push(TestedChannel {
                 channel: name.clone(),
                 kind: spec.kind.clone(),
-                next: error.as_ref().map(|error| error.next_step().to_owned()),
+                next: error.as_ref().map(|error| after_test(error, name)),
                 error: error.map(|error| error.chain()),
             });
         }
@@ -131,6 +132,11 @@ impl Engine {
 
     async fn test_channel(&self, name: &str) -> Result<(), Error> {
         let channel = self.channel(name).await?;
+        let contacts = self.test_recipients(name);
+        if contacts.is_empty() {
+            return Err(Error::settings("nothing was sent: it has no recipients of its own, and no sync has contacts that get mail by it")
+                .hint("add `recipients` to the channel, or addresses under `contacts` of a sync"));
+        }
         let summary = "Tidegate can reach this channel. Nothing is wrong.";
         let mut alert = new_alert(name, Trigger::Test, summary, self.config.clock.now());
         for change in [Change::Opened, Change::Resolved] {
@@ -138,11 +144,45 @@ impl Engine {
             if change == Change::Resolved {
                 alert.resolved_at = Some(at);
             }
-            let recipient = Recipient { channel: name.to_owned(), contact: None };
-            let message = self.message(&notice(&alert, change, recipient, at), &alert, at);
-            attempt(channel.as_ref(), &message).await?;
+            for contact in &contacts {
+                let recipient = Recipient { channel: name.to_owned(), contact: contact.clone() };
+                let message = self.message(&notice(&alert, change, recipient, at), &alert, at);
+                attempt(channel.as_ref(), &message).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Returns who gets the test of a channel: its own recipients, or the contacts that get mail by it.
+    fn test_recipients(&self, name: &str) -> Vec<Option<String>> {
+        let channels = &self.config.project.alerts.channels;
+        if channels.get(name).is_some_and(|spec| self.has_own_recipients(spec)) {
+            return vec![None];
+        }
+        if channels
+            .iter()
+            .find(|(_, spec)| self.reaches_contacts(&spec.kind))
+            .is_none_or(|(mail, _)| mail != name)
+        {
+            return Vec::new();
+        }
+        let all = self.config.project.syncs.values().flat_map(|sync| &sync.options().contacts);
+        let mut contacts: Vec<Option<String>> =
+            all.filter(|contact| is_address(contact)).cloned().map(Some).collect();
+        contacts.sort();
+        contacts.dedup();
+        contacts
+    }
+
+    fn reaches_contacts(&self, kind: &str) -> bool {
+        self.config.channels.iter().any(|channel| channel.kind == kind && channel.reaches_contacts)
+    }
+
+    /// Whether a channel sends to other people than the contacts of syncs.
+    fn has_own_recipients(&self, spec: &ChannelSpec) -> bool {
+        let to = spec.settings.shown();
+        !self.reaches_contacts(&spec.kind)
+            || to.get("recipients").is_some_and(|to| to.as_array().is_none_or(|to| !to.is_empty()))
     }
 
     /// Opens a channel of the project.
@@ -197,19 +237,13 @@ impl Engine {
             // A channel that fails is reported by the others.
             None => alert.trigger != Trigger::Channel || *name != alert.subject,
         };
-        let reaches_contacts = |kind: &str| {
-            self.config.channels.iter().any(|channel| channel.kind == kind && channel.reaches_contacts)
-        };
         let mut recipients = Vec::new();
         for (name, spec) in channels.iter().filter(|(name, _)| wanted(name)) {
-            let to = spec.settings.shown();
-            let has_own =
-                to.get("recipients").is_some_and(|to| to.as_array().is_none_or(|to| !to.is_empty()));
-            if has_own || !reaches_contacts(&spec.kind) {
+            if self.has_own_recipients(spec) {
                 recipients.push(Recipient { channel: name.clone(), contact: None });
             }
         }
-        let mail = channels.iter().find(|(_, spec)| reaches_contacts(&spec.kind));
+        let mail = channels.iter().find(|(_, spec)| self.reaches_contacts(&spec.kind));
         if let (Some((channel, _)), Some(options)) = (mail, options) {
             for contact in options.contacts.iter().filter(|contact| is_address(contact)) {
                 recipients.push(Recipient { channel: channel.clone(), contact: Some(contact.clone()) });
@@ -347,6 +381,15 @@ fn notice(alert: &Alert, change: Change, recipient: Recipient, now: Timestamp) -
         due_at: Some(now),
         sent_at: None,
         error: None,
+    }
+}
+
+/// Returns what to do about a test that failed: no run tries a channel again, and `check` does not look at it.
+fn after_test(error: &Error, name: &str) -> String {
+    let step = error.next_step();
+    match step.starts_with("the next run tries again") {
+        true => format!("correct the settings of the channel, then run `tidegate alerts test {name}`"),
+        false => step.replace("run `tidegate check`", &format!("run `tidegate alerts test {name}`")),
     }
 }
 

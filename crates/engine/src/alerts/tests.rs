@@ -210,12 +210,36 @@ async fn a_test_of_a_channel_says_why_it_does_not_work() {
     let tested = stage.engine.test_channels(None).await.expect("channels");
     assert_eq!(tested[0].error, None);
     assert_eq!(tested[1].error.as_deref(), Some("the mail server cannot be reached"));
+    let next = "correct the settings of the channel, then run `tidegate alerts test office`";
+    assert_eq!(tested[1].next.as_deref(), Some(next), "no run tries it again");
     assert_eq!(
         sent(),
         [("chat", Change::Opened, Trigger::Test, None), ("chat", Change::Resolved, Trigger::Test, None)]
     );
     let error = stage.engine.test_channels(Some("teams")).await.expect_err("no such channel");
     assert_eq!(error.message(), "there is no channel `teams`");
+    stage.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_of_a_channel_for_contacts_reaches_them_and_one_without_any_says_that_nothing_was_sent() {
+    let channel = "    office: { type: mail, recipients: [] }\n";
+    let stage = start(channel, "    contacts: [ada@example.com, '#growth']\n");
+    let tested = stage.engine.test_channels(None).await.expect("channels");
+    assert_eq!(tested[0].error, None);
+    let ada = Some("ada@example.com".to_owned());
+    assert_eq!(
+        sent(),
+        [
+            ("mail", Change::Opened, Trigger::Test, ada.clone()),
+            ("mail", Change::Resolved, Trigger::Test, ada)
+        ]
+    );
+    stage.stop.cancel();
+    let stage = start(channel, "");
+    let tested = stage.engine.test_channels(None).await.expect("channels");
+    assert!(tested[0].error.as_deref().is_some_and(|why| why.starts_with("nothing was sent")), "{tested:?}");
+    assert!(sent().is_empty());
     stage.stop.cancel();
 }
 
