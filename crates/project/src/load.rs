@@ -18,7 +18,7 @@ use super::habits;
 use super::references::Written;
 use super::shape;
 use super::sheet::File;
-use super::spec::{ConnectionSpec, Project, Retention};
+use super::spec::{ConnectionSpec, Project, Retention, SyncSpec};
 use super::sync;
 use super::yaml::{self, Data, Entry, Node};
 
@@ -35,7 +35,8 @@ const KEYS: &[&str] = &["time_zone", "egress", "retention", "alerts", "connectio
 /// # Errors
 /// [`Settings`](tidegate_model::ErrorKind::Settings) if the folder has two.
 pub fn locate(path: &Path) -> Result<PathBuf, Error> {
-    if path.is_file() {
+    let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    if path.is_file() || (is_yaml && !path.is_dir()) {
         return Ok(path.to_owned());
     }
     let (file, other) = (path.join(FILE_NAME), path.join(OTHER_NAME));
@@ -133,6 +134,7 @@ fn project(
     for entry in named(root, "connections", findings) {
         let id = ConnectionId::new(&entry.key);
         let (connector, read) = connection(entry, connectors, findings);
+        project.notes.extend(plain_variables(entry));
         ends.insert(id.clone(), connector);
         if let Some(read) = read {
             project.connections.insert(id, read);
@@ -140,14 +142,53 @@ fn project(
     }
     let contracts = shape::contracts(connectors).collect();
     // A channel that was told to be wrong is there.
-    let channels = alerts::names(root);
-    let file = File { schema: &schema, connections: ends, contracts, zone, channels };
+    let named_channels = alerts::names(root);
+    let file = File { schema: &schema, connections: ends, contracts, zone, channels: named_channels };
     for entry in named(root, "syncs", findings) {
         if let Some(read) = sync::read(&file, entry, findings, &mut project.notes) {
             project.syncs.insert(SyncId::new(&entry.key), read);
         }
     }
+    project.notes.extend(contacts_without_mail(root, &project, channels));
     project
+}
+
+/// Returns a note if there are channels and contacts with an address, and no channel sends mail to contacts.
+fn contacts_without_mail(root: &Node, project: &Project, known: &[ChannelType]) -> Option<Finding> {
+    let entry = root.entry("alerts")?;
+    let mail: Vec<&str> =
+        known.iter().filter(|channel| channel.reaches_contacts).map(|channel| channel.kind).collect();
+    let channels = &project.alerts.channels;
+    if mail.is_empty()
+        || channels.is_empty()
+        || channels.values().any(|spec| mail.contains(&spec.kind.as_str()))
+    {
+        return None;
+    }
+    let contacts = |sync: &SyncSpec| sync.options().contacts.iter().any(|contact| contact.contains('@'));
+    let (id, _) = project.syncs.iter().find(|(_, sync)| contacts(sync))?;
+    let note = Spot::new(entry.at, "alerts.channels")
+        .finding(format!("the contacts of `{id}` are not told: no channel sends mail"));
+    Some(note.hint(format!("add a channel of the type {}", listed(mail))))
+}
+
+/// Returns a note for each setting of a connection that is written as a shell writes a variable.
+fn plain_variables(connection: &Entry) -> Vec<Finding> {
+    let spot = Spot::new(connection.at, format!("connections.{}", connection.key));
+    let is_variable = |text: &str| {
+        text.strip_prefix('$').is_some_and(|name| {
+            name.starts_with(|sign: char| sign.is_ascii_uppercase() || sign == '_')
+                && name.bytes().all(|sign| sign.is_ascii_uppercase() || sign.is_ascii_digit() || sign == b'_')
+        })
+    };
+    let entries = connection.value.entries().iter();
+    let written = entries.filter(|entry| entry.value.text().is_some_and(is_variable));
+    written
+        .map(|entry| {
+            let note = spot.key(&entry.key, entry.at).finding("a name after `$` is a text as it stands");
+            note.hint("write `${NAME}` for the value of a variable")
+        })
+        .collect()
 }
 
 fn time_zone(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> TimeZone {

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use super::super::{AlertRules, json_schema};
-use super::{CHANNELS, CONNECTORS, changed, import, one, valid};
+use tidegate_model::alert::ChannelType;
+
+use super::super::{AlertRules, json_schema, parse};
+use super::{CHANNELS, CHAT, CONNECTORS, changed, import, one, valid};
 
 const TEAM: &str = "\nalerts:\n  rejected: 5%\n  stale: 26h\n  dashboard: https://t.example.com/\n  channels:\n    \
     team: { type: chat, url: \"${TEAM_URL}\" }\nconnections:";
@@ -22,6 +24,17 @@ fn channels_and_rules_are_read_and_a_sync_has_its_own() {
         no_rows: Some(Duration::from_secs(7 * 86_400)),
     };
     assert_eq!(options.alert_rules.or(alerts.rules), rules);
+}
+
+#[test]
+fn contacts_that_no_channel_reaches_are_worth_a_note() {
+    let text = changed("\nconnections:", TEAM).replace("lookback: 5m", "contacts: [ada@example.com]");
+    let mail = ChannelType { kind: "mail", reaches_contacts: true, ..CHAT };
+    let channels: &'static [ChannelType] = Box::leak(Box::new([CHAT, mail]));
+    let notes = |text: &str| parse(text, "tidegate.yaml", CONNECTORS, channels).expect("valid").notes;
+    let noted = notes(&text);
+    assert!(noted[0].message.starts_with("the contacts of `orders` are not told"), "{noted:?}");
+    assert!(notes(&text.replace("type: chat", "type: mail")).is_empty());
 }
 
 /// A number of rows is not taken there, in quotes or not.

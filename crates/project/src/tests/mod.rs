@@ -157,13 +157,14 @@ struct Room {
     url: Secret,
 }
 
-const CHANNELS: &[ChannelType] = &[ChannelType {
+const CHAT: ChannelType = ChannelType {
     kind: "chat",
     title: "Chat",
     reaches_contacts: false,
     settings: schema_of::<Room>,
     open: |_, _| Err(Error::internal("never opened")),
-}];
+};
+const CHANNELS: &[ChannelType] = &[CHAT];
 
 const CONNECTIONS: &str = "
 connections:

@@ -308,6 +308,22 @@ fn a_query_without_a_key_is_worth_a_note() {
 }
 
 #[test]
+fn a_password_that_is_written_as_a_shell_writes_a_variable_is_worth_a_note() {
+    let notes = |text: &str| {
+        valid(&format!("connections:\n  shop: {{ type: database, host: h, password: {text} }}\n")).notes
+    };
+    for text in ["$SHOP_PASSWORD", "$PASSWORD2"] {
+        let notes = notes(text);
+        assert!(notes[0].next.contains("`${NAME}`"), "{notes:?}");
+        assert!(
+            !format!("{notes:?}").contains("PASSWORD"),
+            "what may be a secret is not repeated: {notes:?}"
+        );
+    }
+    assert!(notes("'$ecret'").is_empty());
+}
+
+#[test]
 fn a_file_of_comments_is_an_empty_project() {
     for text in ["", "# nothing yet\n", "connections:\nsyncs:\n", "connections: {}\n"] {
         let project = valid(text);
