@@ -1,6 +1,6 @@
 //! Verbs and options of other tools, answered with the verb that does it here.
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// A verb that other tools have, and the answer.
 const VERBS: &[(&[&str], &str)] = &[
@@ -55,6 +55,9 @@ const OPTIONS: &[(&[&str], &str)] = &[
 
 /// Returns what does here what an unknown verb or option does elsewhere.
 pub(crate) fn hint(error: &clap::Error) -> Option<&'static str> {
+    if error.kind() == ErrorKind::ValueValidation {
+        return Some("correct the value; the command with `--help` says what it takes");
+    }
     for (kind, habits) in [(ContextKind::InvalidSubcommand, VERBS), (ContextKind::InvalidArg, OPTIONS)] {
         let Some(ContextValue::String(written)) = error.get(kind) else { continue };
         let written = written.split(['=', ' ']).next().unwrap_or_default();
@@ -69,8 +72,17 @@ pub(crate) fn hint(error: &clap::Error) -> Option<&'static str> {
 pub(crate) fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    PLAIN.iter().fold(line.to_owned(), |line, (theirs, ours)| line.replace(theirs, ours))
 }
+
+/// Words of the standard library about numbers, and ours.
+const PLAIN: &[(&str, &str)] = &[
+    ("invalid digit found in string", "expected a whole number"),
+    ("cannot parse integer from empty string", "expected a whole number"),
+    ("number too large to fit in target type", "the number is too large"),
+    ("number too small to fit in target type", "the number is too small"),
+];
 
 #[cfg(test)]
 mod tests {

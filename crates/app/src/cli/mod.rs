@@ -1,6 +1,7 @@
 //! The command line.
 
 mod actions;
+mod address;
 mod args;
 pub(crate) mod complete;
 mod help;
@@ -135,7 +136,7 @@ pub(crate) enum Command {
     /// Examines the machine, the state and every connection.
     Doctor {
         /// The address that `tidegate serve` listens on.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address::listened_on)]
         listen: SocketAddr,
     },
     /// Prints the grants that an administrator runs.
@@ -168,14 +169,14 @@ pub(crate) enum Command {
         /// How many syncs run at the same time.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
         parallel: u8,
-        /// Send also what is beyond the `limits` of a sync.
+        /// Send also what is beyond the `limits` of a sync; continue with a changed cursor, table or query.
         #[arg(long)]
         yes: bool,
     },
     /// Runs syncs on schedule, receives events, serves the dashboard.
     Serve {
         /// The address to listen on.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address::listened_on)]
         listen: SocketAddr,
         /// Refuse changes of the project by page and API; the file and SIGHUP change it.
         #[arg(long, env = "TIDEGATE_READ_ONLY_PROJECT")]

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+use super::address::listened_on;
+
 /// How the sandbox is served.
 #[derive(Debug, Args)]
 pub(crate) struct Sandbox {
     /// The address to listen on.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090", value_parser = listened_on)]
     pub(crate) listen: SocketAddr,
     /// Faults to inject, as JSON: latency_ms, throttled, unavailable, dropped, rejected, poison,
     /// poison_answer, revoked, seed.
