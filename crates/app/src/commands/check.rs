@@ -33,6 +33,11 @@ pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> 
         Output::Text => {
             let mut said = Said::new();
             reports.iter().for_each(|report| print(report, &mut said));
+            if reports.is_empty() {
+                output::note(
+                    "nothing to check: the project has no connections yet\n  → `tidegate init DIR` writes an example to copy from",
+                );
+            }
         }
         _ => {
             let checked = Checked { passed, reports };

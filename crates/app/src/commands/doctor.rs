@@ -92,7 +92,10 @@ fn look_at_folder(machine: &mut Checks, folder: &Path) {
         Ok(()) if there == folder => machine.pass(name, format!("{shown} can be written")),
         Ok(()) => machine.pass(name, format!("{shown} is made by the first run")),
         Err(cause) => {
-            let remedy = format!("let the user that runs tidegate write in {}", there.display());
+            let remedy = match cause.kind() {
+                std::io::ErrorKind::StorageFull => format!("free space on the disk of {}", there.display()),
+                _ => format!("let the user that runs tidegate write in {}", there.display()),
+            };
             machine.fail(name, format!("{shown} cannot be written: {cause}"), remedy);
         }
     }

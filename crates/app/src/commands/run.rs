@@ -163,7 +163,7 @@ pub(super) async fn retry(
     engine.flush_sandbox_webhooks().await;
     let code = result.run.as_ref().map_or(DONE, code_of);
     match out {
-        Output::Text => print_retry(&engine, sync, &result).await?,
+        Output::Text => print_retry(&engine, sync, &result, in_doubt).await?,
         _ => output::document(out, &Retried { sync: sync.clone(), result }),
     }
     Ok(code)
@@ -195,9 +195,15 @@ pub(super) async fn dismiss(
     Ok(DONE)
 }
 
-async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Result<(), Error> {
+async fn print_retry(
+    engine: &Engine,
+    sync: &SyncId,
+    result: &RetryResult,
+    in_doubt: bool,
+) -> Result<(), Error> {
     match &result.run {
         Some(run) => print(run, &engine.reasons(run).await?, engine.open_failed_rows(sync).await?, None),
+        None if in_doubt => output::line(format!("{sync}: nothing to send again: no row is in doubt")),
         None => output::line(format!(
             "{sync}: nothing to send again; rows in doubt are sent with `--in-doubt` only"
         )),
@@ -207,7 +213,7 @@ async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Re
     }
     if result.malformed > 0 {
         note(format!(
-            "  {} could not be parsed or kept whole: fix the source, then run the sync again",
+            "  {} could not be parsed or kept whole: correct it at the source, then run the sync again; lines of a file go into a new file",
             counted(result.malformed, "input")
         ));
     }

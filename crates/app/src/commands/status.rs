@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_engine::service::SyncStatus;
-use tidegate_model::{Ending, Error, Lag, Mode, Run, SyncId};
+use tidegate_model::{Ending, Error, Lag, Mode, ObjectKind, Run, SyncId};
 
 use super::documents::{Changed, Runs, Syncs};
 use super::people::{done, user_of_machine};
@@ -233,7 +233,17 @@ pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, out: Output) -> Res
     } else {
         "the beginning"
     };
-    let text = format!("checkpoint of {sync} cleared: its next run starts from {begins}");
+    let counts = engine
+        .sync(sync)?
+        .as_import()
+        .is_some_and(|import| matches!(import.destination.object, ObjectKind::Event | ObjectKind::Purchase));
+    let again = match counts && !reads_topic {
+        true => {
+            "\n  → it sends every row again: events and purchases count twice; `tidegate plan` shows them first"
+        }
+        false => "",
+    };
+    let text = format!("checkpoint of {sync} cleared: its next run starts from {begins}{again}");
     changed(sync, "reset", &text, out);
     Ok(DONE)
 }

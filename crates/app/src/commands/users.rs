@@ -25,7 +25,10 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
             let erased = ErasedUser { removed, backups: paths(noted), backups_gone: paths(gone) };
             match out {
                 Output::Text => {
-                    output::table(&counts(&erased.removed));
+                    match lines(&erased.removed).iter().all(|(_, count)| *count == 0) {
+                        true => output::line(format!("nothing about `{id}` was kept")),
+                        false => output::table(&counts(&erased.removed)),
+                    }
                     tell_what_stays(&erased);
                 }
                 _ => output::document(out, &erased),

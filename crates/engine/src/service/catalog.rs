@@ -93,8 +93,10 @@ pub fn setup(
     members.extend(set.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))));
     let egress = project.map_or(&[][..], |project| &project.egress);
     let Some(setup) = connector.setup else { return Ok(with_egress(connector.readme.to_owned(), egress)) };
-    if spec.is_none() {
-        fill_in(&(connector.settings)(), &mut members);
+    let schema = (connector.settings)();
+    match spec {
+        None => fill_in(&schema, &mut members),
+        Some(_) => without_placeholders(&schema, &mut members),
     }
     let (settings, selection) = (Settings::new(members), selection.map(Settings::new));
     // Of a connection with several roles, the text may be about another one.
@@ -147,6 +149,21 @@ fn fill_in(schema: &Schema, members: &mut Map<String, Value>) {
             members.insert(name.to_owned(), Value::String(format!("your-{}", name.replace('_', "-"))));
         }
     }
+}
+
+/// Leaves out the numbers and flags that are references: their placeholder is a text, which they do not take.
+fn without_placeholders(schema: &Schema, members: &mut Map<String, Value>) {
+    let takes_text = |name: &str| {
+        let kind = schema.get("properties").and_then(|settings| settings.get(name)?.get("type"));
+        let is_text =
+            |kind: &Value| !matches!(kind.as_str(), Some("integer" | "number" | "boolean" | "null"));
+        match kind {
+            Some(Value::Array(kinds)) => kinds.iter().any(is_text),
+            Some(kind) => is_text(kind),
+            None => true,
+        }
+    };
+    members.retain(|name, value| takes_text(name) || value.as_str() != Some(&format!("<{name}>")));
 }
 
 /// What the first sync of a connection reads or writes there.

@@ -87,7 +87,7 @@ impl Engine {
         let text = serde_json::to_string(work)
             .map_err(|cause| Error::internal("a request has no JSON form").caused_by(cause))?;
         let request = store.request_work(id, &text).await?;
-        tracing::warn!("{}; it is asked to do this, for half a minute", held.message());
+        tracing::warn!("{}; waiting up to 30 seconds for it to do this", held.message());
         let mut waited = Duration::ZERO;
         loop {
             if let Some(answer) = store.take_answer(&request).await? {

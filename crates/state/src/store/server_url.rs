@@ -31,6 +31,9 @@ pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Error> {
             .hint("write it as postgres://user:password@host:5432/database?sslmode=verify-full")
     };
     let parsed = Url::parse(url.expose()).map_err(|_| unreadable())?;
+    if !matches!(parsed.scheme(), "postgres" | "postgresql") {
+        return Err(unreadable());
+    }
     let mut mode = None;
     let mut socket = parsed.host_str().is_none_or(|host| host.is_empty() || host.starts_with("%2F"));
     for (name, value) in parsed.query_pairs() {
@@ -85,6 +88,7 @@ mod tests {
     fn what_a_url_holds_is_not_repeated() {
         for url in [
             "postgres://u:hunter2@h:port/state",
+            "mysql://u:hunter2@h/state",
             "postgres://u@h/state?passwrd=hunter2",
             "postgres://u@h/state?sslmode=hunter2",
             "hunter2",

@@ -59,8 +59,8 @@ fn own_error(cause: &object_store::Error) -> Option<&Error> {
 }
 
 const GONE: &str = "create the bucket or the folder, or correct `path`, then run `tidegate check`";
-const PERMISSIONS: &str = "let the credential read, write, list and delete objects there (on S3: s3:GetObject, s3:PutObject, \
-     s3:ListBucket, s3:DeleteObject), then run `tidegate check`";
+const PERMISSIONS: &str = "let the credential list and read objects there (on S3: s3:ListBucket, s3:GetObject), and write and \
+     delete them if it is a destination (s3:PutObject, s3:DeleteObject), then run `tidegate check`";
 const UNABLE: &str = "choose a store that can write an object only where none is";
 const READ_ONLY: &str =
     "make the folder writable for the user that Tidegate runs as, then run `tidegate check`";

@@ -110,8 +110,11 @@ impl Access {
                     Error::new(ErrorKind::Unavailable, format!("PostgreSQL at {place}: {words}"))
                 }
                 "42" if code == "42601" => {
-                    Error::settings(format!("reading {what}: {words}{}", position(said, relation)))
-                        .hint("run the statement in psql until it works, then try again; it has to be one SELECT or WITH")
+                    let error = Error::settings(format!("reading {what}: {words}{}", position(said, relation)));
+                    error.hint(match relation.is_none_or(Relation::is_select) {
+                        true => "run the statement in psql until it works, then try again; it has to be one SELECT or WITH",
+                        false => "a source only reads: `query` is one SELECT or WITH, and this statement is neither",
+                    })
                 }
                 "42" | "0A" | "2B" => Error::settings(format!("reading {what}: {words}{}", position(said, relation)))
                     .hint("run the statement in psql until it works, then try again"),

@@ -28,6 +28,15 @@ pub enum Relation {
 pub const QUERY_PREFIX: &str = "SELECT * FROM (";
 
 impl Relation {
+    /// Returns whether it can be a statement that reads, by its first word.
+    pub fn is_select(&self) -> bool {
+        let Relation::Query(sql) = self else { return true };
+        let text = sql.trim_start_matches(|sign: char| sign.is_whitespace() || sign == '(');
+        let word = text.split(|sign: char| !sign.is_ascii_alphabetic()).next().unwrap_or_default();
+        word.is_empty()
+            || ["select", "with", "values", "table"].iter().any(|first| word.eq_ignore_ascii_case(first))
+    }
+
     /// Reads `schema.table`, exactly as written; names in double quotes may hold dots.
     ///
     /// # Errors
@@ -160,4 +169,22 @@ pub type Table = SqlTable<PostgreSql, Relation, SourceColumn>;
 pub fn granted(mut table: Table) -> Table {
     table.columns.retain(|column| column.granted);
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Such a statement must not be answered with the advice to run it.
+    #[test]
+    fn a_statement_that_deletes_is_not_taken_for_one_that_reads() {
+        let reads = |sql: &str| Relation::Query(sql.to_owned()).is_select();
+        for sql in ["select 1", " (SELECT 1)", "WITH a AS (SELECT 1) TABLE a", "values (1)", "-- a\nselect 1"]
+        {
+            assert!(reads(sql), "{sql}");
+        }
+        for sql in ["delete from orders returning id", "\nUPDATE orders SET a = 1", "truncate orders"] {
+            assert!(!reads(sql), "{sql}");
+        }
+    }
 }

@@ -41,7 +41,7 @@ GRANT USAGE ON SCHEMA {schema} TO {user};
 GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user};
 -- Tables made later, by the user who runs this line:
 ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {user};
--- Only where queries or views call functions of the schema:
+-- Only if queries or views call functions of the schema:
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {user};
 ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT EXECUTE ON FUNCTIONS TO {user};
 

@@ -153,6 +153,8 @@ fn bad_input_an_empty_project_and_a_missing_one_say_what_to_do() {
         2,
         &["cannot read ", "tidegate.yaml", "→ `tidegate init` makes a project"],
     );
+    let said = project.done(&["status"]).stderr;
+    assert!(!said.contains("tidegate.yaml/tidegate.yaml"), "{said}");
     std::fs::write(project.path().join("tidegate.yaml"), b"connections: \xff\xfe").expect("written");
     says(&project.done(&["validate"]), 2, &["tidegate.yaml", "UTF-8", "→ "]);
 }

@@ -108,14 +108,14 @@ async fn cli_a_sync_that_a_person_paused_waits_for_a_person() {
     expect(&shop.project.done(&["status"]), 0, &["paused", "month's end"]);
     expect(&shop.project.done(&["resume", "orders"]), 0, &["orders is active"]);
     shop.project.run_to("orders", "partial", &[("delivered", 297)]);
-    expect(&shop.project.done(&["reset", "orders"]), 0, &["starts from the beginning"]);
+    expect(&shop.project.done(&["reset", "orders"]), 0, &["starts from the beginning", "count twice"]);
     assert_eq!(shop.project.json(&["plan", "orders"])["run"]["counts"]["delivered"], 297);
 }
 
 #[test]
 fn cli_setup_prints_the_statements_for_the_names_of_the_project() {
     let project = Project::new(
-        "connections:\n  shop: { type: postgres, host: db, database: café, user: \"o'neill\", password: \"${NOBODY_SETS_THIS}\" }\n  \
+        "connections:\n  shop: { type: postgres, host: db, port: \"${NOBODY_SETS_THIS}\", database: café, user: \"o'neill\", password: \"${NOBODY_SETS_THIS}\" }\n  \
          braze: { type: braze, endpoint: sandbox, api_key: x }\n\
          syncs:\n  orders:\n    source: { connection: shop, table: sales.orders }\n    \
          mode: full\n    destination: { connection: braze, object: event }\n    mapping: { external_id: a, name: { value: b } }\n",
