@@ -217,6 +217,15 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// Returns the names of the files that a selection is made of; `None` if the source has none.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    async fn files(&self, selection: &Selection) -> Result<Option<Vec<String>>, Error> {
+        let _ = selection;
+        Ok(None)
+    }
+
     /// Returns whether the source makes its own checkpoints ([`ReadMode::Resume`]) in every mode, as
     /// files do. With `mode: stream`, every source does.
     fn supports_checkpoints(&self) -> bool {

@@ -67,6 +67,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate run orders_to_braze", "one sync"),
             ("tidegate run --all --parallel 4", "all of them, four at a time"),
+            ("tidegate run customers --full", "also rows that were sent before"),
         ],
     ),
     (
@@ -122,7 +123,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("pause", &[("tidegate pause orders_to_braze --why 'migration until Friday'", "")]),
     ("resume", &[("tidegate resume orders_to_braze", "")]),
-    ("reset", &[("tidegate reset orders_to_braze", "the next run starts from the beginning")]),
+    (
+        "reset",
+        &[
+            ("tidegate reset orders_to_braze", "says what follows, and asks"),
+            ("tidegate reset orders_to_braze --yes", "for scripts"),
+        ],
+    ),
     (
         "alerts",
         &[

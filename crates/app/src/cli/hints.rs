@@ -39,8 +39,8 @@ const OPTIONS: &[(&[&str], &str)] = &[
     ),
     (&["--exclude"], "write the names of the syncs to run: `tidegate run SYNC SYNC`"),
     (
-        &["--full-refresh", "--full", "--full-resync"],
-        "`tidegate reset SYNC` clears its checkpoint; the next run starts from the beginning",
+        &["--full-refresh", "--full-resync"],
+        "`tidegate run SYNC --full` sends all rows once more, also those that were sent before",
     ),
     (&["--json", "--format", "-o"], "write `--output json` or `--output jsonl`"),
     (&["--config", "--file", "--project-dir", "-f", "-c", "-p"], "write `--project PATH`"),
@@ -102,7 +102,7 @@ mod tests {
             (&["diagnose"], "tidegate check"),
             (&["run", "orders", "--dry-run"], "tidegate plan"),
             (&["run", "--select", "orders"], "tidegate run SYNC"),
-            (&["run", "orders", "--full-refresh"], "tidegate reset"),
+            (&["run", "orders", "--full-refresh"], "tidegate run SYNC --full"),
             (&["status", "--json"], "--output json"),
             (&["run", "orders", "--config=x.yaml"], "--project"),
         ] {

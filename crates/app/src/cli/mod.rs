@@ -123,7 +123,7 @@ pub(crate) enum Command {
         /// The sync.
         #[arg(add = ArgValueCandidates::new(complete::syncs))]
         sync: String,
-        /// Show the first N requests, byte for byte.
+        /// Show the first N requests of each kind, byte for byte.
         #[arg(long, value_name = "N", default_value_t = 0)]
         requests: usize,
     },
@@ -172,6 +172,15 @@ pub(crate) enum Command {
         /// Send also what is beyond the `limits` of a sync; continue with a changed cursor, table or query.
         #[arg(long)]
         yes: bool,
+        /// Send all rows, also those that were sent before; only this run does.
+        #[arg(long)]
+        full: bool,
+        /// Run what a plan said, or nothing if it would be anything else by now.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["all", "full", "yes"])]
+        plan: Option<String>,
+        /// Send the attributes of one column for all rows, and nothing else of them.
+        #[arg(long, value_name = "COLUMN", conflicts_with_all = ["all", "full", "yes", "plan"])]
+        backfill: Option<String>,
     },
     /// Runs syncs on schedule, receives events, serves the dashboard.
     Serve {
@@ -266,6 +275,9 @@ pub(crate) enum Command {
         /// The sync.
         #[arg(add = ArgValueCandidates::new(complete::syncs))]
         sync: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// Lists alerts, or tests the channels by which they are sent.
     Alerts {

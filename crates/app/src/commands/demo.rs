@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, header};
+use tidegate_engine::service::RunMode;
 use tidegate_model::{Clock, Error, ErrorKind, Faults, Settings, SystemClock};
 use tidegate_project::FILE_NAME;
 
@@ -81,7 +82,8 @@ pub(super) async fn demo(args: ProjectArgs, wanted: Wanted, out: Output) -> Resu
     create_catalog(&args, &folder).await?;
     let server = Server::start(&args, listen, false).await?;
     let syncs = run::every_sync(&server.engine, out);
-    let code = run::run_each(&server.engine, syncs, 1, false, &server.stop, out).await?;
+    let once = run::Task::Run(RunMode::Once);
+    let code = run::run_each(&server.engine, syncs, 1, &once, &server.stop, out).await?;
     exported(&server).await?;
     if out == Output::Text {
         let events: u64 = server.engine.event_counts(None).await?.iter().map(|count| count.events).sum();

@@ -13,6 +13,7 @@ mod init;
 mod people;
 mod plan;
 mod preview;
+mod reset;
 mod restore;
 mod rows;
 mod run;
@@ -47,8 +48,9 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Doctor { listen } => doctor::doctor(&args, listen, output).await,
         Command::Setup { name, set } => setup::setup(&args, &name, &set, output),
         Command::Preview { sync, rows } => preview::preview(&args, &SyncId::new(sync), rows, output).await,
-        Command::Run { syncs, all, parallel, yes } => {
-            run::run(&args, Wanted { syncs, all, parallel, yes }, output).await
+        Command::Run { syncs, all, parallel, yes, full, plan, backfill } => {
+            let task = run::task(yes, full, plan.as_deref(), backfill)?;
+            run::run(&args, Wanted { syncs, all, parallel, task }, output).await
         }
         Command::Serve { listen, read_only_project } => serve::serve(&args, listen, read_only_project).await,
         Command::Apply { server, dry_run, exit_code } => {
@@ -67,7 +69,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         }
         Command::Pause { sync, why } => status::pause(&args, &SyncId::new(sync), &why, output).await,
         Command::Resume { sync } => status::resume(&args, &SyncId::new(sync), output).await,
-        Command::Reset { sync } => status::reset(&args, &SyncId::new(sync), output).await,
+        Command::Reset { sync, yes } => reset::reset(&args, &SyncId::new(sync), yes, output).await,
         Command::Alerts { action } => alerts::alerts(&args, action, output).await,
         Command::People { action } => people::people(&args, action, output).await,
         Command::Tokens { action } => people::tokens(&args, action, output).await,

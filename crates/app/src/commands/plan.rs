@@ -1,7 +1,7 @@
 //! `tidegate plan`
 
-use tidegate_engine::service::{ExceededLimit, Plan};
-use tidegate_model::{Compared, Ending, Error, SyncId};
+use tidegate_engine::service::{ExceededLimit, Pace, Plan, PlannedRows};
+use tidegate_model::{Ending, Error, SyncId};
 
 use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, counted, number, toned};
@@ -41,12 +41,12 @@ fn print(plan: &Plan, requests: usize) {
         number(counts.delivered),
         number(counts.rejected)
     ));
-    if let Some(Compared { added, changed, unchanged, removed, .. }) = plan.run.compared {
+    if let Some(PlannedRows { added, changed, removed, unchanged }) = plan.rows {
+        let removed = removed.map(|removed| format!("{} removed, ", number(removed))).unwrap_or_default();
         output::line(format!(
-            "  {} added, {} changed, {} removed, {} unchanged",
+            "  {} added, {} changed, {removed}{} unchanged",
             number(added),
             number(changed),
-            number(removed),
             number(unchanged)
         ));
     }
@@ -69,6 +69,9 @@ fn print(plan: &Plan, requests: usize) {
             counted(sent.count, "request"),
             counted(sent.bytes, "byte")
         ));
+    }
+    if let Some(pace) = &plan.pace {
+        output::line(format!("  {}", paced(pace)));
     }
     for line in super::run::reasons(&plan.rejections, &toned("rejected")) {
         output::line(line);
@@ -93,7 +96,49 @@ fn print(plan: &Plan, requests: usize) {
     if let Some(error) = &plan.run.error {
         failed(error);
     } else if requests == 0 && counts.delivered > 0 {
-        output::note(format!("  → `tidegate plan {} --requests 1` shows the first request", plan.sync));
+        output::note(format!(
+            "  → `tidegate plan {} --requests 1` shows the first request of each kind",
+            plan.sync
+        ));
+    }
+    if let Some(id) = plan.id.filter(|id| id.rows.total() > 0) {
+        output::note(format!(
+            "  → `tidegate run {} --plan {id}` sends this, or nothing if the source has changed",
+            plan.sync
+        ));
+    }
+}
+
+/// How long the requests take, as a sentence.
+fn paced(pace: &Pace) -> String {
+    let Pace { requests, per_seconds, takes_seconds } = *pace;
+    let takes = match takes_seconds {
+        ..60 => "less than a minute".to_owned(),
+        60..7_200 => format!("about {} minutes", number(takes_seconds.div_ceil(60))),
+        _ => format!("about {} hours", number(takes_seconds.div_ceil(3_600))),
+    };
+    let span = match per_seconds {
+        1 => "a second".to_owned(),
+        60 => "a minute".to_owned(),
+        3_600 => "an hour".to_owned(),
+        seconds => format!("in {} seconds", number(seconds)),
+    };
+    format!("{takes} at the documented limit of {} requests {span}", number(u64::from(requests)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_plan_reads_as_a_sentence() {
+        let pace = |requests, per_seconds, takes_seconds| paced(&Pace { requests, per_seconds, takes_seconds });
+        assert_eq!(pace(250, 60, 0), "less than a minute at the documented limit of 250 requests a minute");
+        assert_eq!(
+            pace(250_000, 3_600, 4_000),
+            "about 67 minutes at the documented limit of 250,000 requests an hour"
+        );
+        assert_eq!(pace(3_000, 3, 9_000), "about 3 hours at the documented limit of 3,000 requests in 3 seconds");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tidegate_engine::service::{Engine, Rejection, RetryFilter, RetryResult};
+use tidegate_engine::service::{Engine, Rejection, RetryFilter, RetryResult, RunMode};
 use tidegate_model::{Cause, Clock, Ending, Error, ErrorKind, Run, SyncId, SystemClock};
 use tidegate_project::Schedule;
 use tokio_util::sync::CancellationToken;
@@ -21,12 +21,39 @@ pub(super) struct Wanted {
     pub(super) syncs: Vec<String>,
     pub(super) all: bool,
     pub(super) parallel: u8,
-    /// Whether the limits of a sync do not count.
-    pub(super) yes: bool,
+    /// What each of them does.
+    pub(super) task: Task,
+}
+
+/// What a run does.
+pub(super) enum Task {
+    /// It runs its sync in this way.
+    Run(RunMode),
+    /// It sends the attributes of this column for all rows.
+    Backfill(String),
+}
+
+/// Returns what syncs do by the options of the command line.
+///
+/// # Errors
+/// If `plan` is no id of a plan.
+pub(super) fn task(
+    yes: bool,
+    full: bool,
+    plan: Option<&str>,
+    backfill: Option<String>,
+) -> Result<Task, Error> {
+    Ok(match (plan, backfill) {
+        (_, Some(column)) => Task::Backfill(column),
+        (Some(plan), _) => Task::Run(RunMode::Planned(plan.parse()?)),
+        _ if full => Task::Run(RunMode::Full { confirmed: yes }),
+        _ if yes => Task::Run(RunMode::Confirmed),
+        _ => Task::Run(RunMode::Once),
+    })
 }
 
 pub(super) async fn run(args: &ProjectArgs, wanted: Wanted, out: Output) -> Result<u8, Error> {
-    let Wanted { syncs: names, all, parallel, yes } = wanted;
+    let Wanted { syncs: names, all, parallel, task } = wanted;
     let engine = Arc::new(args.engine().await?);
     let syncs = match all {
         true => every_sync(&engine, out),
@@ -41,7 +68,11 @@ pub(super) async fn run(args: &ProjectArgs, wanted: Wanted, out: Output) -> Resu
     for sync in &syncs {
         engine.sync(sync)?;
     }
-    run_each(&engine, syncs, usize::from(parallel), yes, &super::stop_on_signals(), out).await
+    if matches!(task, Task::Run(RunMode::Planned(_)) | Task::Backfill(_)) && syncs.len() != 1 {
+        return Err(Error::settings("a plan and a backfill are of one sync each")
+            .hint("name one sync, as in `tidegate run SYNC --plan ID`"));
+    }
+    run_each(&engine, syncs, usize::from(parallel), &task, &super::stop_on_signals(), out).await
 }
 
 /// Runs the syncs and prints how each ended. Returns the exit code.
@@ -49,7 +80,7 @@ pub(super) async fn run_each(
     engine: &Arc<Engine>,
     syncs: Vec<SyncId>,
     parallel: usize,
-    yes: bool,
+    task: &Task,
     stop: &CancellationToken,
     out: Output,
 ) -> Result<u8, Error> {
@@ -59,10 +90,12 @@ pub(super) async fn run_each(
             let (engine, stop, progress) = (engine.clone(), stop.clone(), lines.follow(&sync));
             async move {
                 let began = SystemClock.now();
-                let run = match stop.is_cancelled() {
-                    true => Err(Error::new(ErrorKind::Unavailable, "stopped before it began")),
-                    false if yes => engine.run_confirmed(&sync, Cause::Manual, stop, progress).await,
-                    false => engine.run(&sync, Cause::Manual, stop, progress).await,
+                let run = match task {
+                    _ if stop.is_cancelled() => {
+                        Err(Error::new(ErrorKind::Unavailable, "stopped before it began"))
+                    }
+                    Task::Run(mode) => engine.run_in_mode(&sync, *mode, Cause::Manual, stop, progress).await,
+                    Task::Backfill(column) => engine.backfill(&sync, column, stop, progress).await,
                 };
                 (sync, began, run)
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_engine::service::SyncStatus;
-use tidegate_model::{Ending, Error, Lag, Mode, ObjectKind, Run, SyncId};
+use tidegate_model::{Ending, Error, Lag, Run, SyncId};
 
 use super::documents::{Changed, Runs, Syncs};
 use super::people::{done, user_of_machine};
@@ -223,32 +223,8 @@ pub(super) async fn resume(args: &ProjectArgs, sync: &SyncId, out: Output) -> Re
     Ok(DONE)
 }
 
-pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, out: Output) -> Result<u8, Error> {
-    let engine = args.engine().await?;
-    engine.reset(sync).await?;
-    done(&engine, "reset_sync", sync.as_str()).await;
-    let reads_topic = engine.sync(sync)?.as_import().is_some_and(|import| import.mode == Mode::Stream);
-    let begins = if reads_topic {
-        "the offsets of its consumer group, or from the whole table if it follows one"
-    } else {
-        "the beginning"
-    };
-    let counts = engine
-        .sync(sync)?
-        .as_import()
-        .is_some_and(|import| matches!(import.destination.object, ObjectKind::Event | ObjectKind::Purchase));
-    let again = match counts && !reads_topic {
-        true => {
-            "\n  → it sends every row again: events and purchases count twice; `tidegate plan` shows them first"
-        }
-        false => "",
-    };
-    let text = format!("checkpoint of {sync} cleared: its next run starts from {begins}{again}");
-    changed(sync, "reset", &text, out);
-    Ok(DONE)
-}
-
-fn changed(sync: &SyncId, done: &'static str, text: &str, out: Output) {
+/// Says what was changed of a sync.
+pub(super) fn changed(sync: &SyncId, done: &'static str, text: &str, out: Output) {
     match out {
         Output::Text => output::line(text),
         _ => output::document(out, &Changed { sync: sync.clone(), done }),

@@ -45,7 +45,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("rows", &["rows", "--dismissed"]),
     ("error", &["dismiss", "customers", "--note", " "]),
     ("resume", &["resume", "customers"]),
-    ("reset", &["reset", "customers"]),
+    ("reset", &["reset", "customers", "--yes"]),
     ("secret set", &["secret", "set", "name"]),
     ("secret generate-key", &["secret", "generate-key", "pair"]),
     ("secret list", &["secret", "list"]),

@@ -37,6 +37,7 @@ mod mirror;
 mod operating;
 mod outside;
 mod people;
+mod plans;
 mod project_file;
 mod prose;
 mod recovery;

@@ -22,6 +22,8 @@ pub struct ExceededLimit {
 const REMOVED: Limit = Limit::Percent(10.0);
 /// Fewer removed rows than this are no accident, unless all are gone.
 const FEW: u64 = 10;
+/// Names of files that a message holds.
+const FILES_SHOWN: usize = 3;
 
 impl ExceededLimit {
     /// Returns what is exceeded by a run that deletes this many users.
@@ -33,8 +35,13 @@ impl ExceededLimit {
     }
 
     /// Returns the first limit that is exceeded by a mirror; `removes` says whether it acts on
-    /// removed rows.
-    pub fn by_mirror(limits: &Limits, removes: bool, compared: &Compared) -> Option<ExceededLimit> {
+    /// removed rows, and `vanished` are files that it has read before and that are gone.
+    pub fn by_mirror(
+        limits: &Limits,
+        removes: bool,
+        compared: &Compared,
+        vanished: &[String],
+    ) -> Option<ExceededLimit> {
         let Compared { known, added, changed, removed, .. } = *compared;
         let by_removed = || {
             let effect = format!("act on {removed} of {known} rows that are gone from the source");
@@ -56,6 +63,18 @@ impl ExceededLimit {
             ExceededLimit::beyond("first_run", limit, limit.rows(0), added, effect)
         };
         let by_removed = removes.then(by_removed).flatten();
+        let by_files = || {
+            let files = vanished.iter().take(FILES_SHOWN).map(|name| format!("`{name}`"));
+            let files = files.collect::<Vec<_>>().join(", ");
+            let more = vanished.len().saturating_sub(FILES_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let effect =
+                format!("act on {removed} rows that are gone, and these files are gone: {files}{more}");
+            let limit = limits.removed.unwrap_or(REMOVED);
+            ExceededLimit::beyond("removed", limit, 0, removed, effect)
+        };
+        // A file that is late must not look like a file whose rows were removed.
+        let by_removed = by_removed.or_else(|| (removes && !vanished.is_empty()).then(by_files).flatten());
         let first = limits.first_run.filter(|_| known == 0);
         by_removed.or_else(|| limits.changed.and_then(by_changed)).or_else(|| first.and_then(by_first))
     }
@@ -85,7 +104,7 @@ mod tests {
 
     fn exceeded(limits: Limits, known: u64, removed: u64, changed: u64) -> Option<String> {
         let compared = Compared { known, removed, changed, added: 7, ..Compared::default() };
-        ExceededLimit::by_mirror(&limits, true, &compared).map(|exceeded| exceeded.limit)
+        ExceededLimit::by_mirror(&limits, true, &compared, &[]).map(|exceeded| exceeded.limit)
     }
 
     #[test]
@@ -102,7 +121,20 @@ mod tests {
             assert_eq!(exceeded(none, known, removed, 0).is_some(), brakes, "{removed} of {known}");
         }
         let all = Compared { known: 5, removed: 5, ..Compared::default() };
-        assert_eq!(ExceededLimit::by_mirror(&none, false, &all), None, "nothing is done about them");
+        assert_eq!(ExceededLimit::by_mirror(&none, false, &all, &[]), None, "nothing is done about them");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_beyond_the_limit_if_rows_are_gone_with_it() {
+        let gone = ["1.csv", "2.csv", "3.csv", "4.csv"].map(str::to_owned);
+        let exceeded = |removed, removes| {
+            let compared = Compared { known: 1_000, removed, ..Compared::default() };
+            ExceededLimit::by_mirror(&Limits::default(), removes, &compared, &gone)
+        };
+        let effect = exceeded(5, true).expect("exceeded").effect;
+        let said = "act on 5 rows that are gone, and these files are gone: `1.csv`, `2.csv`, `3.csv` and 1 more";
+        assert_eq!(effect, said);
+        assert_eq!((exceeded(0, true), exceeded(5, false)), (None, None));
     }
 
     #[test]

@@ -79,6 +79,7 @@ pub async fn run_export(
         notes: false,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         cursor_state: None,
+        mirror: None,
     };
     let feed = async {
         let limits = export.sink.limits();

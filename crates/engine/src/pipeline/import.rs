@@ -21,10 +21,11 @@ use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::brake::ExceededLimit;
 use crate::pipeline::interrupted;
 use crate::pipeline::kept_row::{self, KeptRows};
-use crate::pipeline::read::compare::{Comparing, Duplicates, is_of_mirror};
+use crate::pipeline::read::compare::{Comparing, Duplicates};
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
+use crate::pipeline::read::mirror_state::MirrorState;
 use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::removal::{self, Removal, Removed};
 use crate::pipeline::run::{self, Job, Opened, Parts};
@@ -73,10 +74,14 @@ pub struct Import {
 pub enum Input {
     /// What is new at the source.
     Changes,
+    /// All that is at the source, whatever was sent of it.
+    Everything,
     /// What is new, and what comes later, until the run is stopped.
     Following,
     /// These rows, whatever is known of them; the checkpoint of the sync stays.
     Rows(Feed<Row>),
+    /// These rows, of which the mapping sends a part: what is known of them stays.
+    Backfill(Feed<Row>),
 }
 
 impl Input {
@@ -102,15 +107,17 @@ pub async fn run(
     let object = import.platform.object();
     let kind = match input {
         Input::Changes => RunKind::CatchUp,
+        Input::Everything => RunKind::Full,
         Input::Following => RunKind::Follow,
         Input::Rows(_) => RunKind::Retry,
+        Input::Backfill(_) => RunKind::Backfill,
     };
     let state = parts.store.sync_state(&import.sync).await?;
     let kept = Arc::new(KeptRows::of(parts.store.clone(), &import.sync).await?);
     let duplicates = Duplicates::default();
-    let job = |cursor_state: Option<&CursorState>, platform: &Arc<dyn Platform>| Job {
+    let job = |begins: &Begins, platform: &Arc<dyn Platform>| Job {
         sync: import.sync.clone(),
-        transform: Arc::new(Rows::of(import, cursor_state, kept.clone(), &duplicates)),
+        transform: Arc::new(Rows::of(import, begins.cursor_state.as_ref(), kept.clone(), &duplicates)),
         destination: platform.clone(),
         connection: import.connection.clone(),
         object: object.kind,
@@ -119,6 +126,8 @@ pub async fn run(
         retry_for: import.retry_for,
         isolates: true,
         retention: match &import.tracking {
+            // It looks nothing up, and leaves nothing.
+            _ if kind == RunKind::Backfill => Retention::UntilComplete,
             ChangeTracking::Cursor { lookback, origin, .. } => {
                 Retention::Lookback(lookback.clone(), origin.clone())
             }
@@ -132,41 +141,41 @@ pub async fn run(
         counts_read: true,
         notes: is_noted(import, platform),
         kind,
-        cursor_state: cursor_state.cloned(),
+        cursor_state: begins.cursor_state.clone(),
+        mirror: begins.mirror.as_ref().map(MirrorState::checkpoint),
     };
     let checkpoint = state.checkpoint.as_ref();
     // A checkpoint that no longer fits its column ends the run before anything is read.
-    let (cursor_state, opened) = match standing(import, checkpoint, kind).await {
-        Ok(cursor_state) => (cursor_state, Ok(())),
-        Err(error) => (None, Err(error)),
+    let (begins, opened) = match Begins::of(import, checkpoint, kind).await {
+        Ok(begins) => (begins, Ok(())),
+        Err(error) => (Begins::default(), Err(error)),
     };
     let removing = import.removal.as_ref().map(|removal| Job {
         keeps_users: false,
         counts_read: false,
         notes: is_noted(import, &removal.platform),
-        ..job(None, &removal.platform)
+        ..job(&begins, &removal.platform)
     });
-    let job = job(cursor_state.as_ref(), &import.platform);
+    let job = job(&begins, &import.platform);
     let comparing = progress.clone();
-    let (cursor_state, duplicates) = (cursor_state.as_ref(), &duplicates);
+    let (begins, duplicates) = (&begins, &duplicates);
     let feed = |run: RunId| async move {
         opened?;
-        if import.tracking == ChangeTracking::Mirror {
-            is_of_mirror(&import.sync, checkpoint)?;
-        }
         if is_noted(import, &import.platform) {
             interrupted::take_over(import, parts.store.as_ref(), &run).await?;
         }
         match (&import.tracking, input) {
-            (ChangeTracking::Mirror, Input::Changes | Input::Following) => {
-                let (feed, removed) = compared(import, parts, &run, duplicates, comparing).await?;
+            (ChangeTracking::Mirror, Input::Changes | Input::Everything | Input::Following) => {
+                let (feed, removed) = compared(import, parts, &run, begins, duplicates, comparing).await?;
                 Ok(Opened { feed, then: removing.zip(removed) })
             }
             (ChangeTracking::Mirror, Input::Rows(rows)) => {
                 let rows = duplicates.of_retry(rows, &import.mapping);
                 open(import, None, None, Input::Rows(rows)).await.map(Opened::alone)
             }
-            (_, input) => open(import, cursor_state, checkpoint, input).await.map(Opened::alone),
+            (_, input) => {
+                open(import, begins.cursor_state.as_ref(), checkpoint, input).await.map(Opened::alone)
+            }
         }
     };
     run::run_job(&job, parts, cause, feed, stop, progress).await
@@ -210,7 +219,7 @@ impl Import {
     pub(crate) fn continues(&self, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
         cursor_state::cursor_state_of(&self.sync, &self.tracking, checkpoint)?;
         match self.tracking {
-            ChangeTracking::Mirror => is_of_mirror(&self.sync, checkpoint),
+            ChangeTracking::Mirror => MirrorState::of(&self.sync, checkpoint).map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -224,6 +233,43 @@ impl Import {
         let highest = self.source.highest(&self.selection, &cursor.name, &self.time_zone).await?;
         Ok(highest.as_ref().map(EpochUnit::of))
     }
+}
+
+/// What a run begins with.
+#[derive(Default)]
+struct Begins {
+    kind: RunKind,
+    cursor_state: Option<CursorState>,
+    mirror: Option<MirrorState>,
+    /// Files that the last run of a mirror has read and that are gone.
+    vanished: Vec<String>,
+}
+
+impl Begins {
+    /// # Errors
+    /// If the checkpoint does not fit the sync, or the source cannot be asked.
+    async fn of(import: &Import, checkpoint: Option<&Checkpoint>, kind: RunKind) -> Result<Begins, Error> {
+        if kind == RunKind::Backfill {
+            // It leaves the checkpoint of its sync alone.
+            return Ok(Begins { kind, ..Begins::default() });
+        }
+        let cursor_state = standing(import, checkpoint, kind).await?;
+        if import.tracking != ChangeTracking::Mirror {
+            return Ok(Begins { kind, cursor_state, ..Begins::default() });
+        }
+        let before = MirrorState::of(&import.sync, checkpoint)?;
+        let now = MirrorState::now(import).await?;
+        Ok(Begins { kind, cursor_state, vanished: before.vanished(&now), mirror: Some(now) })
+    }
+}
+
+/// Returns the files that the last run of a mirror has read and that are gone, unless as many new ones
+/// are there in their place.
+///
+/// # Errors
+/// If the files cannot be listed, or another mode made the checkpoint.
+pub(crate) async fn vanished(import: &Import, checkpoint: Option<&Checkpoint>) -> Result<Vec<String>, Error> {
+    Ok(MirrorState::of(&import.sync, checkpoint)?.vanished(&MirrorState::now(import).await?))
 }
 
 /// Returns the checkpoint of the sync.
@@ -249,7 +295,7 @@ async fn standing(
     else {
         return Ok(cursor_state);
     };
-    if kind == RunKind::Retry
+    if !kind.moves_checkpoint()
         || cursor_state.as_ref().is_some_and(|cursor_state| cursor_state.epoch.is_some())
     {
         return Ok(cursor_state);
@@ -268,6 +314,7 @@ async fn compared(
     import: &Import,
     parts: &Parts,
     run: &RunId,
+    begins: &Begins,
     duplicates: &Duplicates,
     progress: watch::Sender<Progress>,
 ) -> Result<(Feed<Row>, Option<Feed<Row>>), Error> {
@@ -277,11 +324,12 @@ async fn compared(
         true => HashMap::new(),
         false => removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?),
     };
-    let mut comparing = Comparing { import, batch_rows, progress, about_to_be_sent };
+    let mut comparing = Comparing { import, kind: begins.kind, batch_rows, progress, about_to_be_sent };
     let mut found = comparing.compare(parts.store.compare(&import.sync).await?).await?;
     parts.store.note_compared(run, found.differences.compared).await?;
     if let Some(limits) = &import.limits
-        && let Some(exceeded) = ExceededLimit::by_mirror(limits, removes, &found.differences.compared)
+        && let Some(exceeded) =
+            ExceededLimit::by_mirror(limits, removes, &found.differences.compared, &begins.vanished)
     {
         return Err(exceeded.error(&import.sync));
     }
@@ -315,14 +363,16 @@ async fn open(
     input: Input,
 ) -> Result<Feed<Row>, Error> {
     let batch_rows = batch_items(&import.platform.limits());
-    let follow = match input {
-        Input::Rows(rows) => {
+    let (follow, from_beginning) = match input {
+        Input::Rows(rows) | Input::Backfill(rows) => {
             let pieces = move |rows| futures_util::stream::iter(pieces(rows, batch_rows).into_iter().map(Ok));
             return Ok(rows.map_ok(pieces).try_flatten().boxed());
         }
-        Input::Changes => false,
-        Input::Following => true,
+        Input::Changes => (false, false),
+        Input::Everything => (false, true),
+        Input::Following => (true, false),
     };
+    let cursor_state = cursor_state.filter(|_| !from_beginning);
     let mode = match &import.tracking {
         ChangeTracking::Full | ChangeTracking::Mirror => ReadMode::Full,
         ChangeTracking::Checkpoint => ReadMode::Resume { checkpoint: checkpoint.cloned(), follow },

@@ -42,6 +42,7 @@ pub(crate) mod wait;
 pub use brake::ExceededLimit;
 pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
+pub(crate) use import::vanished;
 pub use import::{Import, Input, run};
 pub(crate) use interrupted::BATCH as INTERRUPTED_BATCH;
 pub use read::cursor_state::{ChangeTracking, CursorOrigin};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd};
 use tidegate_model::{
-    Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
+    Cause, Checkpoint, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
     Progress, Reaction, Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -71,6 +71,8 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
     pub(crate) cursor_state: Option<CursorState>,
+    /// The checkpoint of a mirror.
+    pub(crate) mirror: Option<Checkpoint>,
 }
 
 /// A feed, and what is done once all of it is committed.
@@ -250,6 +252,7 @@ async fn move_items<F: Transform>(
         keeps_users: job.keeps_users,
         counts_read: job.counts_read,
         cursor_state: job.cursor_state.clone(),
+        mirror: job.mirror.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
         any_failed: resume.any_failed,
         progress,

@@ -4,20 +4,31 @@ use crate::pipeline::read::cursor_state::CursorOrigin;
 use crate::pipeline::read::lookback::LookbackRule;
 
 /// What a run reads, and what follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RunKind {
     /// Reads from the checkpoint to the end of the feed and moves the checkpoint.
+    #[default]
     CatchUp,
+    /// Reads from the beginning to the end of the feed, sends also what was sent before, and moves the
+    /// checkpoint.
+    Full,
     /// Reads from the checkpoint until it is stopped and moves the checkpoint.
     Follow,
     /// Sends given rows again; the checkpoint stays.
     Retry,
+    /// Sends a part of given rows: what is known of them stays, and so does the checkpoint.
+    Backfill,
 }
 
 impl RunKind {
-    /// Whether the checkpoint moves. Only then are rows that earlier runs committed skipped.
+    /// Whether rows that earlier runs committed are skipped.
+    pub(crate) fn skips_committed(self) -> bool {
+        matches!(self, RunKind::CatchUp | RunKind::Follow)
+    }
+
+    /// Whether the checkpoint moves.
     pub(crate) fn moves_checkpoint(self) -> bool {
-        self != RunKind::Retry
+        !matches!(self, RunKind::Retry | RunKind::Backfill)
     }
 
     /// Whether the run ends only when it is stopped.

@@ -141,7 +141,7 @@ fn held(id: &SyncId, holder: &Holder) -> Error {
 
 /// # Errors
 /// If a person paused the sync.
-fn not_paused_by_a_person(id: &SyncId, state: &SyncState) -> Result<(), Error> {
+pub(super) fn not_paused_by_a_person(id: &SyncId, state: &SyncState) -> Result<(), Error> {
     match state.paused.as_ref().filter(|pause| pause.by != PausedBy::System) {
         None => Ok(()),
         Some(pause) => Err(Error::new(

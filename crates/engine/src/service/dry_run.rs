@@ -22,6 +22,7 @@ use tidegate_model::{
 };
 
 use super::Engine;
+use super::plan_id::Tally;
 use crate::pipeline;
 
 /// A request as it would be sent.
@@ -72,7 +73,7 @@ impl Recorder {
         Recorder::keeping(engine, sync, 0).await
     }
 
-    /// For the platform of a sync, keeping the first `keep` requests.
+    /// For the platform of a sync, keeping the first `keep` requests of each kind.
     pub(crate) async fn keeping(engine: &Engine, sync: &SyncId, keep: usize) -> Result<Arc<Recorder>, Error> {
         let to = &engine.import_spec(sync)?.destination.connection;
         let (connector, _) = engine.connection(to).await?;
@@ -96,7 +97,8 @@ impl Http for Recorder {
         let kind = seen.0.entry(format!("{} {}", request.method(), shape(path))).or_default();
         kind.count += 1;
         kind.bytes += request.body().len() as u64;
-        if seen.1.len() < self.keep {
+        let is_kept = kind.count <= self.keep as u64;
+        if is_kept {
             seen.1.push(PlannedRequest {
                 method: request.method().to_string(),
                 path: path.to_owned(),
@@ -122,13 +124,19 @@ fn shape(path: &str) -> String {
 pub struct DryRun {
     real: Arc<dyn Store>,
     run: Mutex<Option<Run>>,
+    tally: Mutex<Tally>,
     rejections: Mutex<BTreeMap<String, Rejection>>,
 }
 
 impl DryRun {
     /// Creates a dry run that reads from `real`.
     pub fn over(real: Arc<dyn Store>) -> DryRun {
-        DryRun { real, run: Mutex::default(), rejections: Mutex::default() }
+        DryRun { real, run: Mutex::default(), tally: Mutex::default(), rejections: Mutex::default() }
+    }
+
+    /// What would be sent.
+    pub(super) fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why rows were not acceptable, most frequent first.
@@ -243,6 +251,7 @@ impl Store for DryRun {
         if let Some(run) = run.as_mut() {
             run.counts += commit.counts;
         }
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(&commit);
         let mut rejections = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
         for row in commit.results {
             let Some(reason) = row.status.reason() else { continue };

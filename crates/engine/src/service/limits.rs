@@ -24,7 +24,7 @@ impl Engine {
         let sync = self.import_spec(id)?;
         // A mirror counts in its run, when it has compared all rows.
         let removed = sync.limits.removed.filter(|_| sync.mode != Mode::Mirror);
-        if removed.is_none() || mode == RunMode::Confirmed {
+        if removed.is_none() || !mode.is_limited() {
             return Ok(());
         }
         if mode == RunMode::Follow {

@@ -150,6 +150,17 @@ impl Engine {
 
     /// Opens both ends of a sync and compiles its mapping.
     pub(crate) async fn import(&self, id: &SyncId, dry_run: Option<Arc<dyn Http>>) -> Result<Import, Error> {
+        let written = self.import_spec(id)?.mapping.as_ref();
+        self.import_with(id, written, dry_run).await
+    }
+
+    /// The same with another mapping than the one of the sync.
+    pub(super) async fn import_with(
+        &self,
+        id: &SyncId,
+        written: Option<&MappingSpec>,
+        dry_run: Option<Arc<dyn Http>>,
+    ) -> Result<Import, Error> {
         let sync = self.import_spec(id)?;
         let source = self.source(&sync.source.connection, dry_run.is_some()).await?;
         let platform = self.platform(sync, dry_run.clone()).await?;
@@ -177,7 +188,7 @@ impl Engine {
             .hint("add `primary_key:` with the columns that name a row, or remove `changed`")
             .context(format!("sync `{id}`")));
         }
-        if let Some(spec) = sync.mapping.as_ref().filter(|_| removal.is_some())
+        if let Some(spec) = written.filter(|_| removal.is_some())
             && let Some(error) = not_removable(spec, sync.destination.object, &key)
         {
             return Err(error.context(format!("sync `{id}`")));
@@ -197,7 +208,7 @@ impl Engine {
             time_zone: zone,
             absent: sync.absent,
         };
-        let mapping = match (&sync.mapping, sync.contract) {
+        let mapping = match (written, sync.contract) {
             (_, Some(contract)) => Mapping::contract(contract, &target, &columns),
             (Some(spec), None) => Mapping::compile(spec, &target, &columns),
             (None, None) => Err(Error::settings("neither `mapping` nor `contract` is given")),

@@ -2,27 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_model::{Cause, Error, Progress, Run, SyncId, Unshared};
+use tidegate_model::{Cause, Ending, Error, ErrorKind, Progress, Rate, Run, SyncId, Unshared};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::dry_run::{DryRun, PlannedRequest, PlannedRequests, Recorder, Rejection};
-use crate::pipeline::{self, ExceededLimit, Import, Input, Parts, RateLimiters};
+use super::plan_id::{PlanId, WouldSend};
+use crate::pipeline::{self, ChangeTracking, ExceededLimit, Import, Input, Parts, RateLimiters};
+use tidegate_project::ImportSpec;
 
 /// What a run would do, found by running it against a recorder.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Plan {
     /// The sync.
     pub sync: SyncId,
+    /// The id under which `run --plan` does it; `None` if the plan did not come to its end.
+    pub id: Option<PlanId>,
     /// The run as it would be recorded in the ledger.
     pub run: Run,
+    /// The rows by what happened to them since they were sent, if the sync remembers its rows.
+    pub rows: Option<PlannedRows>,
     /// The requests of each kind, such as `POST /users/track`.
     pub requests: BTreeMap<String, PlannedRequests>,
-    /// The first requests, exactly as they would be sent.
+    /// How long the requests take, if the platform has a documented rate.
+    pub pace: Option<Pace>,
+    /// The first requests of each kind, exactly as they would be sent.
     pub first: Vec<PlannedRequest>,
     /// Why rows would be rejected before they are sent, most frequent first.
     pub rejections: Vec<Rejection>,
@@ -32,6 +41,30 @@ pub struct Plan {
     pub caveats: Vec<Caveat>,
     /// What reading cost, as a sentence, if the source counts it: a run costs as much.
     pub cost: Option<String>,
+}
+
+/// Rows by what happened to them since they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PlannedRows {
+    /// Rows that were not sent before.
+    pub added: u64,
+    /// Rows that have other values than those that were sent.
+    pub changed: u64,
+    /// Rows that the source no longer has, with `mode: mirror`; a cursor cannot see them.
+    pub removed: Option<u64>,
+    /// Rows that were read and are as they were sent.
+    pub unchanged: u64,
+}
+
+/// How long requests take at the documented rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Pace {
+    /// Requests that may be sent …
+    pub requests: u32,
+    /// … in this many seconds.
+    pub per_seconds: u64,
+    /// The seconds that all requests take at this rate, at least.
+    pub takes_seconds: u64,
 }
 
 /// Something to know before objects are sent.
@@ -49,11 +82,65 @@ pub(super) struct Dry {
     pub(super) run: Run,
     recorder: Arc<Recorder>,
     store: Arc<DryRun>,
+    /// The settings of the sync that decide what is sent.
+    settings: String,
+}
+
+impl Dry {
+    /// The name of what it would have sent; `None` if it did not come to its end.
+    fn id(&self) -> Option<PlanId> {
+        let ended = matches!(self.run.ending, Some(Ending::Succeeded | Ending::Partial));
+        ended.then(|| self.store.tally().id(&self.settings))
+    }
+
+    fn rows(&self, sent: WouldSend) -> Option<PlannedRows> {
+        if let Some(compared) = self.run.compared {
+            return Some(PlannedRows {
+                added: compared.added,
+                changed: compared.changed,
+                removed: Some(compared.removed),
+                unchanged: compared.unchanged,
+            });
+        }
+        let remembers = matches!(self.import.tracking, ChangeTracking::Cursor { .. });
+        remembers.then(|| PlannedRows {
+            added: sent.added,
+            changed: sent.changed + self.run.counts.ignored,
+            removed: None,
+            unchanged: self.run.counts.skipped,
+        })
+    }
+
+    fn pace(&self, requests: u64) -> Option<Pace> {
+        let own = self.import.platform.limits();
+        let rate = own.rate?;
+        let removal = self.import.removal.as_ref().map(|removal| removal.platform.limits());
+        // Deletions go to another address, with a limit of its own.
+        let removed = self.store.tally().id("").rows.removed;
+        let deletions = removal.filter(|removal| removal.bucket != own.bucket);
+        let deletions = deletions.map(|limits| (limits, removed.div_ceil(limits.max_items.max(1) as u64)));
+        let (slower, count) = match deletions {
+            Some((limits, count)) => (limits.rate.map(|rate| takes(rate, count)), count.min(requests)),
+            None => (None, 0),
+        };
+        let takes = takes(rate, requests - count) + slower.unwrap_or_default();
+        Some(Pace {
+            requests: rate.requests,
+            per_seconds: rate.per.as_secs(),
+            takes_seconds: takes.as_secs(),
+        })
+    }
+}
+
+/// Returns how long a number of requests takes: the first ones are sent at once.
+fn takes(rate: Rate, requests: u64) -> Duration {
+    let each = rate.per.as_secs_f64() / f64::from(rate.requests.max(1));
+    Duration::from_secs_f64(requests.saturating_sub(u64::from(rate.requests)) as f64 * each)
 }
 
 impl Engine {
     /// Returns what a run would do, found by the code of the run, without doing it. `requests` is how
-    /// many of the first requests are kept. Imports only.
+    /// many of the first requests of each kind are kept. Imports only.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -64,28 +151,62 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Result<Plan, Error> {
-        let Dry { import, run, recorder, store } = self.dry_run(id, requests, stop, progress).await?;
-        let (requests, first) = recorder.take();
-        let limits = self.import_spec(id)?.limits;
-        let exceeds = match &run.compared {
-            Some(compared) => ExceededLimit::by_mirror(&limits, import.removal.is_some(), compared),
-            None => ExceededLimit::by_deletions(limits.removed, run.counts.delivered),
+        let sync = self.import_spec(id)?;
+        let dry = self.dry_run(id, requests, stop, progress).await?;
+        let plan = dry.id();
+        let (requests, first) = dry.recorder.take();
+        let exceeds = match &dry.run.compared {
+            Some(compared) => {
+                let state = self.config.store.sync_state(id).await?;
+                let vanished = pipeline::vanished(&dry.import, state.checkpoint.as_ref()).await?;
+                ExceededLimit::by_mirror(&sync.limits, dry.import.removal.is_some(), compared, &vanished)
+            }
+            None => ExceededLimit::by_deletions(sync.limits.removed, dry.run.counts.delivered),
         };
-        let caveats = import.platform.caveats().iter();
+        let caveats = dry.import.platform.caveats().iter();
         let caveats = caveats.map(|(message, next_step)| Caveat {
             message: (*message).to_owned(),
             next_step: (*next_step).to_owned(),
         });
         Ok(Plan {
             sync: id.clone(),
+            id: plan,
+            rows: dry.rows(plan.map(|plan| plan.rows).unwrap_or_default()),
+            pace: dry.pace(requests.values().map(|kind| kind.count).sum()),
             requests,
             first,
-            rejections: store.rejections(),
+            rejections: dry.store.rejections(),
             exceeds,
             caveats: caveats.collect(),
-            cost: import.source.cost(),
-            run,
+            cost: dry.import.source.cost(),
+            run: dry.run,
         })
+    }
+
+    /// Checks that a run would send what a plan said, right before it does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] if it would send anything else, and whatever keeps that from being known.
+    pub(super) async fn as_planned(
+        &self,
+        id: &SyncId,
+        plan: &PlanId,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let progress = watch::Sender::new(Progress::default());
+        let dry = self.dry_run(id, 0, stop.child_token(), progress).await?;
+        let Some(now) = dry.id() else {
+            let why = dry.run.error.unwrap_or_else(|| "it was stopped".to_owned());
+            let message = format!("what `{id}` would send could not be compared with its plan: {why}");
+            return Err(Error::new(ErrorKind::Unavailable, message).hint("run it again: nothing was sent"));
+        };
+        if now == *plan {
+            return Ok(());
+        }
+        let message =
+            format!("the plan of `{id}` would send {}, {}: nothing was sent", plan.rows, plan.differs(&now));
+        Err(Error::new(ErrorKind::Denied, message)
+            .hint(format!("look at `tidegate plan {id}`, and run the plan that it names")))
     }
 
     /// Makes a run of what is there now, against a recorder that keeps a number of requests.
@@ -96,6 +217,12 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Result<Dry, Error> {
+        let ImportSpec { mode, primary_key, changed, removed, destination, mapping, absent, .. } =
+            self.import_spec(id)?;
+        let target = self.resolved(&destination.target).await?;
+        let (connection, object, target) = (&destination.connection, destination.object, target.members());
+        let to = (connection, object, target);
+        let settings = format!("{:?}", (mode, primary_key, changed, removed, to, mapping, absent));
         let recorder = Recorder::keeping(self, id, requests).await?;
         let mut import = self.import(id, Some(recorder.clone())).await?;
         // What is beyond a limit is shown, not refused.
@@ -108,6 +235,6 @@ impl Engine {
             lease: Unshared::lease(id),
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
-        Ok(Dry { import, run, recorder, store: dry_run })
+        Ok(Dry { import, run, recorder, store: dry_run, settings })
     }
 }

@@ -8,15 +8,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::store::{Pause, PausedBy, RowEntry, RowQuery, SyncState};
 use tidegate_model::{
-    Cause, Checkpoint, Claim, ConnectionId, Error, ErrorKind, ExportRequest, Lag, Progress, Run, SyncId, Wait,
+    Cause, Checkpoint, Claim, ConnectionId, Error, ErrorKind, ExportRequest, Idempotency, Lag, Progress, Run,
+    SyncId, Wait,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::measures;
+use super::plan_id::PlanId;
 use crate::pipeline::wait;
-use crate::pipeline::{self, Export, Import, Input};
+use crate::pipeline::{self, ChangeTracking, Export, Import, Input};
 use crate::scheduler::due;
 use tidegate_project::SyncSpec;
 
@@ -63,13 +65,61 @@ pub(crate) enum OpenSync {
 
 /// How a run goes about its sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RunMode {
-    /// What is there now.
+pub enum RunMode {
+    /// Sends what is there now and was not sent.
     Once,
-    /// What is there now, also beyond the limits of the sync: a person has said so.
+    /// The same, also beyond the limits of the sync: a person has said so.
     Confirmed,
-    /// What is there and what comes, until it is stopped.
+    /// Sends all rows, also those that were sent before.
+    Full {
+        /// Whether a person has said so: beyond the limits of the sync, and if rows that are sent again
+        /// count twice.
+        confirmed: bool,
+    },
+    /// Sends what a plan said, or nothing.
+    Planned(PlanId),
+    /// Sends what is there and what comes, until it is stopped.
     Follow,
+}
+
+impl RunMode {
+    /// Whether the limits of the sync count.
+    pub(super) fn is_limited(self) -> bool {
+        matches!(self, RunMode::Once | RunMode::Full { confirmed: false } | RunMode::Follow)
+    }
+}
+
+/// Checks that a run may send all rows once more.
+///
+/// # Errors
+/// If the sync does not remember its rows by a cursor or a comparison, and if rows that are sent again
+/// count twice and no person has said that this is meant.
+fn may_be_full(import: &Import, confirmed: bool) -> Result<(), Error> {
+    let sync = &import.sync;
+    match import.tracking {
+        ChangeTracking::Cursor { .. } | ChangeTracking::Mirror => {}
+        ChangeTracking::Full => {
+            return Err(Error::settings(format!("`{sync}` has `mode: full`: each of its runs sends all rows"))
+                .hint("run it without `--full`"));
+        }
+        ChangeTracking::Checkpoint => {
+            return Err(Error::settings(format!(
+                "`{sync}` continues after what it has read, and `--full` is for syncs with a cursor and for mirrors"
+            ))
+            .hint(format!("run `tidegate reset {sync}`: its next run starts from the beginning")));
+        }
+    }
+    if import.platform.object().idempotency != Idempotency::Idempotent && !confirmed {
+        return Err(Error::new(
+            ErrorKind::Denied,
+            format!(
+                "skipped: the run would send every row of `{sync}` again, and what was sent before may \
+                 count twice; nothing was sent"
+            ),
+        )
+        .hint(format!("run `tidegate run {sync} --full --yes` if that is meant")));
+    }
+    Ok(())
 }
 
 impl Engine {
@@ -91,22 +141,11 @@ impl Engine {
         self.run_in_mode(id, RunMode::Once, cause, stop, progress).await
     }
 
-    /// Runs a sync once, also beyond its limits: a person has said so.
+    /// Runs a sync in one of these ways.
     ///
     /// # Errors
-    /// As [`Engine::run`].
-    pub async fn run_confirmed(
-        &self,
-        id: &SyncId,
-        cause: Cause,
-        stop: CancellationToken,
-        progress: watch::Sender<Progress>,
-    ) -> Result<Run, Error> {
-        self.run_in_mode(id, RunMode::Confirmed, cause, stop, progress).await
-    }
-
-    /// Runs a sync in one of these ways.
-    pub(crate) async fn run_in_mode(
+    /// As [`Engine::run`], and if a plan does not hold any more.
+    pub async fn run_in_mode(
         &self,
         id: &SyncId,
         mode: RunMode,
@@ -115,7 +154,19 @@ impl Engine {
         progress: watch::Sender<Progress>,
     ) -> Result<Run, Error> {
         let (open, claim) = self.ready(id, cause).await?;
-        let run = self.run_open(&open, &claim, mode, cause, stop, progress).await;
+        let run = async {
+            match (mode, &open) {
+                (RunMode::Planned(plan), OpenSync::Import(_)) => self.as_planned(id, &plan, &stop).await?,
+                (RunMode::Full { confirmed }, OpenSync::Import(import)) => may_be_full(import, confirmed)?,
+                (RunMode::Planned(_) | RunMode::Full { .. }, OpenSync::Export(_)) => {
+                    return Err(Error::settings(format!("`{id}` is an export: it sends each event once"))
+                        .hint("run it without `--plan` and `--full`"));
+                }
+                _ => {}
+            }
+            self.run_open(&open, &claim, mode, cause, stop, progress).await
+        };
+        let run = run.await;
         claim.release().await;
         run
     }
@@ -154,12 +205,13 @@ impl Engine {
                     return Err(error);
                 }
                 let mut import = (**import).clone();
-                if mode == RunMode::Confirmed {
+                if !mode.is_limited() {
                     import.limits = None;
                 }
                 let import = &import;
                 let input = match mode {
                     RunMode::Follow if import.follows() => Input::Following,
+                    RunMode::Full { .. } => Input::Everything,
                     _ => Input::Changes,
                 };
                 pipeline::run(import, &self.parts(claim), cause, input, stop, progress).await

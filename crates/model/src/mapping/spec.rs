@@ -237,6 +237,27 @@ impl MappingSpec {
         }
     }
 
+    /// Returns the same mapping with those attributes only that are taken from this column; `None` if none
+    /// is.
+    #[must_use]
+    pub fn with_attributes_of(&self, column: &str) -> Option<MappingSpec> {
+        let all = self.attributes.as_ref()?;
+        let is_used = self.columns().any(|name| name == column);
+        let mut attributes = Members {
+            columns: all.columns.iter().filter(|name| *name == column).cloned().collect(),
+            fields: (all.fields.iter().filter(|(_, field)| field.column() == Some(column)))
+                .map(|(name, field)| (name.clone(), field.clone()))
+                .collect(),
+            json: all.json.clone().filter(|name| name == column),
+            ..Members::default()
+        };
+        if all.rest && !is_used {
+            attributes.columns.push(column.to_owned());
+        }
+        let is_none = attributes == Members::default();
+        (!is_none).then(|| MappingSpec { attributes: Some(attributes), ..self.clone() })
+    }
+
     /// Returns whether some attributes have names that only a row knows.
     pub fn has_unnamed_attributes(&self) -> bool {
         self.attributes.as_ref().is_none_or(|attributes| attributes.json.is_some() || attributes.rest)

@@ -92,7 +92,7 @@ async fn cli_a_sync_that_runs_already_is_refused() {
     }
     let second = shop.project.done(&["run", "orders"]);
     expect(&second, 1, &["the sync `orders` is running in ", "wait for it to end"]);
-    let reset = shop.project.done(&["reset", "orders"]);
+    let reset = shop.project.done(&["reset", "orders", "--yes"]);
     assert_eq!(reset.code, 0, "once the run has ended: {reset:?}");
     let first = Ended::of(&first.wait_with_output().expect("it ends"));
     assert_eq!(first.code, 3, "the first one is not disturbed: {first:?}");
@@ -108,7 +108,7 @@ async fn cli_a_sync_that_a_person_paused_waits_for_a_person() {
     expect(&shop.project.done(&["status"]), 0, &["paused", "month's end"]);
     expect(&shop.project.done(&["resume", "orders"]), 0, &["orders is active"]);
     shop.project.run_to("orders", "partial", &[("delivered", 297)]);
-    expect(&shop.project.done(&["reset", "orders"]), 0, &["starts from the beginning", "count twice"]);
+    expect(&shop.project.done(&["reset", "orders", "--yes"]), 0, &["starts from the beginning"]);
     assert_eq!(shop.project.json(&["plan", "orders"])["run"]["counts"]["delivered"], 297);
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tidegate_model::store::{
     BatchCommit, Delivered, KeptUser, LookbackChunk, RowStatus, RowVersion, StatusKind,
 };
-use tidegate_model::{Counts, KeptRow, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
+use tidegate_model::{
+    Checkpoint, Counts, KeptRow, Origin, Progress, RowHash, RunId, Store, SyncId, Value,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::item::{BatchOpened, CommitEvent, IndexedResult, Kept, RequestResults};
-use crate::pipeline::read::compare::mirror_checkpoint;
 use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::{Shutdown, Watch};
@@ -35,6 +36,8 @@ pub(crate) struct Committer<F> {
     /// Whether items count as read.
     pub(crate) counts_read: bool,
     pub(crate) cursor_state: Option<CursorState>,
+    /// The checkpoint of a mirror, until it is committed.
+    pub(crate) mirror: Option<Checkpoint>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     /// Whether the sync has failed rows that a delivery may close.
     pub(crate) any_failed: bool,
@@ -176,7 +179,8 @@ impl<F: Transform> Committer<F> {
                     }
                 }
                 (Retention::Lookback(..), None) => None,
-                (Retention::ByKey, _) => Some(mirror_checkpoint()),
+                // The same for each batch of the run.
+                (Retention::ByKey, _) => self.mirror.take(),
                 _ => opened.checkpoint,
             };
         }
@@ -357,6 +361,10 @@ impl<F: Transform> Committer<F> {
         fixed: Vec<RowHash>,
     ) -> Vec<RowHash> {
         let failing = rows.iter().flatten().any(|(_, row)| row.status.reason().is_some());
+        if self.kind == RunKind::Backfill {
+            // Only a part of each row was sent.
+            return Vec::new();
+        }
         if !self.any_failed && !failing {
             return Vec::new();
         }

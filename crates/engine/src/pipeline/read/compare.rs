@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tidegate_model::store::{Known, Lookback, RowVersion};
 use tidegate_model::{
-    Batch, Checkpoint, Comparison, Differences, Error, Feed, Mapping, Origin, PartialRow, Progress, ReadMode,
+    Batch, Comparison, Differences, Error, Feed, Mapping, Origin, PartialRow, Progress, ReadMode,
     Reason, Row, RowHash, SyncId, Text,
 };
 use tidegate_project::Changed;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::pipeline::import::Import;
 use crate::pipeline::read::relay::laid_out;
+use crate::pipeline::run_kind::RunKind;
 
 /// Bytes of rows that are held until all rows were compared, about.
 const HELD_BYTES: u64 = 16 << 20;
@@ -97,6 +98,7 @@ struct Held {
 /// Reads all rows of an import and compares them.
 pub(crate) struct Comparing<'a> {
     pub(crate) import: &'a Import,
+    pub(crate) kind: RunKind,
     pub(crate) batch_rows: usize,
     pub(crate) progress: watch::Sender<Progress>,
     /// Users that earlier runs were about to send and that are not known, by the key of their rows. Those
@@ -177,7 +179,7 @@ impl Comparing<'_> {
 
     fn judge(&self) -> Judge {
         let Import { mapping, changed, .. } = self.import;
-        Judge { mapping: Arc::clone(mapping), changed: *changed }
+        Judge { mapping: Arc::clone(mapping), changed: *changed, skips: self.kind.skips_committed() }
     }
 
     async fn feed(&self) -> Result<Feed<Row>, Error> {
@@ -200,6 +202,8 @@ fn no_key(sync: &SyncId, twice: u64) -> Error {
 struct Judge {
     mapping: Arc<Mapping>,
     changed: Changed,
+    /// Whether rows that are as they were sent are left out.
+    skips: bool,
 }
 
 /// The rows of a batch that have a key.
@@ -234,6 +238,9 @@ impl Judge {
     /// later.
     fn differing(&self, batch: Batch<Row>, versions: &Versions) -> Batch<Row> {
         let (mut unchanged, mut ignored) = (0, 0);
+        if !self.skips {
+            return batch;
+        }
         let mut keep = vec![true; batch.items.len()];
         for ((row, known), &at) in versions.rows.iter().zip(&versions.known).zip(&versions.indexes) {
             let is_known = known.rows().iter().any(|known| known.is_row(row.row));
@@ -303,28 +310,4 @@ impl Held {
 fn weight(row: &Row) -> u64 {
     const VALUE: u64 = 32;
     64 + row.values.iter().map(|value| VALUE + tidegate_model::value_bytes(value)).sum::<u64>()
-}
-
-/// The only member of the checkpoint of a mirror.
-const MIRROR: &str = "mirror";
-
-/// Returns the checkpoint of a mirror: it has no position, and no other mode reads from it.
-pub(crate) fn mirror_checkpoint() -> Checkpoint {
-    Checkpoint(serde_json::json!({ MIRROR: true }))
-}
-
-/// Checks that what was committed of a sync was committed by a mirror.
-///
-/// # Errors
-/// If another mode committed it: its rows cannot be compared.
-pub(crate) fn is_of_mirror(sync: &SyncId, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
-    match checkpoint {
-        Some(Checkpoint(position)) if position.get(MIRROR).is_none() => Err(Error::settings(format!(
-            "`{sync}` ran with another `mode` than `mirror`, and not all rows that it sent are known"
-        ))
-        .hint(format!(
-            "write the `mode` that it had, or run `tidegate reset {sync}`: the mirror then sends all rows"
-        ))),
-        _ => Ok(()),
-    }
 }

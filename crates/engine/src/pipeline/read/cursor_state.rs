@@ -6,9 +6,9 @@ use tidegate_model::source::Column;
 use tidegate_model::{Checkpoint, DataType, Error, ErrorKind, Position, Selection, SyncId, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::pipeline::read::compare::mirror_checkpoint;
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
+use crate::pipeline::read::mirror_state::is_of_mirror;
 
 /// How new rows are found.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,7 +177,7 @@ pub(crate) fn confirmed_cursor_state_of(
         ChangeTracking::Cursor { column, .. } => column,
         // What is remembered of a cursor or a mirror is no unfinished read.
         ChangeTracking::Full | ChangeTracking::Checkpoint
-            if cursor_state.is_ok() || *checkpoint == mirror_checkpoint() =>
+            if cursor_state.is_ok() || is_of_mirror(checkpoint) =>
         {
             return Err(changed(format!("`{sync}` ran with another `mode` before"), sync));
         }

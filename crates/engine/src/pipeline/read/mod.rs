@@ -6,6 +6,7 @@ pub(crate) mod epoch;
 pub(crate) mod equal_rows;
 pub(crate) mod gather;
 pub(crate) mod lookback;
+pub(crate) mod mirror_state;
 pub(crate) mod partition;
 pub(crate) mod reader;
 pub(crate) mod relay;

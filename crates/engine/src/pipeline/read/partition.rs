@@ -130,7 +130,7 @@ impl<F: Transform> Reader<F> {
     /// What is known of one item; its version is marked with the number of its changes.
     #[inline]
     fn prior(&mut self, at: u32, keys: &mut ItemKeys, known: &Known, kept: &mut Kept) -> PriorState {
-        let skips = self.kind.moves_checkpoint();
+        let skips = self.kind.skips_committed();
         let rows = known.rows();
         let keep = |row: &RowHash| RowVersion { key: keys.key, row: *row };
         let took_effect = || rows.iter().filter(|row| !row.is_rejected());

@@ -171,3 +171,42 @@ async fn a_cursor_or_a_table_that_was_changed_stops_the_sync_before_rows_are_mis
         assert_eq!(stage.sent(), once(0..20), "nothing is sent twice");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_full_run_of_a_cursor_sends_all_rows_and_leaves_the_checkpoint_when_it_is_stopped() {
+    let table = Table::of(0..200);
+    let stage = Stage::new(&table, Idempotency::Idempotent, limits(), all_delivered());
+    assert_eq!(stage.run().await.counts.delivered, 200);
+    let checkpoint = async || stage.store.sync_state(&SyncId::new("s")).await.expect("a state").checkpoint;
+    let before = checkpoint().await;
+    let stopped = stage.run_until(stop_after(Duration::from_millis(35)), Input::Everything).await;
+    assert_eq!(stopped.ending, Some(Ending::Interrupted));
+    assert!((1..200).contains(&stopped.counts.delivered), "{stopped:?}");
+    assert_eq!(checkpoint().await, before);
+    assert_eq!(stage.run().await.counts.delivered, 0);
+
+    let full = stage.run_until(CancellationToken::new(), Input::Everything).await;
+    assert_eq!((full.counts.delivered, full.counts.skipped), (200, 0));
+    table.put(500, "u1", 199);
+    assert_eq!(stage.run().await.counts.delivered, 1, "what was known of the last rows is still known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_sends_a_part_of_all_rows_and_closes_no_failed_row() {
+    let table = Table::of(0..50);
+    let refuse = |ids: &[i64]| {
+        let refused = |id: &i64| *id == 3;
+        let bad = || Outcome::Rejected(Reason::new("bad", "not like this"));
+        Ok(ids.iter().map(|id| if refused(id) { bad() } else { Outcome::Delivered }).collect())
+    };
+    let mut stage = Stage::new(&table, Idempotency::Idempotent, limits(), Box::new(refuse));
+    assert_eq!(stage.run().await.counts.rejected, 1);
+    *stage.platform.answer.lock().expect("no panic") = all_delivered();
+    let by_cursor = std::mem::replace(&mut stage.import.tracking, ChangeTracking::Full);
+    let rows = stage.import.source.read(&stage.import.selection, &ReadMode::Full, 10).await.expect("rows");
+    let backfill = stage.run_until(CancellationToken::new(), Input::Backfill(rows)).await;
+    assert_eq!((backfill.counts.delivered, backfill.ending), (50, Some(Ending::Succeeded)));
+    assert_eq!(stage.failed_rows().await, ["3"]);
+    stage.import.tracking = by_cursor;
+    assert_eq!(stage.run().await.counts.delivered, 0);
+}

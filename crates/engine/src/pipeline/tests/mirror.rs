@@ -162,3 +162,16 @@ async fn what_another_mode_has_sent_is_not_compared() {
     let error = stage.run().await.error.expect("an error");
     assert!(error.contains("was not made by a cursor"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_full_run_sends_all_rows_once_more_and_the_next_one_none() {
+    let table = Table::of(0..100);
+    let mut stage = mirror(&table, all_delivered());
+    stage.import.changed = Changed::Ignore;
+    stage.run().await;
+    change(&table, 7, -1);
+    let full = stage.run_until(CancellationToken::new(), Input::Everything).await;
+    assert_eq!((compared(&full), full.counts.delivered, full.counts.skipped), ([0, 1, 99, 0], 100, 0));
+    let next = stage.run().await;
+    assert_eq!((compared(&next), next.counts.delivered), ([0, 0, 100, 0], 0));
+}

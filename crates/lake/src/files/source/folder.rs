@@ -23,6 +23,8 @@ use super::settings::{Files, Format};
 use super::shape::merge;
 use super::{csv, folders, jsonl, parquet};
 
+/// Objects of a bucket whose names are kept; of more of them none is.
+const LISTED_MAX: usize = 10_000;
 /// Files that the columns of a selection are taken from, newest first.
 const SAMPLE_FILES: usize = 16;
 /// Objects of a store whose folders are discovered, the newest.
@@ -309,6 +311,29 @@ impl Source for FilesSource {
         let columns = Columns::new(columns.into_iter().map(|column| column.name));
         let (folder, copies, clock) = (self.folder()?, self.copies.clone(), Arc::clone(&self.clock));
         Ok(Reading { folder, copies, files, columns, offsets, batch_rows, clock }.feed())
+    }
+
+    async fn files(&self, selection: &Selection) -> Result<Option<Vec<String>>, Error> {
+        let (source, files) = (self.clone(), Files::of(selection)?);
+        let names = move || {
+            let names: Vec<String> = match source.folder()? {
+                Folder::Disk(folder) => {
+                    let listing = files.pattern.list(&folder)?;
+                    // One that cannot be looked into is there all the same.
+                    let odd = listing.odd.into_iter().map(|odd| odd.name);
+                    listing.files.into_iter().map(|file| file.name).chain(odd).collect()
+                }
+                Folder::Store(bucket) => {
+                    let (newest, found, all) = bucket.newest(&files.pattern, LISTED_MAX)?;
+                    if !all || found > newest.len() {
+                        return Ok(None);
+                    }
+                    newest.into_iter().map(|file| file.name).collect()
+                }
+            };
+            Ok(Some(names))
+        };
+        blocking(names).await
     }
 
     fn supports_checkpoints(&self) -> bool {

@@ -1,0 +1,97 @@
+//! What a mirror keeps as its checkpoint: no position, but the files that it has read.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use tidegate_model::{Checkpoint, Error, SyncId};
+
+use crate::pipeline::import::Import;
+
+/// Files whose names are kept; of more of them none is.
+const FILES_MAX: usize = 10_000;
+
+/// The checkpoint of a mirror.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MirrorState {
+    /// Says that no other mode made it.
+    mirror: bool,
+    /// The files that were read; `None` if the source has none, or too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<BTreeSet<String>>,
+}
+
+impl MirrorState {
+    /// Returns the state of a mirror that reads what is there now.
+    ///
+    /// # Errors
+    /// If the files cannot be listed.
+    pub(crate) async fn now(import: &Import) -> Result<MirrorState, Error> {
+        let files = import.source.files(&import.selection).await?;
+        let files = files.filter(|files| files.len() <= FILES_MAX);
+        Ok(MirrorState { mirror: true, files: files.map(|files| files.into_iter().collect()) })
+    }
+
+    /// Reads the state from a checkpoint; the default if there is none.
+    ///
+    /// # Errors
+    /// If another mode made the checkpoint: its rows cannot be compared.
+    pub(crate) fn of(sync: &SyncId, checkpoint: Option<&Checkpoint>) -> Result<MirrorState, Error> {
+        let Some(Checkpoint(position)) = checkpoint else { return Ok(MirrorState::default()) };
+        MirrorState::deserialize(position).map_err(|_| {
+            Error::settings(format!(
+                "`{sync}` ran with another `mode` than `mirror`, and not all rows that it sent are known"
+            ))
+            .hint(format!(
+                "write the `mode` that it had, or run `tidegate reset {sync}`: the mirror then sends all rows"
+            ))
+        })
+    }
+
+    /// Returns the state as a checkpoint.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint(serde_json::json!(self))
+    }
+
+    /// Returns the files that are gone in `now`, unless as many new ones are there in their place.
+    pub(crate) fn vanished(&self, now: &MirrorState) -> Vec<String> {
+        let (Some(before), Some(now)) = (&self.files, &now.files) else { return Vec::new() };
+        let vanished: Vec<String> = before.difference(now).cloned().collect();
+        let new = now.difference(before).count();
+        if new < vanished.len() { vanished } else { Vec::new() }
+    }
+}
+
+/// Returns whether a mirror made a checkpoint.
+pub(crate) fn is_of_mirror(checkpoint: &Checkpoint) -> bool {
+    MirrorState::deserialize(&checkpoint.0).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(files: &[&str]) -> MirrorState {
+        let files = files.iter().map(|name| (*name).to_owned()).collect();
+        MirrorState { mirror: true, files: Some(files) }
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_by_a_new_one_has_not_vanished() {
+        let before = state(&["a.csv", "b.csv"]);
+        assert_eq!(before.vanished(&state(&["a.csv"])), ["b.csv"]);
+        assert_eq!(before.vanished(&state(&[])), ["a.csv", "b.csv"]);
+        assert!(before.vanished(&state(&["a.csv", "c.csv"])).is_empty());
+        assert!(before.vanished(&state(&["a.csv", "b.csv", "c.csv"])).is_empty());
+        assert!(MirrorState::default().vanished(&before).is_empty());
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_mode_is_none_of_a_mirror() {
+        let sync = SyncId::new("s");
+        let before = state(&["a.csv"]);
+        assert_eq!(MirrorState::of(&sync, Some(&before.checkpoint())).expect("its own"), before);
+        let other = Checkpoint(serde_json::json!({ "files": {} }));
+        let error = MirrorState::of(&sync, Some(&other)).expect_err("another mode");
+        assert!(error.to_string().contains("`s` ran with another `mode` than `mirror`"), "{error}");
+    }
+}
