@@ -243,6 +243,8 @@ pub struct Connector {
     pub ingest: Option<IngestRole>,
     /// Its HTTP API can be served locally.
     pub sandbox: Option<SandboxRole>,
+    /// Whether it compares rows itself as a source, with `state: source` ([`Source::bookkeeping`]).
+    pub compares: bool,
     /// The statements and steps that a customer's administrator runs, for the
     /// names in these settings and this selection.
     pub setup: Option<Setup>,
@@ -260,6 +262,7 @@ impl Connector {
         readme: "",
         icon: "",
         settings: schema_of::<()>,
+        compares: false,
         source: None,
         platform: None,
         sink: None,

@@ -10,6 +10,7 @@
 pub mod address;
 pub mod alert;
 pub mod answers;
+pub mod bookkeeping;
 pub mod checks;
 pub mod clear_text;
 pub mod clock;

@@ -1,11 +1,13 @@
 //! Systems that rows are read from.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Checkpoint, Checks, DataType, Error, Feed, Lag, Row, Settings, Value};
+use crate::bookkeeping::Bookkeeping;
+use crate::{Batch, Checkpoint, Checks, DataType, Error, Feed, Lag, Row, Settings, SyncId, Value};
 
 /// What a sync reads: the part of `source:` that belongs to the source, for
 /// example `table: public.orders` or `path: orders/*.csv`.
@@ -215,6 +217,30 @@ pub trait Source: Send + Sync {
     ) -> Result<Option<Value>, Error> {
         let _ = (selection, column, time_zone);
         Ok(None)
+    }
+
+    /// Opens what a mirror keeps at the source, so that the source compares rows by `key`; `None` if it
+    /// cannot. Nothing is written yet.
+    ///
+    /// # Errors
+    /// If the rows of the selection have no such unique key.
+    async fn bookkeeping(
+        &self,
+        sync: &SyncId,
+        selection: &Selection,
+        key: &[String],
+    ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
+        let _ = (sync, selection, key);
+        Ok(None)
+    }
+
+    /// Proves what [`Source::bookkeeping`] needs besides [`Source::check`]. Nothing by default.
+    ///
+    /// # Errors
+    /// Only what prevents looking at all.
+    async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
+        let _ = (selection, key);
+        Ok(Checks::default())
     }
 
     /// Returns the names of the files that a selection is made of; `None` if the source has none.

@@ -15,7 +15,6 @@ use super::spec::{Changed, ImportSpec, Removed, RowDestination, RowSource, State
 /// Keys of a source that belong to exports.
 const OF_EVENTS: &[&str] = &["kinds", "apps", "messages", "templates"];
 /// What a setting gets that is planned and not built.
-const NOT_YET: &str = "is not available in this version yet";
 
 pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Option<ImportSpec> {
     let why = format!("`{}` is an import: its source {} gives rows", sheet.id, source.shown());
@@ -50,7 +49,8 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let primary_key = sheet.value("primary_key").map(names);
     sheet.no_key(&primary_key, contract);
     let changed = sheet.changed(mode, role.keeps_checkpoint);
-    sheet.not_yet(mode);
+    sheet.keyless_mirror(mode);
+    let state = sheet.state(mode, &source);
     let deletes_users = platform.objects.contains(&ObjectKind::Deletion);
     let removed = sheet.removed(mode, object, mapping.as_ref(), primary_key.as_deref(), deletes_users);
     let absent = sheet.absent(contract);
@@ -66,6 +66,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
         primary_key,
         changed,
         removed,
+        state,
         destination: RowDestination { connection: destination.connection, object: object?, target: target? },
         mapping,
         contract,
@@ -399,8 +400,7 @@ impl Sheet<'_> {
     }
 
     /// Tells what is written and cannot be done yet, instead of ignoring it.
-    fn not_yet(&mut self, mode: Option<Mode>) {
-        let mut wanted = Vec::new();
+    fn keyless_mirror(&mut self, mode: Option<Mode>) {
         let table = self.entry("source").is_some_and(|source| source.value.entry("table").is_some());
         if mode == Some(Mode::Mirror) && !table && self.entry("primary_key").is_none() {
             self.tell(
@@ -409,11 +409,23 @@ impl Sheet<'_> {
                 "add `primary_key:` with the columns whose values are different in each row",
             );
         }
-        if self.typed::<State>("state") == Some(State::Source) {
-            wanted.push(("state", "`state: source`".to_owned(), "remove it"));
+    }
+
+    /// Reads where a mirror keeps what it compares with.
+    fn state(&mut self, mode: Option<Mode>, source: &End) -> State {
+        let Some(state) = self.typed::<State>("state") else { return State::Ours };
+        let table = self.entry("source").is_some_and(|source| source.value.entry("table").is_some());
+        if state == State::Source && mode.is_some_and(|mode| mode != Mode::Mirror) {
+            let what = "`state: source` is for `mode: mirror`, which compares all rows";
+            self.tell("state", what, "write `mode: mirror`, or remove it");
+        } else if state == State::Source && !source.connector.compares {
+            let what =
+                format!("`state: source` is not available for {} yet, only for PostgreSQL", source.shown());
+            self.tell("state", what, "remove it: the rows are compared here, and the source is only read");
+        } else if state == State::Source && !table {
+            let what = "`state: source` compares rows by a unique key of a table, and a query has none";
+            self.tell("state", what, "name a `table`, or remove it");
         }
-        for (key, what, hint) in wanted {
-            self.tell(key, format!("{what} {NOT_YET}"), hint);
-        }
+        state
     }
 }

@@ -146,7 +146,8 @@ pub(super) struct Sync {
     /// Import: what happens to a row that the source no longer has, with `mode: mirror`. Default:
     /// `ignore`.
     removed: Option<Removed>,
-    /// Import: where `mode: mirror` keeps the hashes that it compares with. Only `ours` is available.
+    /// Import: where `mode: mirror` compares: `ours` here, or `source` in the database of the source
+    /// (PostgreSQL). Default: `ours`.
     state: Option<State>,
     /// Where rows or events are sent.
     destination: Destination,

@@ -259,6 +259,8 @@ pub struct ImportSpec {
     pub changed: Option<Changed>,
     /// What happens to a row that the source no longer has.
     pub removed: Removed,
+    /// Where all rows are compared.
+    pub state: State,
     /// Where records go.
     pub destination: RowDestination,
     /// How a row becomes a record.
@@ -425,11 +427,13 @@ pub fn not_removable(mapping: &MappingSpec, object: ObjectKind, key: &[String]) 
 }
 
 /// Where a comparison of all rows keeps what it compares with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// In Tidegate's own data: the source needs no write access.
+    /// Here: all rows are read, and the source needs no write access.
+    #[default]
     Ours,
-    /// In a schema of the source.
+    /// In the database of the source, which keeps hashes in the schema `tidegate`: only rows that differ
+    /// are read.
     Source,
 }

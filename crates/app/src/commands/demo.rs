@@ -82,8 +82,8 @@ pub(super) async fn demo(args: ProjectArgs, wanted: Wanted, out: Output) -> Resu
     create_catalog(&args, &folder).await?;
     let server = Server::start(&args, listen, false).await?;
     let syncs = run::every_sync(&server.engine, out);
-    let once = run::Task::Run(RunMode::Once);
-    let code = run::run_each(&server.engine, syncs, 1, &once, &server.stop, out).await?;
+    let task = run::Task::Run(RunMode::Once);
+    let code = run::run_each(&server.engine, syncs, 1, &task, &server.stop, out).await?;
     exported(&server).await?;
     if out == Output::Text {
         let events: u64 = server.engine.event_counts(None).await?.iter().map(|count| count.events).sum();

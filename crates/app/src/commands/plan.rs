@@ -132,13 +132,17 @@ mod tests {
 
     #[test]
     fn the_time_of_a_plan_reads_as_a_sentence() {
-        let pace = |requests, per_seconds, takes_seconds| paced(&Pace { requests, per_seconds, takes_seconds });
+        let pace =
+            |requests, per_seconds, takes_seconds| paced(&Pace { requests, per_seconds, takes_seconds });
         assert_eq!(pace(250, 60, 0), "less than a minute at the documented limit of 250 requests a minute");
         assert_eq!(
             pace(250_000, 3_600, 4_000),
             "about 67 minutes at the documented limit of 250,000 requests an hour"
         );
-        assert_eq!(pace(3_000, 3, 9_000), "about 3 hours at the documented limit of 3,000 requests in 3 seconds");
+        assert_eq!(
+            pace(3_000, 3, 9_000),
+            "about 3 hours at the documented limit of 3,000 requests in 3 seconds"
+        );
     }
 }
 

@@ -8,9 +8,9 @@ use tidegate_project::{ImportSpec, Removed};
 
 use super::people::done;
 use super::status::changed;
+use crate::DONE;
 use crate::cli::{Output, ProjectArgs};
 use crate::output::note;
-use crate::DONE;
 
 /// Says what follows from a reset, asks, and resets.
 pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, yes: bool, out: Output) -> Result<u8, Error> {

@@ -20,6 +20,7 @@ struct Shop {
     database: Database,
     sandbox: Sandbox,
     project: Project,
+    yaml: String,
 }
 
 impl Shop {
@@ -35,7 +36,13 @@ impl Shop {
         let sandbox = Sandbox::start(options);
         let connections = sandbox.connections();
         let yaml = format!("connections:\n  db: {}\n{connections}syncs:{syncs}", database.connection());
-        Shop { database, sandbox, project: Project::new(&yaml) }
+        Shop { database, sandbox, project: Project::new(&yaml), yaml }
+    }
+
+    /// Compares at the source from now on, or here.
+    fn compare(&self, place: &str) {
+        let state = format!("mode: mirror\n    state: {place}");
+        self.project.write("tidegate.yaml", &self.yaml.replace("mode: mirror", &state));
     }
 
     async fn run(&self, sync: &str) -> Value {
@@ -169,9 +176,103 @@ async fn a_view_and_a_query_need_a_key_and_say_so() {
 }
 
 #[tokio::test]
+async fn a_mirror_that_is_compared_at_the_source_and_here_again_sends_no_row_twice() {
+    let shop = Shop::new(CUSTOMERS, &[]).await;
+    assert_eq!(compared(&shop.run("customers").await), [300, 0, 0, 0]);
+    shop.compare("source");
+    assert_eq!(compared(&shop.project.document(&["plan", "customers"])["run"]), [0, 0, 0, 300]);
+    let refused = shop.project.done(&["run", "customers"]);
+    assert!(refused.stderr.contains("the schema `tidegate` is not there"), "{refused:?}");
+    let check = shop.project.done(&["check", "customers"]);
+    assert!(check.code == 1 && check.stdout.contains("CREATE SCHEMA \"tidegate\""), "{check:?}");
+    shop.database.run("CREATE SCHEMA tidegate").await;
+    let check = shop.project.done(&["check", "customers"]);
+    assert!(check.stdout.contains("the schema tidegate can be written"), "{check:?}");
+
+    // The first run reads all rows, the ones after it what differs.
+    let first = shop.run("customers").await;
+    assert_eq!((compared(&first), &first["counts"]["delivered"]), ([0, 0, 0, 300], &0.into()), "{first:#}");
+    let second = shop.run("customers").await;
+    assert_eq!((compared(&second), &second["counts"]["read"]), ([0, 0, 0, 300], &0.into()), "{second:#}");
+    shop.database
+        .run(
+            "INSERT INTO customers VALUES (1000, 'pro', ''); UPDATE customers SET plan = 'pro' WHERE id = 5;
+             UPDATE customers SET note = 'not mapped'; DELETE FROM customers WHERE id = 7",
+        )
+        .await;
+    let plan = shop.project.document(&["plan", "customers"]);
+    assert_eq!(compared(&plan["run"]), [1, 1, 1, 298], "{plan:#}");
+    let third = shop.run("customers").await;
+    assert_eq!((compared(&third), &third["counts"]["read"]), ([1, 1, 1, 298], &2.into()), "{third:#}");
+    assert_eq!(shop.users().await, shop.table().await);
+    assert_eq!(compared(&shop.run("customers").await), [0, 0, 0, 300]);
+
+    shop.compare("ours");
+    let ours = shop.run("customers").await;
+    assert_eq!((compared(&ours), &ours["counts"]["delivered"]), ([0, 0, 0, 300], &0.into()), "{ours:#}");
+    // What is sent meanwhile makes the entries at the source void.
+    shop.database.run("UPDATE customers SET plan = 'new' WHERE id = 5").await;
+    assert_eq!(compared(&shop.run("customers").await), [0, 1, 0, 299]);
+    shop.database.run("UPDATE customers SET plan = 'pro' WHERE id = 5").await;
+    shop.compare("source");
+    assert_eq!(compared(&shop.run("customers").await), [0, 1, 0, 299]);
+    assert_eq!(shop.users().await, shop.table().await);
+    let full = shop.project.document(&["run", "customers", "--full"]);
+    assert_eq!(full["runs"][0]["counts"]["delivered"], 300, "{full:#}");
+    assert_eq!(shop.run("customers").await["counts"]["read"], 0);
+
+    // A mapping of more columns, and a reset: the source has nothing to compare with.
+    let more = shop.yaml.replace("mode: mirror", "mode: mirror\n    state: source");
+    shop.project.write("tidegate.yaml", &more.replace("[plan]", "[plan, note]"));
+    assert_eq!(compared(&shop.run("customers").await), [0, 300, 0, 0]);
+    assert_eq!(compared(&shop.run("customers").await), [0, 0, 0, 300]);
+    shop.project.document(&["reset", "customers", "--yes"]);
+    assert_eq!(compared(&shop.run("customers").await), [300, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_emptied_table_deletes_no_user_when_the_source_compares_either() {
+    let shop = Shop::new(CUSTOMERS, &[]).await;
+    shop.database.run("CREATE SCHEMA tidegate").await;
+    shop.compare("source");
+    shop.run("customers").await;
+    shop.database.run("CREATE TABLE kept AS SELECT * FROM customers; DELETE FROM customers").await;
+    let ended = shop.project.done(&["run", "customers"]);
+    let told = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(ended.code == 1 && told.contains("rows that are gone from the source"), "{told}");
+    shop.database.run("INSERT INTO customers SELECT * FROM kept WHERE id > 5").await;
+    let run = shop.run("customers").await;
+    assert_eq!(&run["compared"]["removed"], 5, "{run:#}");
+    assert_eq!(shop.users().await, shop.table().await);
+}
+
+#[tokio::test]
+async fn a_view_cannot_be_compared_at_the_source_and_says_why() {
+    let names = CUSTOMERS
+        .replace("table: customers", "table: names")
+        .replace("mode: mirror", "mode: mirror\n    state: source\n    primary_key: id");
+    let shop = Shop::new(&names, &[]).await;
+    let ended = shop.project.done(&["run", "customers"]);
+    let said = "names has no primary key and no unique index without nulls on (id)";
+    assert!(ended.stderr.contains(said) && ended.stderr.contains("write `state: ours`"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_run_that_is_killed_is_continued_and_the_platform_ends_as_the_table_is() {
     let customers = CUSTOMERS.replace("removed: delete", "removed: delete\n    limits: { removed: 100% }");
-    let shop = Shop::new(&customers, &["--no-limits", "--faults", r#"{"latency_ms": 40}"#]).await;
+    killed_again_and_again(&customers).await;
+}
+
+#[tokio::test]
+async fn a_run_that_compares_at_the_source_and_is_killed_is_continued_too() {
+    let customers = CUSTOMERS
+        .replace("removed: delete", "removed: delete\n    state: source\n    limits: { removed: 100% }");
+    killed_again_and_again(&customers).await;
+}
+
+async fn killed_again_and_again(customers: &str) {
+    let shop = Shop::new(customers, &["--no-limits", "--faults", r#"{"latency_ms": 40}"#]).await;
+    shop.database.run("CREATE SCHEMA tidegate").await;
     shop.run("customers").await;
     for round in 0..6 {
         shop.database

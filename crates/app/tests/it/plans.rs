@@ -68,7 +68,9 @@ async fn a_plan_is_run_as_it_stands_and_refused_when_the_source_has_moved() {
     assert!(text.stderr.contains(&format!("`tidegate run customers --plan {id}` sends this")), "{text:?}");
     assert!(text.stdout.contains("less than a minute at the documented limit of"), "{text:?}");
 
-    shop.database.run("UPDATE customers SET plan = 'pro' WHERE id = 5; DELETE FROM customers WHERE id = 6").await;
+    shop.database
+        .run("UPDATE customers SET plan = 'pro' WHERE id = 5; DELETE FROM customers WHERE id = 6")
+        .await;
     let refused = shop.project.done(&["run", "customers", "--plan", &id]);
     assert_eq!(refused.code, 1, "{refused:?}");
     let said = "would send 100 added, 0 changed and 0 removed rows, and now it would send 99 added, 0 changed and 0 \
@@ -111,7 +113,10 @@ async fn a_full_run_sends_all_rows_once_and_events_only_if_a_person_says_so() {
         assert_eq!(shop.run(&[sync])["counts"]["delivered"], 0);
     }
     let refused = shop.project.done(&["run", "orders", "--full"]);
-    assert!(refused.code == 1 && refused.stderr.contains("what was sent before may count twice"), "{refused:?}");
+    assert!(
+        refused.code == 1 && refused.stderr.contains("what was sent before may count twice"),
+        "{refused:?}"
+    );
     assert_eq!(shop.sandbox.stats("braze").await["events"], 100);
     assert_eq!(shop.run(&["orders", "--full", "--yes"])["counts"]["delivered"], 100);
     assert_eq!(shop.sandbox.stats("braze").await["events"], 200);

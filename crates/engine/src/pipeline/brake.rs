@@ -132,7 +132,8 @@ mod tests {
             ExceededLimit::by_mirror(&Limits::default(), removes, &compared, &gone)
         };
         let effect = exceeded(5, true).expect("exceeded").effect;
-        let said = "act on 5 rows that are gone, and these files are gone: `1.csv`, `2.csv`, `3.csv` and 1 more";
+        let said =
+            "act on 5 rows that are gone, and these files are gone: `1.csv`, `2.csv`, `3.csv` and 1 more";
         assert_eq!(effect, said);
         assert_eq!((exceeded(0, true), exceeded(5, false)), (None, None));
     }

@@ -19,6 +19,7 @@
 
 mod batch_order;
 mod batch_size;
+mod begins;
 mod brake;
 mod commit;
 mod deliver;
@@ -28,9 +29,11 @@ mod import;
 mod interrupted;
 mod item;
 mod kept_row;
+mod mirror;
 mod read;
 mod removal;
 mod repeat;
+mod rows;
 mod run;
 mod run_kind;
 mod shutdown;
@@ -39,10 +42,10 @@ mod tests;
 mod transform;
 pub(crate) mod wait;
 
+pub(crate) use begins::vanished;
 pub use brake::ExceededLimit;
 pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
-pub(crate) use import::vanished;
 pub use import::{Import, Input, run};
 pub(crate) use interrupted::BATCH as INTERRUPTED_BATCH;
 pub use read::cursor_state::{ChangeTracking, CursorOrigin};

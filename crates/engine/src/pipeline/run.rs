@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd};
 use tidegate_model::{
-    Cause, Checkpoint, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
-    Progress, Reaction, Run, RunId, Store, SyncId,
+    Cause, Checkpoint, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency,
+    ObjectKind, Progress, Reaction, Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;

@@ -122,4 +122,15 @@ pub(crate) trait Transform: Send + Sync + 'static {
 
     /// Notifies the feed's source that everything up to `checkpoint` is committed.
     async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error>;
+
+    /// Whether the feed's source is notified of rows that are remembered.
+    fn keeps_at_source(&self) -> bool {
+        false
+    }
+
+    /// Notifies the feed's source of rows that are committed and remembered.
+    async fn remembered(&self, rows: &[RowVersion]) -> Result<(), Error> {
+        let _ = rows;
+        Ok(())
+    }
 }

@@ -40,8 +40,10 @@ impl Engine {
                 .hint(format!("run `tidegate run {id}`")));
             }
             Mode::Stream => {
-                return Err(Error::settings(format!("`{id}` follows a stream, which cannot be read once more"))
-                    .hint("backfill from a table that has the same rows"));
+                return Err(Error::settings(format!(
+                    "`{id}` follows a stream, which cannot be read once more"
+                ))
+                .hint("backfill from a table that has the same rows"));
             }
             Mode::Incremental => {}
         }

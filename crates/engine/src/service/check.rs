@@ -135,6 +135,10 @@ impl Engine {
                             import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned());
                         let key: Vec<String> = key.collect();
                         note(&mut checks, "key", import.source.check_key(&import.selection, &key).await);
+                        if import.compares_at_source {
+                            let proved = import.source.check_bookkeeping(&import.selection, &key).await;
+                            note(&mut checks, "bookkeeping", proved);
+                        }
                     }
                     note(&mut checks, "reading", import.source.advise(&import.selection, cursor).await);
                     note(&mut checks, "lookback", cursor::lookback(&import).await);

@@ -13,7 +13,7 @@ use tidegate_model::{
 
 use super::Engine;
 use crate::pipeline::{ChangeTracking, CursorOrigin, Import, LookbackRule, Removal};
-use tidegate_project::{Changed, ImportSpec, InDoubt, Removed, RowSource, Written, not_removable};
+use tidegate_project::{Changed, ImportSpec, InDoubt, Removed, RowSource, State, Written, not_removable};
 
 /// The endpoint that means the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
@@ -225,6 +225,7 @@ impl Engine {
             changed,
             keys_for: self.config.project.retention.key_days.map(days),
             removal,
+            compares_at_source: sync.mode == Mode::Mirror && sync.state == State::Source,
             limits: Some(sync.limits),
             tracking,
             time_zone,

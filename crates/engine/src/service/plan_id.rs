@@ -162,7 +162,9 @@ mod tests {
     fn the_id_of_a_plan_is_read_as_it_is_printed_and_nothing_else_is() {
         let plan = tally(&[(1, 1, 0), (3, 3, 1)]).id("a");
         assert_eq!(plan.to_string().parse::<PlanId>().expect("an id"), plan);
-        for wrong in ["", "x", "1-2-3-4", "0123456789abcdef", "0123456789abcdef-1-2-3-4", "0123456789abcdef-1-2-x"] {
+        for wrong in
+            ["", "x", "1-2-3-4", "0123456789abcdef", "0123456789abcdef-1-2-3-4", "0123456789abcdef-1-2-x"]
+        {
             assert!(wrong.parse::<PlanId>().is_err(), "{wrong}");
         }
     }

@@ -99,8 +99,10 @@ fn may_be_full(import: &Import, confirmed: bool) -> Result<(), Error> {
     match import.tracking {
         ChangeTracking::Cursor { .. } | ChangeTracking::Mirror => {}
         ChangeTracking::Full => {
-            return Err(Error::settings(format!("`{sync}` has `mode: full`: each of its runs sends all rows"))
-                .hint("run it without `--full`"));
+            return Err(Error::settings(format!(
+                "`{sync}` has `mode: full`: each of its runs sends all rows"
+            ))
+            .hint("run it without `--full`"));
         }
         ChangeTracking::Checkpoint => {
             return Err(Error::settings(format!(

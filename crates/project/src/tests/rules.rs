@@ -220,8 +220,7 @@ fn rows_that_are_gone_are_acted_on_where_their_key_is_the_identifier() {
 
 #[test]
 fn what_cannot_be_done_yet_is_told_and_never_ignored() {
-    let words = ["`state: source`", "is not available in this version yet", "→ remove it"];
-    one("lookback: 5m", "state: source", &words);
+    one("lookback: 5m", "state: source", &["`state: source` is for `mode: mirror`, which compares all rows"]);
     one(
         "lookback: 5m",
         "limits: { removed: 10% }",

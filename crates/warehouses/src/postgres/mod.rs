@@ -8,6 +8,7 @@
 mod advice;
 mod array;
 mod beyond;
+mod bookkeeping;
 pub(crate) mod checks;
 pub(crate) mod client;
 mod columns;
@@ -54,6 +55,7 @@ pub const CONNECTOR: Connector = Connector {
         target: schema_of::<PostgresTarget>,
         open: |settings, target, context| Ok(Arc::new(sink::PostgresSink::open(settings, target, context)?)),
     }),
+    compares: true,
     setup: Some(setup::setup),
     ..Connector::EMPTY
 };

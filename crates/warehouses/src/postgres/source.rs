@@ -1,15 +1,19 @@
 //! PostgreSQL as a [`Source`].
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use tidegate_model::bookkeeping::Bookkeeping;
 use tidegate_model::source::Column;
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
-    Value,
+    SyncId, Value,
 };
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
+use super::bookkeeping::PostgresBookkeeping;
 use super::client::{Access, Session};
 use super::lookup::{LOOKUP_KEYS, lookups};
 use super::parameter::input_text;
@@ -19,8 +23,11 @@ use super::settings::{PostgresSelection, PostgresSettings};
 use super::types::{Catalogue, data_type};
 
 /// A PostgreSQL database.
+#[derive(Clone)]
 pub struct PostgresSource {
     pub(super) access: Access,
+    /// Whether nothing may be written.
+    pub(super) dry_run: bool,
 }
 
 const COLUMN_TYPES: &str = "SELECT format_type(types.oid, types.modifier) \
@@ -50,7 +57,7 @@ impl PostgresSource {
     /// [`ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<PostgresSource, Error> {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
-        Ok(PostgresSource { access: Access::new(settings, context)? })
+        Ok(PostgresSource { access: Access::new(settings, context)?, dry_run: context.dry_run })
     }
 
     fn steps(&self, table: &Table, mode: &ReadMode) -> Result<(Vec<Step>, Option<String>), Error> {
@@ -157,6 +164,23 @@ impl Source for PostgresSource {
         let table = self.readable(&session, &selection.parse()?).await?;
         let (steps, waiting) = self.steps(&table, mode)?;
         Ok(self.reading(session, table, steps, waiting, batch_rows).feed())
+    }
+
+    async fn bookkeeping(
+        &self,
+        sync: &SyncId,
+        selection: &Selection,
+        key: &[String],
+    ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
+        let selected: PostgresSelection = selection.parse()?;
+        let session = self.access.begin().await?;
+        self.unique_key(&session, &selected, key).await?;
+        self.access.done(session).await;
+        Ok(Some(Arc::new(PostgresBookkeeping::new(self.clone(), selected, sync.clone(), key))))
+    }
+
+    async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
+        self.prove_bookkeeping(selection, key).await
     }
 
     async fn highest(

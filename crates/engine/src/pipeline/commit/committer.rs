@@ -8,9 +8,7 @@ use std::time::Duration;
 use tidegate_model::store::{
     BatchCommit, Delivered, KeptUser, LookbackChunk, RowStatus, RowVersion, StatusKind,
 };
-use tidegate_model::{
-    Checkpoint, Counts, KeptRow, Origin, Progress, RowHash, RunId, Store, SyncId, Value,
-};
+use tidegate_model::{Checkpoint, Counts, KeptRow, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::batch_order::BatchOrder;
@@ -223,6 +221,8 @@ impl<F: Transform> Committer<F> {
         let counts = commit.counts;
         let kept = commit.results.iter().filter_map(|row| row.payload.as_ref()).map(KeptRow::bytes).sum();
         let checkpoint = commit.checkpoint.clone();
+        let remembered = commit.remember.as_ref().filter(|_| self.transform.keeps_at_source());
+        let remembered = remembered.map(|chunk| chunk.rows.clone());
         if let Err(error) = self.store.commit_batch(&self.run, commit).await {
             self.shutdown.fail(error.context("the ledger could not be written"));
             return false;
@@ -234,6 +234,13 @@ impl<F: Transform> Committer<F> {
             // The checkpoint is stored here; what the source knows of it may lag behind.
             let (sync, error) = (&self.sync, error.chain());
             tracing::warn!(%sync, error, "the source could not be notified of the commit");
+        }
+        if let Some(rows) = remembered
+            && let Err(error) = self.transform.remembered(&rows).await
+        {
+            // The source shows these rows once more, and the ledger knows them.
+            let (sync, error) = (&self.sync, error.chain());
+            tracing::warn!(%sync, error, "the source could not note rows that were committed");
         }
         if self.kind.is_endless() && !self.proved && counts.delivered > 0 {
             self.proved = true;

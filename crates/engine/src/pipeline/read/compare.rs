@@ -8,16 +8,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tidegate_model::bookkeeping::{DifferingRows, SourceHashes};
 use tidegate_model::store::{Known, Lookback, RowVersion};
 use tidegate_model::{
-    Batch, Comparison, Differences, Error, Feed, Mapping, Origin, PartialRow, Progress, ReadMode,
-    Reason, Row, RowHash, SyncId, Text,
+    Batch, Comparison, Differences, Error, Feed, Mapping, Origin, PartialRow, Progress, ReadMode, Reason,
+    Row, RowHash, SyncId, Text,
 };
 use tidegate_project::Changed;
 use tokio::sync::watch;
 
 use crate::pipeline::import::Import;
+use crate::pipeline::read::by_source::AtSource;
 use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::run_kind::RunKind;
 
@@ -99,6 +102,8 @@ struct Held {
 pub(crate) struct Comparing<'a> {
     pub(crate) import: &'a Import,
     pub(crate) kind: RunKind,
+    /// What the source compares itself, if it does.
+    pub(crate) at_source: Option<AtSource>,
     pub(crate) batch_rows: usize,
     pub(crate) progress: watch::Sender<Progress>,
     /// Users that earlier runs were about to send and that are not known, by the key of their rows. Those
@@ -118,17 +123,29 @@ impl Comparing<'_> {
         let mut scratch = Vec::with_capacity(512);
         let (mut held, mut unreadable) = (Held::default(), 0);
         while let Some(batch) = feed.next().await {
-            let batch = batch?;
+            let DifferingRows { batch, hashes, malformed } = batch?;
             let mut versions = judge.versions(&batch, &mut scratch);
             let known = comparison.add(&versions.rows).await?;
+            if let Some(at_source) = &self.at_source {
+                at_source.note(&versions.rows, &known, versions.hashes(&hashes)).await?;
+            }
+            let mut malformed = malformed.into_iter();
             versions.rows.iter().for_each(|row| drop(self.about_to_be_sent.remove(&row.key)));
             for piece in &batch.malformed {
                 match piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut scratch)) {
                     Some(version) => {
                         comparison.add(&[version]).await?;
+                        if let Some((at_source, hashes)) = self.at_source.as_ref().zip(malformed.next()) {
+                            at_source.note(&[version], &[Known::Nothing], [hashes].into_iter()).await?;
+                        }
                         self.about_to_be_sent.remove(&version.key);
                     }
-                    None => unreadable += 1,
+                    None => {
+                        unreadable += 1;
+                        if piece.row.is_some() {
+                            malformed.next();
+                        }
+                    }
                 }
             }
             versions.known = known;
@@ -164,13 +181,17 @@ impl Comparing<'_> {
             return Ok(held.feed());
         }
         let judge = self.judge();
-        let differing = move |batch: Result<Batch<Row>, Error>| {
-            let (judge, lookback) = (judge.clone(), Arc::clone(&lookback));
+        let at_source = self.at_source.clone();
+        let differing = move |batch: Result<DifferingRows, Error>| {
+            let (judge, lookback, at_source) = (judge.clone(), Arc::clone(&lookback), at_source.clone());
             async move {
-                let batch = batch?;
+                let DifferingRows { batch, hashes, .. } = batch?;
                 let mut versions = judge.versions(&batch, &mut Vec::with_capacity(512));
                 let keys: Vec<RowHash> = versions.rows.iter().map(|row| row.key).collect();
                 versions.known = lookback.find(&keys).await?;
+                if let Some(at_source) = at_source {
+                    at_source.note(&versions.rows, &versions.known, versions.hashes(&hashes)).await?;
+                }
                 Ok(judge.differing(batch, &versions))
             }
         };
@@ -182,10 +203,17 @@ impl Comparing<'_> {
         Judge { mapping: Arc::clone(mapping), changed: *changed, skips: self.kind.skips_committed() }
     }
 
-    async fn feed(&self) -> Result<Feed<Row>, Error> {
+    /// The rows of the source, or those that it has found to differ.
+    async fn feed(&self) -> Result<BoxStream<'static, Result<DifferingRows, Error>>, Error> {
+        if let Some(AtSource { bookkeeping, continues }) = &self.at_source {
+            let all = !(*continues && self.kind.skips_committed());
+            return bookkeeping.rows(all, self.batch_rows).await;
+        }
         let Import { source, selection, columns, open, .. } = self.import;
         let feed = source.read(selection, &ReadMode::Full, self.batch_rows).await?;
-        Ok(if *open { laid_out(feed, Arc::clone(columns)) } else { feed })
+        let feed = if *open { laid_out(feed, Arc::clone(columns)) } else { feed };
+        let whole = |batch| DifferingRows { batch, hashes: Vec::new(), malformed: Vec::new() };
+        Ok(feed.map_ok(whole).boxed())
     }
 }
 
@@ -212,6 +240,13 @@ struct Versions {
     /// The index of each in the batch.
     indexes: Vec<usize>,
     known: Vec<Known>,
+}
+
+impl Versions {
+    /// The hashes of its rows, among those of the batch.
+    fn hashes<'a>(&'a self, hashes: &'a [SourceHashes]) -> impl Iterator<Item = SourceHashes> + 'a {
+        self.indexes.iter().filter_map(|at| hashes.get(*at).copied())
+    }
 }
 
 impl Judge {

@@ -18,6 +18,9 @@ pub(crate) struct MirrorState {
     /// The files that were read; `None` if the source has none, or too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<BTreeSet<String>>,
+    /// The name of the entries at the source, with `state: source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
 }
 
 impl MirrorState {
@@ -28,7 +31,8 @@ impl MirrorState {
     pub(crate) async fn now(import: &Import) -> Result<MirrorState, Error> {
         let files = import.source.files(&import.selection).await?;
         let files = files.filter(|files| files.len() <= FILES_MAX);
-        Ok(MirrorState { mirror: true, files: files.map(|files| files.into_iter().collect()) })
+        let files = files.map(|files| files.into_iter().collect());
+        Ok(MirrorState { mirror: true, files, source: None })
     }
 
     /// Reads the state from a checkpoint; the default if there is none.
@@ -72,7 +76,7 @@ mod tests {
 
     fn state(files: &[&str]) -> MirrorState {
         let files = files.iter().map(|name| (*name).to_owned()).collect();
-        MirrorState { mirror: true, files: Some(files) }
+        MirrorState { mirror: true, files: Some(files), source: None }
     }
 
     #[test]

@@ -193,6 +193,7 @@ impl Stage {
                 changed: Changed::Send,
                 keys_for: None,
                 removal: None,
+                compares_at_source: false,
                 limits: None,
                 time_zone: "UTC".into(),
                 resend: false,

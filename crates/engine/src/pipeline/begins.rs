@@ -1,0 +1,110 @@
+//! What a run of an import begins with.
+
+use tidegate_model::{Checkpoint, Error};
+
+use crate::pipeline::import::Import;
+use crate::pipeline::read::by_source::AtSource;
+use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
+use crate::pipeline::read::lookback::LookbackRule;
+use crate::pipeline::read::mirror_state::MirrorState;
+use crate::pipeline::run_kind::RunKind;
+
+/// What a run begins with.
+#[derive(Default)]
+pub(crate) struct Begins {
+    pub(crate) kind: RunKind,
+    pub(crate) cursor_state: Option<CursorState>,
+    pub(crate) mirror: Option<MirrorState>,
+    /// Files that the last run of a mirror has read and that are gone.
+    pub(crate) vanished: Vec<String>,
+    /// What the source compares itself, if it does.
+    pub(crate) at_source: Option<AtSource>,
+    /// Whether the last run was compared at the source, and this one is not.
+    pub(crate) leaves_source: bool,
+}
+
+impl Begins {
+    /// # Errors
+    /// If the checkpoint does not fit the sync, or the source cannot be asked.
+    pub(crate) async fn of(
+        import: &Import,
+        checkpoint: Option<&Checkpoint>,
+        kind: RunKind,
+    ) -> Result<Begins, Error> {
+        if kind == RunKind::Backfill {
+            // It leaves the checkpoint of its sync alone.
+            return Ok(Begins { kind, ..Begins::default() });
+        }
+        let cursor_state = standing(import, checkpoint, kind).await?;
+        if import.tracking != ChangeTracking::Mirror {
+            return Ok(Begins { kind, cursor_state, ..Begins::default() });
+        }
+        let before = MirrorState::of(&import.sync, checkpoint)?;
+        let mut now = MirrorState::now(import).await?;
+        let vanished = before.vanished(&now);
+        // A retry only has to know of entries that hold.
+        let opens = import.compares_at_source && (kind.moves_checkpoint() || before.source.is_some());
+        let mut at_source = None;
+        if opens {
+            let names = import.columns.names();
+            let key = import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned());
+            let key: Vec<String> = key.collect();
+            let opened = import.source.bookkeeping(&import.sync, &import.selection, &key).await?;
+            let bookkeeping = opened.ok_or_else(|| {
+                Error::settings(format!("the source of `{}` cannot compare rows itself", import.sync))
+                    .hint("write `state: ours`")
+            })?;
+            let (name, continues) = bookkeeping.begin(before.source.as_deref()).await?;
+            now.source = Some(name);
+            at_source = Some(AtSource { bookkeeping, continues });
+        }
+        let leaves_source = before.source.is_some() && !import.compares_at_source;
+        let mirror = Some(now);
+        Ok(Begins { kind, cursor_state, mirror, vanished, at_source, leaves_source })
+    }
+}
+
+/// Returns the files that the last run of a mirror has read and that are gone, unless as many new ones
+/// are there in their place.
+///
+/// # Errors
+/// If the files cannot be listed, or another mode made the checkpoint.
+pub(crate) async fn vanished(import: &Import, checkpoint: Option<&Checkpoint>) -> Result<Vec<String>, Error> {
+    Ok(MirrorState::of(&import.sync, checkpoint)?.vanished(&MirrorState::now(import).await?))
+}
+
+/// Returns the checkpoint of the sync.
+///
+/// # Errors
+/// If its place does not fit the cursor, unless a person has confirmed it, or the lookback is a duration and the
+/// cursor counts no time.
+async fn standing(
+    import: &Import,
+    checkpoint: Option<&Checkpoint>,
+    kind: RunKind,
+) -> Result<Option<CursorState>, Error> {
+    let (sync, tracking) = (&import.sync, &import.tracking);
+    let mut cursor_state = match import.limits.is_none() || kind == RunKind::Retry {
+        true => cursor_state::confirmed_cursor_state_of(sync, tracking, checkpoint)?,
+        false => cursor_state::cursor_state_of(sync, tracking, checkpoint)?,
+    };
+    if let (Some(state), ChangeTracking::Cursor { origin, .. }) = (&mut cursor_state, tracking) {
+        state.origin = Some(origin.clone());
+    }
+    let ChangeTracking::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } =
+        &import.tracking
+    else {
+        return Ok(cursor_state);
+    };
+    if !kind.moves_checkpoint()
+        || cursor_state.as_ref().is_some_and(|cursor_state| cursor_state.epoch.is_some())
+    {
+        return Ok(cursor_state);
+    }
+    let mut unit = import.cursor_unit(column).await?;
+    if let Some(cursor_state) = &mut cursor_state {
+        // The numbers that were there before say enough.
+        cursor_state.epoch = *unit.get_or_insert(None);
+    }
+    rule.contradicts(column, unit).map_or(Ok(cursor_state), Err)
+}

@@ -1,0 +1,99 @@
+//! A run of a mirror: all rows are compared, and what differs is read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt};
+use tidegate_model::store::Lookback;
+use tidegate_model::{
+    Batch, Comparison, Error, Feed, Idempotency, Mapping, Platform, Progress, Row, RowHash, RunId,
+};
+use tokio::sync::watch;
+
+use crate::pipeline::batch_size::batch_items;
+use crate::pipeline::begins::Begins;
+use crate::pipeline::brake::ExceededLimit;
+use crate::pipeline::import::Import;
+use crate::pipeline::read::by_source::{AtSource, SourceComparison};
+use crate::pipeline::read::compare::{Comparing, Duplicates};
+use crate::pipeline::read::cursor_state::ChangeTracking;
+use crate::pipeline::removal::{self, Removed};
+use crate::pipeline::run::Parts;
+
+/// Whether what is sent is written down before, though sending it again does no harm.
+pub(crate) fn is_noted(import: &Import, platform: &Arc<dyn Platform>) -> bool {
+    import.tracking == ChangeTracking::Mirror && platform.object().idempotency == Idempotency::Idempotent
+}
+
+/// Rows to retry, of which no entry at the source says any more what was committed.
+pub(crate) fn doubted(rows: Feed<Row>, mapping: &Arc<Mapping>, at_source: &AtSource) -> Feed<Row> {
+    let (mapping, bookkeeping) = (Arc::clone(mapping), Arc::clone(&at_source.bookkeeping));
+    let doubted = move |batch: Batch<Row>| {
+        let mut scratch = Vec::new();
+        let keys = batch.items.iter().map(|row| {
+            let whole = mapping.version_of(row, &mut scratch);
+            mapping.key_of(row, whole, &mut scratch)
+        });
+        let keys: Vec<RowHash> = keys.collect();
+        let bookkeeping = Arc::clone(&bookkeeping);
+        async move { bookkeeping.doubt(&keys).await.map(|()| batch) }
+    };
+    rows.and_then(doubted).boxed()
+}
+
+/// Compares all rows of the source, and opens a feed of those that differ, and one of those that are
+/// gone if something is done about them.
+pub(crate) async fn compared(
+    import: &Import,
+    parts: &Parts,
+    run: &RunId,
+    begins: &Begins,
+    duplicates: &Duplicates,
+    progress: watch::Sender<Progress>,
+) -> Result<(Feed<Row>, Option<Feed<Row>>), Error> {
+    let batch_rows = batch_items(&import.platform.limits());
+    let removes = import.removal.is_some();
+    let about_to_be_sent = match is_noted(import, &import.platform) {
+        true => HashMap::new(),
+        false => removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?),
+    };
+    let lookback: Arc<dyn Lookback> = Arc::from(parts.store.lookback(&import.sync).await?);
+    let (kind, at_source) = (begins.kind, begins.at_source.clone());
+    let comparison: Box<dyn Comparison> = match &at_source {
+        Some(AtSource { bookkeeping, continues: true }) if kind.skips_committed() => {
+            Box::new(SourceComparison::new(Arc::clone(bookkeeping), Arc::clone(&lookback)))
+        }
+        _ => parts.store.compare(&import.sync).await?,
+    };
+    let mut comparing = Comparing { import, kind, at_source, batch_rows, progress, about_to_be_sent };
+    let mut found = comparing.compare(comparison).await?;
+    if let Some(at_source) = &begins.at_source {
+        found.comparison = at_source.take_over(found.comparison, Arc::clone(&lookback)).await?;
+    }
+    parts.store.note_compared(run, found.differences.compared).await?;
+    if let Some(limits) = &import.limits
+        && let Some(exceeded) =
+            ExceededLimit::by_mirror(limits, removes, &found.differences.compared, &begins.vanished)
+    {
+        return Err(exceeded.error(&import.sync));
+    }
+    duplicates.add(found.differences.duplicates.drain(..));
+    let differing = comparing.differing(&mut found, Arc::clone(&lookback)).await?;
+    let unknown = removal::unknown(comparing.about_to_be_sent, lookback.as_ref()).await?;
+    if found.unreadable > 0 && found.differences.compared.removed > 0 && removes {
+        let (sync, rows) = (&import.sync, found.unreadable);
+        tracing::warn!(%sync, rows, "nothing is done about removed rows: rows whose key could not be read may be among them");
+    }
+    let removed = (removes && found.unreadable == 0).then(|| {
+        let removed = Removed {
+            store: parts.store.clone(),
+            sync: import.sync.clone(),
+            comparison: found.comparison,
+            columns: import.columns.clone(),
+            mapping: import.mapping.clone(),
+            batch_rows,
+        };
+        removed.feed(&unknown)
+    });
+    Ok((differing, removed))
+}
