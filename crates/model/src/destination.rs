@@ -61,6 +61,23 @@ pub trait Platform: Destination<Record> {
     fn caveats(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
+
+    /// Returns the attributes of users that are sent with every change of another one, for example
+    /// because they say how it is taken. None by default.
+    fn always_sent(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Returns the unit in which the vendor bills what is sent, for example `data point`. None by default.
+    fn billing_unit(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Returns how many of these units a record costs.
+    fn billed_units(&self, record: &Record) -> u64 {
+        let _ = record;
+        0
+    }
 }
 
 /// A system that events are exported to, opened for one export.

@@ -14,6 +14,8 @@ pub struct ErasureCounts {
     pub failed_rows: u64,
     /// Identifiers that were kept to delete users whose rows are gone.
     pub kept_users: u64,
+    /// Hashes of attributes that were kept to send those that change (`changed: attributes`), by user.
+    pub sent_users: u64,
     /// Rows of requests that were about to be sent.
     pub intents: u64,
     /// Rows of the history.

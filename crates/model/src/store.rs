@@ -238,6 +238,9 @@ pub struct BatchCommit {
     /// The users of rows of which it is not known what the platform has
     /// ([`RowHash::UNCERTAIN`]). They are kept too.
     pub uncertain: Vec<KeptUser>,
+    /// What was delivered of users, so that later runs send what has changed since. What is there under
+    /// their keys is replaced, and removed under the keys of rows that are gone ([`RowHash::REMOVED`]).
+    pub sent: Vec<SentUser>,
     /// Rows that earlier runs intended and that this batch commits: each is removed from the
     /// oldest intent that may have taken effect, and from those of its repetitions
     /// ([`IntentRow::sends`]).
@@ -261,6 +264,20 @@ pub struct KeptUser {
     pub key: RowHash,
     /// The identifier, as in [`RowResult::user`].
     pub user: Text,
+}
+
+/// The attributes of a user that were delivered last, under the key of the row, with `changed: attributes`.
+/// They are kept sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentUser {
+    /// Hash of the key columns, as in [`RowResult::key`].
+    pub key: RowHash,
+    /// The version of the row, as in [`RowResult::row`].
+    pub row: RowHash,
+    /// The identifier, as in [`RowResult::user`].
+    pub user: Text,
+    /// A hash of each attribute: of its name and its value.
+    pub attributes: Vec<u64>,
 }
 
 /// Which rows to list.
@@ -518,6 +535,9 @@ pub trait Store: Send + Sync {
     /// Returns the next page of kept users after page `after`, with its page number. If a key has
     /// several users, the last one counts.
     async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error>;
+
+    /// Returns what was delivered last of the users under these keys, of those that are known, in any order.
+    async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error>;
 
     /// Removes the kept users of rows that are gone ([`RowHash::REMOVED`]).
     async fn forget_removed_users(&self, run: &RunId) -> Result<(), Error>;

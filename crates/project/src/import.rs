@@ -48,7 +48,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let lookback = sheet.lookback(role.keeps_checkpoint);
     let primary_key = sheet.value("primary_key").map(names);
     sheet.no_key(&primary_key, contract);
-    let changed = sheet.changed(mode, role.keeps_checkpoint);
+    let changed = sheet.changed(mode, role.keeps_checkpoint, object);
     sheet.keyless_mirror(mode);
     let state = sheet.state(mode, &source);
     let deletes_users = platform.objects.contains(&ObjectKind::Deletion);
@@ -267,7 +267,12 @@ impl Sheet<'_> {
     }
 
     /// What becomes of rows that changed. They are told by the rows that were delivered before.
-    fn changed(&mut self, mode: Option<Mode>, keeps_checkpoint: bool) -> Option<Changed> {
+    fn changed(
+        &mut self,
+        mode: Option<Mode>,
+        keeps_checkpoint: bool,
+        object: Option<ObjectKind>,
+    ) -> Option<Changed> {
         let changed: Changed = self.typed("changed")?;
         let compares = match mode {
             Some(Mode::Mirror) | None => true,
@@ -280,6 +285,19 @@ impl Sheet<'_> {
                 "`changed: ignore` compares the rows of a table or query that is read by a `cursor`, \
                  or by `mode: mirror`",
                 "remove it: each row that is read is sent",
+            );
+        }
+        if changed == Changed::Attributes && mode.is_some_and(|mode| mode != Mode::Mirror) {
+            self.tell(
+                "changed",
+                "`changed: attributes` compares rows with what was sent of them, which `mode: mirror` does",
+                "write `mode: mirror`, or remove it: a row that changed is sent whole",
+            );
+        } else if changed == Changed::Attributes && object.is_some_and(|object| object != ObjectKind::User) {
+            self.tell(
+                "changed",
+                "`changed: attributes` is for `object: user`: no other object has attributes that are set one by one",
+                "remove it",
             );
         }
         Some(changed)

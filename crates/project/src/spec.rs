@@ -390,6 +390,9 @@ pub enum Changed {
     Send,
     /// It is counted. The key of every delivered row is kept until the sync is reset, or for `retention.keys`.
     Ignore,
+    /// Of a user, the attributes that changed are sent. A hash of each attribute that was delivered is kept,
+    /// sealed.
+    Attributes,
 }
 
 /// What happens to a row that the source no longer has.

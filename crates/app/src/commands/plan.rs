@@ -1,6 +1,6 @@
 //! `tidegate plan`
 
-use tidegate_engine::service::{ExceededLimit, Pace, Plan, PlannedRows};
+use tidegate_engine::service::{Billed, ExceededLimit, Pace, Plan, PlannedRows};
 use tidegate_model::{Ending, Error, SyncId};
 
 use crate::cli::{Output, ProjectArgs};
@@ -72,6 +72,9 @@ fn print(plan: &Plan, requests: usize) {
     }
     if let Some(pace) = &plan.pace {
         output::line(format!("  {}", paced(pace)));
+    }
+    if let Some(Billed { unit, units }) = plan.billed.as_ref().filter(|billed| billed.units > 0) {
+        output::line(format!("  {}, if the contract bills them", counted(*units, unit)));
     }
     for line in super::run::reasons(&plan.rejections, &toned("rejected")) {
         output::line(line);

@@ -85,11 +85,20 @@ fn listed(erasures: &Erasures) -> Table {
 }
 
 fn lines(removed: &ErasureCounts) -> Vec<(String, u64)> {
-    let ErasureCounts { failed_rows, kept_users, intents, history_rows, events, events_stay: _, places } =
-        removed;
+    let ErasureCounts {
+        failed_rows,
+        kept_users,
+        sent_users,
+        intents,
+        history_rows,
+        events,
+        events_stay: _,
+        places,
+    } = removed;
     let own = [
         ("failed rows", failed_rows),
         ("identifiers of mirrors", kept_users),
+        ("hashes of attributes", sent_users),
         ("rows about to be sent", intents),
         ("history", history_rows),
         ("event log", events),

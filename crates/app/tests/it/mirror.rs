@@ -258,6 +258,38 @@ async fn a_view_cannot_be_compared_at_the_source_and_says_why() {
 }
 
 #[tokio::test]
+async fn only_attributes_that_changed_are_sent_and_billed_until_the_user_is_erased() {
+    let syncs = CUSTOMERS
+        .replace("mode: mirror", "mode: mirror\n    changed: attributes")
+        .replace("[plan]", "[plan, note]");
+    let shop = Shop::new(&syncs, &[]).await;
+    let first = shop.project.document(&["plan", "customers"]);
+    assert_eq!(first["billed"], serde_json::json!({ "unit": "data point", "units": 600 }), "{first:#}");
+    shop.run("customers").await;
+    let change = async |note: &str| {
+        shop.database.run(&format!("UPDATE customers SET note = '{note}' WHERE id = 5")).await;
+        let plan = shop.project.document(&["plan", "customers", "--requests", "1"]);
+        let body: Value =
+            serde_json::from_str(plan["first"][0]["body"].as_str().expect("a body")).expect("JSON");
+        (body["attributes"][0].clone(), plan["billed"]["units"].clone())
+    };
+    let (sent, units) = change("y").await;
+    assert_eq!((sent, units), (serde_json::json!({ "external_id": "5", "note": "y" }), 1.into()));
+    let text = shop.project.done(&["plan", "customers"]);
+    assert!(text.stdout.contains("  1 data point, if the contract bills them"), "{text:?}");
+    assert_eq!(shop.run("customers").await["counts"]["delivered"], 1);
+    let users = shop.sandbox.effects("braze/users").await;
+    let user = users.iter().find(|user| user["external_id"] == "5").expect("there");
+    assert_eq!((&user["attributes"]["plan"], &user["attributes"]["note"]), (&"free".into(), &"y".into()));
+
+    let erased = shop.project.document(&["users", "erase", "5"]);
+    assert_eq!(erased["sent_users"], 1, "{erased:#}");
+    let (sent, units) = change("z").await;
+    let whole = serde_json::json!({ "external_id": "5", "plan": "free", "note": "z" });
+    assert_eq!((sent, units), (whole, 2.into()), "what was sent before is not known");
+}
+
+#[tokio::test]
 async fn a_run_that_is_killed_is_continued_and_the_platform_ends_as_the_table_is() {
     let customers = CUSTOMERS.replace("removed: delete", "removed: delete\n    limits: { removed: 100% }");
     killed_again_and_again(&customers).await;

@@ -27,6 +27,7 @@ use crate::pipeline::removal::Removal;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::run::{self, Job, Opened, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
+use crate::pipeline::sent::SentAttributes;
 use tidegate_project::{Changed, Limits};
 
 /// An import with both of its ends opened.
@@ -113,9 +114,13 @@ pub async fn run(
     let state = parts.store.sync_state(&import.sync).await?;
     let kept = Arc::new(KeptRows::of(parts.store.clone(), &import.sync).await?);
     let duplicates = Duplicates::default();
+    let sends_attributes = import.changed == Changed::Attributes && kind != RunKind::Backfill;
+    let sent =
+        sends_attributes.then(|| SentAttributes::new(import.platform.always_sent(), kind.skips_committed()));
+    let sent = sent.as_ref();
     let job = |begins: &Begins, platform: &Arc<dyn Platform>| Job {
         sync: import.sync.clone(),
-        transform: Arc::new(Rows::of(import, begins, kept.clone(), &duplicates)),
+        transform: Arc::new(Rows::of(import, begins, kept.clone(), &duplicates, sent)),
         destination: platform.clone(),
         connection: import.connection.clone(),
         object: object.kind,
@@ -170,7 +175,8 @@ pub async fn run(
         }
         match (&import.tracking, input) {
             (ChangeTracking::Mirror, Input::Changes | Input::Everything | Input::Following) => {
-                let (feed, removed) = compared(import, parts, &run, begins, duplicates, comparing).await?;
+                let (feed, removed) =
+                    compared(import, parts, &run, begins, (duplicates, sent), comparing).await?;
                 Ok(Opened { feed, then: removing.zip(removed) })
             }
             (ChangeTracking::Mirror, Input::Rows(rows)) => {

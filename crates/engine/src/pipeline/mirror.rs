@@ -19,6 +19,7 @@ use crate::pipeline::read::compare::{Comparing, Duplicates};
 use crate::pipeline::read::cursor_state::ChangeTracking;
 use crate::pipeline::removal::{self, Removed};
 use crate::pipeline::run::Parts;
+use crate::pipeline::sent::SentAttributes;
 
 /// Whether what is sent is written down before, though sending it again does no harm.
 pub(crate) fn is_noted(import: &Import, platform: &Arc<dyn Platform>) -> bool {
@@ -48,7 +49,7 @@ pub(crate) async fn compared(
     parts: &Parts,
     run: &RunId,
     begins: &Begins,
-    duplicates: &Duplicates,
+    (duplicates, sent): (&Duplicates, Option<&Arc<SentAttributes>>),
     progress: watch::Sender<Progress>,
 ) -> Result<(Feed<Row>, Option<Feed<Row>>), Error> {
     let batch_rows = batch_items(&import.platform.limits());
@@ -79,6 +80,13 @@ pub(crate) async fn compared(
     }
     duplicates.add(found.differences.duplicates.drain(..));
     let differing = comparing.differing(&mut found, Arc::clone(&lookback)).await?;
+    let differing = match sent {
+        Some(sent) => {
+            let of = (Arc::clone(&parts.store), import.sync.clone());
+            sent.look_up(differing, &import.mapping, of, Arc::clone(&lookback))
+        }
+        None => differing,
+    };
     let unknown = removal::unknown(comparing.about_to_be_sent, lookback.as_ref()).await?;
     if found.unreadable > 0 && found.differences.compared.removed > 0 && removes {
         let (sync, rows) = (&import.sync, found.unreadable);

@@ -36,6 +36,7 @@ mod repeat;
 mod rows;
 mod run;
 mod run_kind;
+mod sent;
 mod shutdown;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_model::bookkeeping::Bookkeeping;
 use tidegate_model::source::Column;
-use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus, RowVersion};
+use tidegate_model::store::{BatchCommit, Delivered, IntentRow, RowResult, RowStatus, RowVersion, SentUser};
 use tidegate_model::{
     Batch, Checkpoint, Columns, DataType, Error, ErrorKind, Identity, KeptRow, Mapping, Origin, PartialRow,
     Position, Record, Row, RowHash, RowPart, Source, SyncId, Text, Value,
@@ -17,6 +17,7 @@ use crate::pipeline::import::Import;
 use crate::pipeline::kept_row::{self, KeptRows};
 use crate::pipeline::read::compare::Duplicates;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking};
+use crate::pipeline::sent::SentAttributes;
 use crate::pipeline::transform::{ItemKeys, PartialItem, Prepared, Transform};
 
 /// The rows of one run.
@@ -37,10 +38,18 @@ pub(crate) struct Rows {
     deletes: bool,
     /// What the source compares with, if it does so itself.
     bookkeeping: Option<Arc<dyn Bookkeeping>>,
+    /// What was sent of users, if only attributes that changed are sent.
+    sent: Option<Arc<SentAttributes>>,
 }
 
 impl Rows {
-    pub(crate) fn of(import: &Import, begins: &Begins, kept: Arc<KeptRows>, duplicates: &Duplicates) -> Rows {
+    pub(crate) fn of(
+        import: &Import,
+        begins: &Begins,
+        kept: Arc<KeptRows>,
+        duplicates: &Duplicates,
+        sent: Option<&Arc<SentAttributes>>,
+    ) -> Rows {
         let cursor_state = begins.cursor_state.as_ref();
         // What a retry sends was not noted: the next run looks at it once more.
         let at_source = begins.at_source.as_ref().filter(|_| begins.kind.moves_checkpoint());
@@ -51,6 +60,7 @@ impl Rows {
         Rows {
             deletes: import.removal.as_ref().is_some_and(|removal| removal.deletes),
             bookkeeping: at_source.map(|at_source| Arc::clone(&at_source.bookkeeping)),
+            sent: sent.cloned(),
             duplicates: (import.tracking == ChangeTracking::Mirror).then(|| duplicates.clone()),
             sync: import.sync.clone(),
             source: import.source.clone(),
@@ -199,7 +209,14 @@ impl Transform for Rows {
             self.duplicates.as_ref().and_then(|duplicates| duplicates.fault(&self.mapping, &row, keys.key));
         match fault {
             Some(reason) => Prepared { sent: Err(reason), context: row },
-            None => Prepared { sent: self.mapping.apply(&row, keys.key, keys.version), context: row },
+            None => {
+                let record = self.mapping.apply(&row, keys.key, keys.version);
+                let sent = match &self.sent {
+                    Some(sent) => record.map(|record| sent.narrowed(record, keys)),
+                    None => record,
+                };
+                Prepared { sent, context: row }
+            }
         }
     }
 
@@ -243,6 +260,10 @@ impl Transform for Rows {
 
     async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.source.committed(checkpoint).await
+    }
+
+    fn sent_users(&self, commit: &BatchCommit) -> Vec<SentUser> {
+        self.sent.as_ref().map(|sent| sent.committed(commit)).unwrap_or_default()
     }
 
     fn keeps_at_source(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::hash::Hash;
 
 use async_trait::async_trait;
-use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus, RowVersion};
+use tidegate_model::store::{BatchCommit, Delivered, IntentRow, RowResult, RowStatus, RowVersion, SentUser};
 use tidegate_model::{
     Batch, Checkpoint, Error, KeptRow, Origin, PartialRow, Reason, RowHash, RowPart, Text, Value,
 };
@@ -122,6 +122,12 @@ pub(crate) trait Transform: Send + Sync + 'static {
 
     /// Notifies the feed's source that everything up to `checkpoint` is committed.
     async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error>;
+
+    /// Returns what is to be kept of users that a commit has delivered. Nothing by default.
+    fn sent_users(&self, commit: &BatchCommit) -> Vec<SentUser> {
+        let _ = commit;
+        Vec::new()
+    }
 
     /// Whether the feed's source is notified of rows that are remembered.
     fn keeps_at_source(&self) -> bool {

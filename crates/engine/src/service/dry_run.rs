@@ -14,11 +14,11 @@ use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
     IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
-    SyncState, WorkRequest,
+    SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure,
-    ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
+    ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
 };
 
 use super::Engine;
@@ -289,6 +289,10 @@ impl Store for DryRun {
             run.compared = Some(compared);
         }
         Ok(())
+    }
+
+    async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {
+        self.real.sent_users(sync, keys).await
     }
 
     async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error> {

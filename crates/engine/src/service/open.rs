@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::{MappingSpec, Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Mapping, Mode,
-    ObjectKind, Platform, SandboxContext, Settings, Source, SyncId,
+    Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Idempotency,
+    Mapping, Mode, ObjectKind, Platform, SandboxContext, Settings, Source, SyncId,
 };
 
 use super::Engine;
@@ -186,6 +186,13 @@ impl Engine {
                 "`changed: ignore` needs a key: without one a changed row is a new row",
             )
             .hint("add `primary_key:` with the columns that name a row, or remove `changed`")
+            .context(format!("sync `{id}`")));
+        }
+        if changed == Changed::Attributes && platform.object().idempotency != Idempotency::Idempotent {
+            return Err(Error::settings(
+                "`changed: attributes` leaves out what was sent before, and increments count each time",
+            )
+            .hint("send increments by a sync of their own, or remove `changed`")
             .context(format!("sync `{id}`")));
         }
         if let Some(spec) = written.filter(|_| removal.is_some())

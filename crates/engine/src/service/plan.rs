@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::dry_run::{DryRun, PlannedRequest, PlannedRequests, Recorder, Rejection};
+use super::metered::Metered;
 use super::plan_id::{PlanId, WouldSend};
 use crate::pipeline::{self, ChangeTracking, ExceededLimit, Import, Input, Parts, RateLimiters};
 use tidegate_project::ImportSpec;
@@ -31,6 +33,8 @@ pub struct Plan {
     pub requests: BTreeMap<String, PlannedRequests>,
     /// How long the requests take, if the platform has a documented rate.
     pub pace: Option<Pace>,
+    /// What the vendor bills for it, if it bills what is sent.
+    pub billed: Option<Billed>,
     /// The first requests of each kind, exactly as they would be sent.
     pub first: Vec<PlannedRequest>,
     /// Why rows would be rejected before they are sent, most frequent first.
@@ -67,6 +71,15 @@ pub struct Pace {
     pub takes_seconds: u64,
 }
 
+/// What a vendor bills, by its published rules; a contract may count in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Billed {
+    /// The unit, for example `data point`.
+    pub unit: &'static str,
+    /// How many of them.
+    pub units: u64,
+}
+
 /// Something to know before objects are sent.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Caveat {
@@ -84,6 +97,8 @@ pub(super) struct Dry {
     store: Arc<DryRun>,
     /// The settings of the sync that decide what is sent.
     settings: String,
+    /// What the vendor bills for what would be sent.
+    units: Arc<AtomicU64>,
 }
 
 impl Dry {
@@ -172,6 +187,11 @@ impl Engine {
             sync: id.clone(),
             id: plan,
             rows: dry.rows(plan.map(|plan| plan.rows).unwrap_or_default()),
+            billed: dry
+                .import
+                .platform
+                .billing_unit()
+                .map(|unit| Billed { unit, units: dry.units.load(Ordering::Relaxed) }),
             pace: dry.pace(requests.values().map(|kind| kind.count).sum()),
             requests,
             first,
@@ -225,6 +245,11 @@ impl Engine {
         let settings = format!("{:?}", (mode, primary_key, changed, removed, to, mapping, absent));
         let recorder = Recorder::keeping(self, id, requests).await?;
         let mut import = self.import(id, Some(recorder.clone())).await?;
+        let units = Arc::new(AtomicU64::new(0));
+        import.platform = Metered::new(import.platform, &units);
+        if let Some(removal) = &mut import.removal {
+            removal.platform = Metered::new(Arc::clone(&removal.platform), &units);
+        }
         // What is beyond a limit is shown, not refused.
         import.limits = None;
         let dry_run = Arc::new(DryRun::over(self.config.store.clone()));
@@ -235,6 +260,6 @@ impl Engine {
             lease: Unshared::lease(id),
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
-        Ok(Dry { import, run, recorder, store: dry_run, settings })
+        Ok(Dry { import, run, recorder, store: dry_run, settings, units })
     }
 }

@@ -4,6 +4,7 @@
 mod attributes;
 mod client;
 mod contract;
+mod data_points;
 mod encode;
 mod names;
 mod nested;

@@ -13,7 +13,7 @@ use tidegate_model::{
 
 use super::client::{self, Client, VENDOR};
 use super::settings::{BrazeSettings, Rates, Target};
-use super::{encode, outcome, validate};
+use super::{data_points, encode, outcome, validate};
 use tidegate_transport::http::answer::RequestError;
 
 /// Bytes of a request, with room for what weighing does not see.
@@ -142,6 +142,19 @@ impl Platform for Braze {
             _ => &["external_id", "alias", "platform_id", "email", "phone"],
         };
         ObjectSpec { kind: self.kind, idempotency, identifiers }
+    }
+
+    /// `push_token_import` says how the tokens beside it are taken.
+    fn always_sent(&self) -> &'static [&'static str] {
+        &["push_token_import", "push_tokens"]
+    }
+
+    fn billing_unit(&self) -> Option<&'static str> {
+        Some("data point")
+    }
+
+    fn billed_units(&self, record: &Record) -> u64 {
+        data_points::of(record)
     }
 }
 

@@ -100,6 +100,11 @@ impl Platform for OneSignal {
             _ => &[],
         }
     }
+
+    /// A user that is not there can only be created with an address, and a position has two parts.
+    fn always_sent(&self) -> &'static [&'static str] {
+        &["email", "phone", "lat", "long"]
+    }
 }
 
 #[async_trait]

@@ -223,6 +223,11 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
     one("lookback: 5m", "state: source", &["`state: source` is for `mode: mirror`, which compares all rows"]);
     one(
         "lookback: 5m",
+        "changed: attributes",
+        &["`changed: attributes` compares rows with what was sent of them", "→ write `mode: mirror`"],
+    );
+    one(
+        "lookback: 5m",
         "limits: { removed: 10% }",
         &["`removed` counts rows that are gone, which `mode: mirror`"],
     );

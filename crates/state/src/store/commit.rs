@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use tidegate_model::store::{BatchCommit, LookbackChunk};
-use tidegate_model::{Checkpoint, Counts, Error, RunId, SyncId};
+use tidegate_model::{Checkpoint, Counts, Error, RowHash, RunId, SyncId};
 
 use super::contents::Contents;
 use super::dialect::{Database, Tx};
 use super::failed_rows::Indexes;
 use super::statement::{Record, Statement, from_word, sql, to_json};
-use super::{failed_rows, intents, kept_users, payload, runs};
+use super::{failed_rows, intents, kept_users, payload, runs, sent_users};
 use crate::history;
 use crate::lookback::block;
 use crate::lookback::compact::NewChunk;
@@ -38,7 +38,9 @@ pub(super) async fn commit(
     let row_count = history::block::count(delivered, results) as u64;
     let block = if row_count == 0 { None } else { Some(history::block::encode(delivered, results)?) };
     let users = kept_users::of_commit(&commit);
-    let sealing = if users.is_empty() { None } else { Some(contents.sealing().await?) };
+    let seals = !users.is_empty() || !commit.sent.is_empty();
+    let sealing = if seals { Some(contents.sealing().await?) } else { None };
+    let gone: Vec<RowHash> = commit.decided().filter(|row| row.row.is_removed()).map(|row| row.key).collect();
     let checkpoint =
         commit.checkpoint.map(|Checkpoint(value)| to_json(&value, "a checkpoint")).transpose()?;
     let failed = failed_rows::of_batch(&commit.results, &commit.solved, run, at)?;
@@ -54,8 +56,12 @@ pub(super) async fn commit(
     let record = tx.first(count(run, commit.counts, row_count, committed)).await?;
     let Some(record) = record else { return Err(runs::not_open(&mut tx, run).await) };
     let sync: String = record.get("sync")?;
-    if let Some(sealing) = sealing {
+    if let Some(sealing) = sealing.filter(|_| !users.is_empty()) {
         kept_users::add(&mut tx, &sync, kept_users::seal(sealing, &sync, &users)?).await?;
+    }
+    sent_users::remove(&mut tx, &sync, &gone).await?;
+    if let Some(sealing) = sealing {
+        sent_users::put(&mut tx, sealing, &sync, &commit.sent).await?;
     }
     if let Some(checkpoint) = checkpoint {
         // The read is under way again: it starts over only after its next end.

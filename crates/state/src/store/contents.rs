@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::dialect::{Database, Tx};
-use super::statement::{Record, sql};
+use super::statement::{Record, Statement, sql};
 use super::{failed_rows, secrets};
 use crate::seal::{DataKey, Seal, Sealed};
 
@@ -163,8 +163,10 @@ pub(super) fn from_record(record: &Record) -> Result<(u32, Sealed), Error> {
 /// Removes a data key that cannot be opened, and what it sealed.
 pub(super) async fn discard(tx: &mut Tx, id: u32) -> Result<(), Error> {
     failed_rows::discard(tx, id).await?;
-    let users = sql("DELETE FROM kept_users WHERE substr(body, 1, 4) = $1");
-    tx.execute(users.bind(id.to_be_bytes().to_vec())).await?;
+    for users in ["kept_users", "sent_users"] {
+        let text = format!("DELETE FROM {users} WHERE substr(body, 1, 4) = $1");
+        tx.execute(Statement::assembled(text, vec![id.to_be_bytes().to_vec().into()])).await?;
+    }
     tx.execute(sql("DELETE FROM data_keys WHERE id = $1").bind(u64::from(id))).await?;
     Ok(())
 }
@@ -174,7 +176,7 @@ pub(super) fn damaged_key() -> Error {
         .hint("restore a copy of the state")
 }
 
-fn insert(id: u32, sealed: Sealed) -> super::statement::Statement {
+fn insert(id: u32, sealed: Sealed) -> Statement {
     sql("INSERT INTO data_keys (id, key_id, nonce, sealed) VALUES ($1, $2, $3, $4)")
         .bind(u64::from(id))
         .bind(sealed.key_id.as_str())

@@ -8,7 +8,7 @@ use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
 use super::failed_rows::block::FailedEntry;
 use super::statement::{sql, to_json};
-use super::{failed_rows, intents, kept_users, payload};
+use super::{failed_rows, intents, kept_users, payload, sent_users};
 use crate::blocking::blocking;
 use crate::history::{History, block, erase};
 
@@ -24,6 +24,7 @@ pub(super) async fn erase(
     let mut tx = database.write().await?;
     counts.failed_rows = failed_rows(&mut tx, &keys, user).await?;
     counts.kept_users = kept_users::erase(&mut tx, &keys.opening, &keys.sealing, user).await?;
+    counts.sent_users = sent_users::erase(&mut tx, &keys.opening, user).await?;
     counts.intents = intents::erase(&mut tx, user).await?;
     counts.history_rows = blocks(&mut tx, user).await?;
     tx.commit().await?;

@@ -9,7 +9,8 @@ use super::dialect::Database;
 use super::statement::sql;
 
 /// Every step, oldest first. A step that was released is never edited.
-const STEPS: &[&str] = &[r#"
+const STEPS: &[&str] = &[
+    r#"
 CREATE TABLE syncs (
     id         TEXT PRIMARY KEY,
     object     TEXT,
@@ -258,7 +259,16 @@ CREATE TABLE secrets (
     nonce  BYTEA NOT NULL,
     sealed BYTEA NOT NULL
 );
-"#];
+"#,
+    r#"
+CREATE TABLE sent_users (
+    sync TEXT NOT NULL,
+    key  BYTEA NOT NULL,
+    body BYTEA NOT NULL,
+    PRIMARY KEY (sync, key)
+);
+"#,
+];
 
 /// Brings the tables to what this version needs. What is there already is copied first.
 pub(crate) async fn migrate(database: &Database, clock: &dyn Clock) -> Result<(), Error> {
@@ -326,12 +336,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_is_copied_before_it_steps_forward_and_the_former_version_opens_the_copy() {
-        const NEXT: &[&str] = &[STEPS[0], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
+        const NEXT: &[&str] = &[STEPS[0], STEPS[1], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
         let data = tempfile::tempdir().expect("folder");
         let now = Database::embedded(data.path()).await.expect("made");
         step_through(STEPS, &now, &SystemClock).await.expect("stepped");
         now.execute(sql("INSERT INTO syncs (id) VALUES ('orders')")).await.expect("written");
-        let copy = data.path().join("tidegate.db.before-step-2");
+        let copy = data.path().join("tidegate.db.before-step-3");
         assert!(!copy.exists());
 
         let next = Database::embedded(data.path()).await.expect("opened");

@@ -26,6 +26,7 @@ mod requests;
 mod rows;
 mod runs;
 mod secrets;
+mod sent_users;
 mod server;
 mod server_url;
 pub(crate) mod sqlite_copy;
@@ -45,11 +46,11 @@ use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
     IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
-    SyncState, WorkRequest,
+    SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
-    Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
+    RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
 };
 
 use crate::folder;
@@ -269,6 +270,10 @@ impl Store for SqlStore {
 
     async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error> {
         kept_users::after(&self.database, &self.contents.opening().await?, sync, after).await
+    }
+
+    async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {
+        sent_users::find(&self.database, &self.contents, sync, keys).await
     }
 
     async fn forget_removed_users(&self, run: &RunId) -> Result<(), Error> {

@@ -107,6 +107,7 @@ pub(super) async fn reset(database: &Database, claim: &Claim) -> Result<(), Erro
     tx.execute(sql("UPDATE syncs SET checkpoint = NULL, complete = 0 WHERE id = $1").bind(sync)).await?;
     tx.execute(sql("DELETE FROM lookback WHERE sync = $1").bind(sync)).await?;
     tx.execute(sql("DELETE FROM kept_users WHERE sync = $1").bind(sync)).await?;
+    tx.execute(sql("DELETE FROM sent_users WHERE sync = $1").bind(sync)).await?;
     let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");
     tx.execute(intents.bind(sync)).await?;
     tx.commit().await

@@ -12,7 +12,7 @@ use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
     IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, NextRun, Pause, PauseChange, RowEntry,
-    RowQuery, RowResult, RunEnd, RunQuery, StatusKind, SyncState, WorkRequest,
+    RowQuery, RowResult, RunEnd, RunQuery, SentUser, StatusKind, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
@@ -144,6 +144,7 @@ impl Store for MemoryStore {
         state.complete = false;
         memory.lookback.retain(|(of, _), _| of != sync);
         memory.kept_users.retain(|(of, _), _| of != sync);
+        memory.sent_users.retain(|(of, _), _| of != sync);
         memory.forget_intents(sync);
         Ok(())
     }
@@ -298,6 +299,10 @@ impl Store for MemoryStore {
             memory.intents.retain(|_, (of, batch, _)| of != run || *batch > commit.batch);
         }
         memory.recall(&sync, run, &commit.recalled);
+        let gone: Vec<RowHash> =
+            commit.decided().filter(|row| row.row.is_removed()).map(|row| row.key).collect();
+        memory.sent_users.retain(|(of, key), _| *of != sync || !gone.contains(key));
+        memory.sent_users.extend(commit.sent.into_iter().map(|sent| ((sync.clone(), sent.key), sent)));
         if let Some(seq) = commit.forget_through {
             memory.lookback.retain(|(of, number), _| *of != sync || *number > seq);
         }
@@ -357,6 +362,11 @@ impl Store for MemoryStore {
         let of_sync = memory.kept_users.iter().filter(|((of, _), _)| of == sync);
         let users = of_sync.map(|((_, key), user)| KeptUser { key: *key, user: user.clone() });
         Ok((after == 0).then(|| (1, users.collect())))
+    }
+
+    async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {
+        let memory = self.memory();
+        Ok(keys.iter().filter_map(|key| memory.sent_users.get(&(sync.clone(), *key)).cloned()).collect())
     }
 
     async fn forget_removed_users(&self, run: &RunId) -> Result<(), Error> {
@@ -526,6 +536,9 @@ impl Store for MemoryStore {
         let before = memory.kept_users.len();
         memory.kept_users.retain(|_, kept| **kept != *user);
         counts.kept_users = (before - memory.kept_users.len()) as u64;
+        let before = memory.sent_users.len();
+        memory.sent_users.retain(|_, sent| *sent.user != *user);
+        counts.sent_users = (before - memory.sent_users.len()) as u64;
         let before = memory.ledger.len();
         memory.ledger.retain(|(entry, _)| entry.user != user);
         counts.history_rows = (before - memory.ledger.len()) as u64;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 use tidegate_model::store::{
     FailedRow, Intent, IntentId, Known, LookbackChunk, Pause, PauseChange, PausedBy, RowEntry, RowResult,
-    RowVersion, SyncState,
+    RowVersion, SentUser, SyncState,
 };
 use tidegate_model::{
     Claim, Ending, Erasure, Error, ErrorKind, KeptRow, ObjectKind, RowHash, Run, RunId, Secret, SyncId, Text,
@@ -22,6 +22,7 @@ pub(super) struct Memory {
     pub(super) intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
     pub(super) lookback: BTreeMap<(SyncId, u64), (RunId, LookbackChunk)>,
     pub(super) kept_users: BTreeMap<(SyncId, RowHash), Text>,
+    pub(super) sent_users: BTreeMap<(SyncId, RowHash), SentUser>,
     /// In the order in which they were committed.
     pub(super) ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.

@@ -39,6 +39,7 @@ macro_rules! store_conforms {
             commits::a_commit_that_fails_leaves_no_trace
             commits::a_source_is_compared_with_what_was_committed_last
             commits::users_are_kept_until_their_rows_are_gone
+            commits::what_was_sent_of_users_is_kept_by_key
             runs::what_concerns_an_unknown_run_is_an_error
             intents::an_intent_survives_a_restart_with_and_without_its_answer
             intents::a_committed_batch_leaves_no_intents

@@ -218,6 +218,7 @@ impl<F: Transform> Committer<F> {
         if !whole {
             keep_undecided(&mut commit);
         }
+        commit.sent = self.transform.sent_users(&commit);
         let counts = commit.counts;
         let kept = commit.results.iter().filter_map(|row| row.payload.as_ref()).map(KeptRow::bytes).sum();
         let checkpoint = commit.checkpoint.clone();

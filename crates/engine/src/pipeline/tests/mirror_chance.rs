@@ -12,12 +12,15 @@ use crate::pipeline::{Removal, removal};
 /// A row: its key, or null, and a number whose type may change.
 type Person = (Option<i64>, i64, bool);
 
+/// The attributes of a user, by name.
+type Attributes = BTreeMap<String, serde_json::Value>;
+
 /// A table of people, read a few rows at a time in any order.
 #[derive(Clone, Default)]
 struct People(Arc<Mutex<(Vec<Person>, u64)>>);
 
 fn people_columns() -> Arc<Columns> {
-    Columns::new(["id", "plan"])
+    Columns::new(["id", "plan", "tier"])
 }
 
 #[async_trait]
@@ -46,6 +49,7 @@ impl Source for People {
             values: vec![
                 id.map_or(Value::Null, Value::Int),
                 if as_text { Value::Text(plan.to_string().into()) } else { Value::Int(plan) },
+                Value::Int(tier(plan)),
             ],
         };
         let batches: Vec<_> =
@@ -57,11 +61,13 @@ impl Source for People {
 /// What the platform holds, and what it does with requests.
 #[derive(Default)]
 struct Directory {
-    users: BTreeMap<String, String>,
+    users: BTreeMap<String, Attributes>,
     /// Users of whom Tidegate cannot know what the platform has.
     uncertain: BTreeSet<String>,
     /// Users that took effect in this run, or are on their way.
     touched: BTreeSet<String>,
+    /// The names of the attributes that each record had.
+    sent: Vec<Vec<String>>,
     dice: Option<Dice>,
 }
 
@@ -69,14 +75,18 @@ impl Directory {
     fn take(&mut self, record: &Record) -> Outcome {
         let Identity::ExternalId(user) = &record.identity else { panic!("{record:?}") };
         let wanted = match &record.body {
-            Body::User { attributes } => Some(attributes.as_str().to_owned()),
+            Body::User { attributes } => Some(read(attributes.as_str())),
             Body::Deletion => None,
             body => panic!("{body:?}"),
         };
         let user = user.to_string();
-        if wanted.as_ref().is_some_and(|wanted| unacceptable(wanted)) {
+        if wanted.as_ref().is_some_and(unacceptable) {
             return rejected();
         }
+        self.sent.extend(wanted.iter().map(|wanted| wanted.keys().cloned().collect()));
+        // Attributes that are not sent stay.
+        let before = self.users.get(&user).cloned();
+        let wanted = wanted.map(|wanted| before.into_iter().flatten().chain(wanted).collect::<Attributes>());
         let needed = self.users.get(&user) != wanted.as_ref() || self.uncertain.remove(&user);
         assert!(needed, "{user} is sent again as {wanted:?}");
         self.uncertain.remove(&user);
@@ -121,15 +131,22 @@ fn rejected() -> Outcome {
     Outcome::Rejected(Reason::new("bad", "not like this"))
 }
 
-fn unacceptable(attributes: &str) -> bool {
-    attributes.contains("13")
+fn unacceptable(attributes: &Attributes) -> bool {
+    attributes.get("plan").is_some_and(|plan| *plan == 13 || *plan == "13")
 }
 
-fn attributes(person: &Person) -> String {
-    match person.2 {
-        true => format!("{{\"plan\":\"{}\"}}", person.1),
-        false => format!("{{\"plan\":{}}}", person.1),
-    }
+/// A second attribute, which changes less often.
+fn tier(plan: i64) -> i64 {
+    plan / 5
+}
+
+fn attributes(person: &Person) -> Attributes {
+    let plan = if person.2 { person.1.to_string().into() } else { person.1.into() };
+    [("plan".to_owned(), plan), ("tier".to_owned(), tier(person.1).into())].into()
+}
+
+fn read(attributes: &str) -> Attributes {
+    serde_json::from_str(attributes).expect("an object")
 }
 
 /// One of the two ways into the directory.
@@ -209,7 +226,7 @@ fn mirror(people: &People, directory: &Arc<Mutex<Directory>>, limits: Limits) ->
         time_zone: TimeZone::UTC,
         absent: Absent::default(),
     };
-    let spec = serde_json::json!({ "external_id": "id", "attributes": ["plan"] });
+    let spec = serde_json::json!({ "external_id": "id", "attributes": ["plan", "tier"] });
     let spec: MappingSpec = serde_json::from_value(spec).expect("a mapping");
     let import = &mut stage.import;
     import.source = Arc::new(people.clone());
@@ -233,6 +250,9 @@ fn play(seed: u64) {
         ..Limits::GENEROUS
     };
     let mut stage = mirror(&people, &directory, limits);
+    if dice.roll(2) == 0 {
+        stage.import.changed = Changed::Attributes;
+    }
     for _ in 0..=dice.roll(6) {
         live(&people, &mut dice);
         {
@@ -319,7 +339,7 @@ fn a_user_that_a_killed_run_was_sending_is_deleted_though_its_row_was_rejected_b
     set(&[(Some(1), 1, false), (Some(2), 1, false), (Some(3), 1, false)]);
     run_and_kill(&stage);
     // All of them took effect, and no response said so.
-    let users = || ["1", "2", "3"].map(|user| (user.to_owned(), "{\"plan\":1}".to_owned()));
+    let users = || ["1", "2", "3"].map(|user| (user.to_owned(), attributes(&(None, 1, false))));
     directory.lock().expect("no panic").users.extend(users());
     directory.lock().expect("no panic").uncertain.extend(users().map(|(user, _)| user));
     // One row is rejected, one stands twice, one is as it was.
@@ -347,6 +367,40 @@ fn a_user_whose_deletion_was_interrupted_is_sent_again_when_the_row_is_back() {
     set(&[first, second]);
     assert_eq!(runtime().block_on(stage.run()).counts.delivered, 1);
     assert_eq!(directory.lock().expect("no panic").users.len(), 2);
+}
+
+#[test]
+fn only_attributes_that_changed_are_sent_if_a_setting_says_so_and_whole_rows_when_in_doubt() {
+    let people = People::default();
+    let directory = Arc::new(Mutex::new(Directory::default()));
+    let limits = Limits { linger: Duration::ZERO, ..Limits::GENEROUS };
+    let mut stage = mirror(&people, &directory, limits);
+    stage.import.changed = Changed::Attributes;
+    let run = |plan: i64, kill: bool| {
+        people.0.lock().expect("no panic").0 = vec![(Some(1), plan, false)];
+        if kill {
+            run_and_kill(&stage);
+            directory.lock().expect("no panic").uncertain.insert("1".to_owned());
+        } else {
+            runtime().block_on(stage.run());
+        }
+        std::mem::take(&mut directory.lock().expect("no panic").sent).concat()
+    };
+    let whole = ["plan", "tier"];
+    assert_eq!(run(1, false), whole, "a user is new");
+    assert_eq!(run(2, false), ["plan"]);
+    assert_eq!(run(7, false), whole, "both have changed");
+    assert_eq!(run(13, false), [""; 0], "a rejected row has no effect");
+    assert_eq!(run(8, false), ["plan"]);
+    run(9, true);
+    assert_eq!(run(8, false), whole, "a killed run may have sent another value");
+    let full = stage.run_until(CancellationToken::new(), Input::Everything);
+    directory.lock().expect("no panic").uncertain.insert("1".to_owned());
+    runtime().block_on(full);
+    assert_eq!(std::mem::take(&mut directory.lock().expect("no panic").sent).concat(), whole);
+    runtime().block_on(stage.store.erase_user("1")).expect("erased");
+    assert_eq!(run(9, false), whole, "what was erased is not known");
+    assert_eq!(run(8, false), ["plan"]);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidegate_model::store::{BatchCommit, KeptUser, Known, LookbackChunk, RowResult, RowStatus, RowVersion};
+use tidegate_model::store::{
+    BatchCommit, KeptUser, Known, LookbackChunk, RowResult, RowStatus, RowVersion, SentUser,
+};
 use tidegate_model::{Checkpoint, Clock, Compared, Counts, Differences, Reason, RowHash, SyncId, Value};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, remembered, results, rows, start, version};
@@ -151,6 +153,50 @@ pub async fn users_are_kept_until_their_rows_are_gone(backend: &dyn Backend) {
     if let Some(claim) = claim.taken() {
         store.reset(&claim).await.expect("reset");
         assert!(kept().await.is_empty());
+    }
+}
+
+/// Those of the last delivery, until their rows are gone, they are erased or their sync is reset.
+pub async fn what_was_sent_of_users_is_kept_by_key(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let all: Vec<RowHash> = (0..300).map(key).collect();
+    let sent = |id: i64, version: u128, attributes: &[u64]| SentUser {
+        key: key(id),
+        row: RowHash(version << 8),
+        user: format!("user-{id}").into(),
+        attributes: attributes.to_vec(),
+    };
+    let commit = async |sent: Vec<SentUser>, gone: Option<i64>| {
+        let run = start(&*store, &orders(), backend.clock().now()).await;
+        let gone = gone.map(|id| RowResult { row: RowHash::REMOVED, ..result(id, RowStatus::Delivered) });
+        let results = gone.into_iter().collect();
+        commit_batch(&*store, &run.id, BatchCommit { results, sent, ..BatchCommit::default() }).await;
+        finish(&*store, &run.id, true, backend.clock().now()).await;
+    };
+    let kept = async |keys: &[RowHash]| {
+        let mut users = store.sent_users(&orders(), keys).await.expect("asked");
+        users.sort_by_key(|user| user.key);
+        users
+    };
+    let sorted = |mut users: Vec<SentUser>| {
+        users.sort_by_key(|user| user.key);
+        users
+    };
+    commit((0..250).map(|id| sent(id, 1, &[1, u64::MAX])).collect(), None).await;
+    assert_eq!(kept(&all).await, sorted((0..250).map(|id| sent(id, 1, &[1, u64::MAX])).collect()));
+    assert_eq!(kept(&[]).await, []);
+    assert_eq!(store.sent_users(&SyncId::new("other"), &all).await.expect("asked"), []);
+
+    commit(vec![sent(3, 2, &[]), sent(4, 2, &[7])], Some(5)).await;
+    let few = [key(3), key(4), key(5), key(6)];
+    assert_eq!(kept(&few).await, sorted(vec![sent(3, 2, &[]), sent(4, 2, &[7]), sent(6, 1, &[1, u64::MAX])]));
+    assert_eq!(store.erase_user("user-4").await.expect("erased").sent_users, 1);
+    assert_eq!(kept(&[key(4)]).await, []);
+
+    let claim = store.claim(&orders()).await.expect("asked");
+    if let Some(claim) = claim.taken() {
+        store.reset(&claim).await.expect("reset");
+        assert_eq!(kept(&all).await, []);
     }
 }
 
