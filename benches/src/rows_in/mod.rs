@@ -11,7 +11,7 @@ use tokio_postgres::Config;
 use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Series};
-use ways::{Stage, Way};
+use ways::{Compares, Stage, Way};
 
 pub(crate) use table::{connect, fill};
 pub(crate) use ways::Server;
@@ -47,7 +47,10 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     let stage = Stage::new(tidegate, Server::of(&postgres)?, (receiver, address), folder.path())?;
 
     let mut ways = match plan.mirror {
-        true => vec![Way::Copy, Way::Mirror { changed: false }, Way::Mirror { changed: true }],
+        true => {
+            let mirrors = |compares| [false, true].map(|changed| Way::Mirror { compares, changed });
+            [Way::Copy].into_iter().chain(Compares::ALL.into_iter().flat_map(mirrors)).collect()
+        }
         false => vec![Way::Copy, Way::Tidegate { ledger: false }, Way::Tidegate { ledger: true }],
     };
     for peer in &plan.peers {

@@ -47,12 +47,13 @@ pub(crate) async fn fill(client: &Client, rows: u64) -> Result<()> {
     }
     if there < wanted {
         eprintln!("filling bench_events: {there} to {wanted} rows");
-        client.batch_execute("DROP INDEX IF EXISTS bench_events_event_timestamp").await?;
+        client.batch_execute("DROP INDEX IF EXISTS bench_events_event_timestamp, bench_events_key").await?;
         client.execute(ROWS, &[&(there + 1), &wanted]).await?;
     }
     client
         .batch_execute(
-            "CREATE INDEX IF NOT EXISTS bench_events_event_timestamp ON bench_events (event_timestamp)",
+            "CREATE UNIQUE INDEX IF NOT EXISTS bench_events_key ON bench_events (event_timestamp);
+             CREATE SCHEMA IF NOT EXISTS tidegate",
         )
         .await?;
     // Outside of a transaction, as VACUUM must be: a statement of its own.

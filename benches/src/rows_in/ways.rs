@@ -29,7 +29,7 @@ pub(crate) enum Way {
     Tidegate { ledger: bool },
     /// The program under test with `mode: mirror`, of rows that it has sent before: none of them or
     /// 1 % has changed since.
-    Mirror { changed: bool },
+    Mirror { compares: Compares, changed: bool },
     /// A program that another project made; `benches/README.md` says what it is handed.
     Peer(Peer),
 }
@@ -41,10 +41,70 @@ impl Way {
             Way::Copy => "`psql \\copy` to a file".into(),
             Way::Tidegate { ledger: false } => "`tidegate run`, ledger off".into(),
             Way::Tidegate { ledger: true } => "`tidegate run`".into(),
-            Way::Mirror { changed: false } => "`mode: mirror`, unchanged".into(),
-            Way::Mirror { changed: true } => "`mode: mirror`, 1 % changed".into(),
+            Way::Mirror { compares, changed } => {
+                let rows = if *changed { "1 % changed" } else { "unchanged" };
+                format!("`mode: mirror`{}, {rows}", compares.setting())
+            }
             Way::Peer(peer) => peer.name.clone(),
         }
+    }
+}
+
+/// What a mirror compares, and where.
+#[derive(Clone, Copy)]
+pub(crate) enum Compares {
+    /// All rows, here.
+    Rows,
+    /// Hashes first, here.
+    Hashes,
+    /// The database does.
+    Source,
+}
+
+impl Compares {
+    /// All of them.
+    pub(crate) const ALL: [Compares; 3] = [Compares::Rows, Compares::Hashes, Compares::Source];
+
+    fn setting(self) -> &'static str {
+        match self {
+            Compares::Rows => "",
+            Compares::Hashes => ", `compare: hashes`",
+            Compares::Source => ", `state: source`",
+        }
+    }
+
+    /// The sync that compares so.
+    fn sync(self) -> &'static str {
+        match self {
+            Compares::Rows => "mirror",
+            Compares::Hashes => "mirror_by_hashes",
+            Compares::Source => "mirror_at_source",
+        }
+    }
+
+    fn yaml(self) -> String {
+        let setting = match self {
+            Compares::Rows => "compare: rows",
+            Compares::Hashes => "compare: hashes",
+            Compares::Source => "state: source",
+        };
+        format!(
+            "  {}:
+    source: {{ connection: pg, table: bench_events }}
+    mode: mirror
+    {setting}
+    primary_key: event_timestamp
+    changed: send
+    destination: {{ connection: braze, object: event }}
+    mapping:
+      name: event_name
+      external_id: user_id
+      timestamp: event_timestamp
+      properties: event_data
+    in_doubt: resend
+",
+            self.sync()
+        )
     }
 }
 
@@ -139,19 +199,8 @@ syncs:
       timestamp: event_timestamp
       properties: event_data
     in_doubt: resend
-  mirror:
-    source: {{ connection: pg, table: bench_events }}
-    mode: mirror
-    primary_key: event_timestamp
-    changed: send
-    destination: {{ connection: braze, object: event }}
-    mapping:
-      name: event_name
-      external_id: user_id
-      timestamp: event_timestamp
-      properties: event_data
-    in_doubt: resend
-"
+{}",
+            Compares::ALL.map(Compares::yaml).concat()
         )
     }
 }
@@ -193,12 +242,12 @@ impl Stage {
                     .env("BENCH_API_KEY", "bench");
                 self.send(tidegate, rows).await
             }
-            Way::Mirror { changed } => {
-                self.sent_before(rows).await?;
+            Way::Mirror { compares, changed } => {
+                self.sent_before(*compares, rows).await?;
                 if *changed {
                     self.change(rows).await?;
                 }
-                self.send(self.mirror(), if *changed { rows / 100 } else { 0 }).await
+                self.send(self.mirror(*compares), if *changed { rows / 100 } else { 0 }).await
             }
             Way::Peer(peer) => {
                 let mut peer = self.server.command(&peer.program);
@@ -209,27 +258,39 @@ impl Stage {
         }
     }
 
-    /// The mirror, with what it remembers.
-    fn mirror(&self) -> Command {
+    /// A mirror, with what it remembers.
+    fn mirror(&self, compares: Compares) -> Command {
         let mut tidegate = self.server.command(&self.tidegate);
-        tidegate.args(["run", "mirror", "--output", "json", "--project"]).arg(&self.folder).arg("--data");
-        tidegate.arg(self.folder.join("mirror")).env("BENCH_API_KEY", "bench");
+        tidegate
+            .args(["run", compares.sync(), "--output", "json", "--project"])
+            .arg(&self.folder)
+            .arg("--data");
+        tidegate.arg(self.folder.join(compares.sync())).env("BENCH_API_KEY", "bench");
         tidegate
     }
 
-    /// Lets the mirror send all rows, unless it has.
-    async fn sent_before(&self, rows: u64) -> Result<()> {
-        let (data, sent) = (self.folder.join("mirror"), self.folder.join(format!("mirror-{rows}")));
+    /// Lets a mirror send all rows, unless it has, and what was changed for others.
+    async fn sent_before(&self, compares: Compares, rows: u64) -> Result<()> {
+        let data = self.folder.join(compares.sync());
+        let sent = self.folder.join(format!("{}-{rows}", compares.sync()));
         if sent.exists() {
-            return Ok(());
+            return self.catch_up(compares).await;
         }
         if data.exists() {
             fs::remove_dir_all(&data)?;
         }
-        let first = self.send(self.mirror(), rows).await?;
+        let first = self.send(self.mirror(compares), rows).await?;
         let memory = first.memory.map_or_else(String::new, crate::report::mebibytes);
-        eprintln!("{rows} rows, first run of the mirror: {:.2} s, {memory}", first.took.as_secs_f64());
+        let name = compares.setting();
+        eprintln!("{rows} rows, first run of the mirror{name}: {:.2} s, {memory}", first.took.as_secs_f64());
         fs::write(sent, "")?;
+        self.catch_up(compares).await
+    }
+
+    /// Runs a mirror unmeasured.
+    async fn catch_up(&self, compares: Compares) -> Result<()> {
+        let ended = self.mirror(compares).status().await.context("cannot start tidegate")?;
+        ensure!(ended.success(), "the mirror ended with {ended}: its reason stands above");
         Ok(())
     }
 

@@ -82,6 +82,33 @@ pub trait Comparison: Send + Sync {
     async fn removed(&mut self, limit: usize) -> Result<Vec<RowHash>, Error>;
 }
 
+/// What the hashes of a source stood for when its rows were read: under a hash of a key and of the hash of
+/// its row, the version of the row. It holds whenever it is looked at, so it may be lost, and a run that fails
+/// leaves nothing wrong in it.
+#[async_trait]
+pub trait HashMemo: Send + Sync {
+    /// Returns whether an earlier run has kept one.
+    fn is_there(&self) -> bool;
+
+    /// Returns the versions under these hashes, in their order.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    async fn find(&self, hashes: &[RowHash]) -> Result<Vec<Option<RowHash>>, Error>;
+
+    /// Adds entries to the next memo, in any order.
+    ///
+    /// # Errors
+    /// If they cannot be noted.
+    async fn add(&mut self, entries: &[RowVersion]) -> Result<(), Error>;
+
+    /// Keeps what was added in place of what was there.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    async fn keep(self: Box<Self>) -> Result<(), Error>;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

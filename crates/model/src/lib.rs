@@ -56,7 +56,7 @@ pub mod varint;
 
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};
-pub use comparison::{Compared, Comparison, Differences};
+pub use comparison::{Compared, Comparison, Differences, HashMemo};
 pub use connector::{
     Connector, ConnectorContext, ContractRole, Faults, IngestRole, PlatformRole, PoisonAnswer,
     SandboxContext, SandboxRole, SinkRole, SinkTarget, SourceRole,

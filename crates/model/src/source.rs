@@ -75,6 +75,17 @@ pub enum ReadMode {
     },
 }
 
+/// The rows that [`Source::hashed`] reads, and what of them.
+#[derive(Clone, Copy, Debug)]
+pub enum Hashed<'a> {
+    /// The key columns of all rows.
+    Keys,
+    /// All columns of all rows.
+    Rows,
+    /// All columns of the rows with these keys.
+    These(&'a [Vec<Value>]),
+}
+
 /// A system that rows can be read from.
 ///
 /// Methods may be called in parallel. A failure of a method concerns the whole call:
@@ -216,6 +227,22 @@ pub trait Source: Send + Sync {
         time_zone: &str,
     ) -> Result<Option<Value>, Error> {
         let _ = (selection, column, time_zone);
+        Ok(None)
+    }
+
+    /// Reads rows with a hash of all of their columns, made by the source, as text in the last column; `None` if
+    /// it cannot. Rows with the same hash are the same, whenever they are read.
+    ///
+    /// # Errors
+    /// If the rows of the selection have no such unique key, or reading cannot begin.
+    async fn hashed(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        what: Hashed<'_>,
+        batch_rows: usize,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        let _ = (selection, key, what, batch_rows);
         Ok(None)
     }
 

@@ -16,8 +16,8 @@ use crate::people::PeopleBook;
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Claim, Claimed, Compared, Comparison, Counts, Ending, Erasure, ErasureCounts, Error,
-    KeptRow, NotShared, ObjectKind, Outcome, Reason, RowHash, Run, RunId, Secret, SharedLimits, SyncId, Text,
-    Value, Wait,
+    HashMemo, KeptRow, NotShared, ObjectKind, Outcome, Reason, RowHash, Run, RunId, Secret, SharedLimits,
+    SyncId, Text, Value, Wait,
 };
 
 /// What is known of a sync besides its configuration.
@@ -528,6 +528,9 @@ pub trait Store: Send + Sync {
 
     /// Begins to compare all rows of a source with those that the sync has committed.
     async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error>;
+
+    /// Opens the memo of the hashes of a source. Of memos of other names nothing is kept.
+    async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error>;
 
     /// Notes what a run found by a comparison.
     async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error>;

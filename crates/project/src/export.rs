@@ -14,6 +14,7 @@ const OF_ROWS: &[&str] = &[
     "changed",
     "removed",
     "state",
+    "compare",
     "mapping",
     "contract",
     "in_doubt",

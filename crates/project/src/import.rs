@@ -10,11 +10,10 @@ use super::habits;
 use super::limits::{Limit, Limits};
 use super::schedule::Schedule;
 use super::sheet::{End, Sheet};
-use super::spec::{Changed, ImportSpec, Removed, RowDestination, RowSource, State, not_removable};
+use super::spec::{Changed, Compare, ImportSpec, Removed, RowDestination, RowSource, State, not_removable};
 
 /// Keys of a source that belong to exports.
 const OF_EVENTS: &[&str] = &["kinds", "apps", "messages", "templates"];
-/// What a setting gets that is planned and not built.
 
 pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Option<ImportSpec> {
     let why = format!("`{}` is an import: its source {} gives rows", sheet.id, source.shown());
@@ -51,6 +50,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let changed = sheet.changed(mode, role.keeps_checkpoint, object);
     sheet.keyless_mirror(mode);
     let state = sheet.state(mode, &source);
+    let compare = sheet.compare(mode, &source, state);
     let deletes_users = platform.objects.contains(&ObjectKind::Deletion);
     let removed = sheet.removed(mode, object, mapping.as_ref(), primary_key.as_deref(), deletes_users);
     let absent = sheet.absent(contract);
@@ -67,6 +67,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
         changed,
         removed,
         state,
+        compare,
         destination: RowDestination { connection: destination.connection, object: object?, target: target? },
         mapping,
         contract,
@@ -427,6 +428,40 @@ impl Sheet<'_> {
                 "add `primary_key:` with the columns whose values are different in each row",
             );
         }
+    }
+
+    /// Reads what a mirror reads of rows that are as they were.
+    fn compare(&mut self, mode: Option<Mode>, source: &End, state: State) -> Compare {
+        let Some(compare) = self.typed::<Compare>("compare") else { return Compare::Rows };
+        let table = self.entry("source").is_some_and(|source| source.value.entry("table").is_some());
+        if compare == Compare::Rows {
+            return compare;
+        }
+        let fault = if mode.is_some_and(|mode| mode != Mode::Mirror) {
+            Some((
+                "`compare: hashes` is for `mode: mirror`, which compares all rows".to_owned(),
+                "write `mode: mirror`, or remove it",
+            ))
+        } else if !source.connector.compares {
+            let what =
+                format!("`compare: hashes` is not available for {} yet, only for PostgreSQL", source.shown());
+            Some((what, "remove it: all rows are read"))
+        } else if !table {
+            let what =
+                "`compare: hashes` reads rows by a unique key of a table, and a query has none".to_owned();
+            Some((what, "name a `table`, or remove it"))
+        } else if state == State::Source {
+            let what =
+                "with `state: source` only rows that differ are read, so `compare: hashes` has no effect"
+                    .to_owned();
+            Some((what, "remove one of the two"))
+        } else {
+            None
+        };
+        if let Some((what, hint)) = fault {
+            self.tell("compare", what, hint);
+        }
+        compare
     }
 
     /// Reads where a mirror keeps what it compares with.

@@ -41,8 +41,8 @@ pub use references::{Variable, Written};
 pub use schedule::{CronSchedule, Schedule};
 pub use schema::json_schema;
 pub use spec::{
-    AlertRules, Alerts, Changed, ChannelSpec, ConnectionSpec, EventDestination, EventSource, ExportSpec,
-    ImportSpec, InDoubt, Project, Removed, Retention, RowDestination, RowSource, State, SyncOptions,
-    SyncSpec, not_removable,
+    AlertRules, Alerts, Changed, ChannelSpec, Compare, ConnectionSpec, EventDestination, EventSource,
+    ExportSpec, ImportSpec, InDoubt, Project, Removed, Retention, RowDestination, RowSource, State,
+    SyncOptions, SyncSpec, not_removable,
 };
 pub use unconnected::KnownSettings;

@@ -12,7 +12,7 @@ use tidegate_model::settings::schema_of;
 use tidegate_model::{ConnectionId, Connector, ContractRole, Layout, MappingSpec, Mode, ObjectKind, SyncId};
 
 use super::schedule::Schedule;
-use super::spec::{Changed, InDoubt, Removed, State};
+use super::spec::{Changed, Compare, InDoubt, Removed, State};
 use serde_json::json;
 
 /// A project: connections and syncs between them.
@@ -149,6 +149,9 @@ pub(super) struct Sync {
     /// Import: where `mode: mirror` compares: `ours` here, or `source` in the database of the source
     /// (PostgreSQL). Default: `ours`.
     state: Option<State>,
+    /// Import: what `mode: mirror` reads of a row that is as it was: the row, or its primary key and a hash of
+    /// it (PostgreSQL, tables with a unique key). Default: `rows`.
+    compare: Option<Compare>,
     /// Where rows or events are sent.
     destination: Destination,
     /// Import: how a row becomes a record.

@@ -261,6 +261,8 @@ pub struct ImportSpec {
     pub removed: Removed,
     /// Where all rows are compared.
     pub state: State,
+    /// What a comparison reads of rows that are as they were.
+    pub compare: Compare,
     /// Where records go.
     pub destination: RowDestination,
     /// How a row becomes a record.
@@ -427,6 +429,17 @@ pub fn not_removable(mapping: &MappingSpec, object: ObjectKind, key: &[String]) 
             "map one column to `{field}` and write the same one as `primary_key`, or write `removed: ignore`"
         ),
     }))
+}
+
+/// What a comparison of all rows reads of a row that is as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compare {
+    /// The row.
+    #[default]
+    Rows,
+    /// The primary key and a hash that the source has made of the row.
+    Hashes,
 }
 
 /// Where a comparison of all rows keeps what it compares with.

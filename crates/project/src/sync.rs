@@ -20,6 +20,7 @@ const TYPED: &[&str] = &[
     "changed",
     "removed",
     "state",
+    "compare",
     "mapping",
     "contract",
     "in_doubt",

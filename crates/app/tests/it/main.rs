@@ -43,6 +43,7 @@ mod prose;
 mod recovery;
 mod redshift;
 mod reference;
+mod replica;
 mod rooms;
 mod serve;
 mod served;

@@ -258,6 +258,42 @@ async fn a_view_cannot_be_compared_at_the_source_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_mirror_that_reads_hashes_first_sends_the_same_as_one_that_reads_rows() {
+    let shop = Shop::new(CUSTOMERS, &[]).await;
+    let write = |setting: &str| {
+        let mode = format!("mode: mirror\n    {setting}");
+        shop.project.write("tidegate.yaml", &shop.yaml.replace("mode: mirror", &mode));
+    };
+    assert_eq!(compared(&shop.run("customers").await), [300, 0, 0, 0]);
+    write("compare: hashes");
+    let check = shop.project.done(&["check", "customers"]);
+    assert!(check.stdout.contains("rows are found by (id)"), "{check:?}");
+    for _ in 0..2 {
+        let run = shop.run("customers").await;
+        assert_eq!((compared(&run), &run["counts"]["delivered"]), ([0, 0, 0, 300], &0.into()), "{run:#}");
+    }
+    shop.database
+        .run(
+            "INSERT INTO customers VALUES (1000, 'pro', ''); UPDATE customers SET plan = 'pro' WHERE id = 5;
+             UPDATE customers SET note = 'not mapped'; DELETE FROM customers WHERE id IN (7, 8, 9)",
+        )
+        .await;
+    let plan = shop.project.document(&["plan", "customers"]);
+    assert_eq!(compared(&plan["run"]), [1, 1, 3, 296], "{plan:#}");
+    let run = shop.run("customers").await;
+    assert_eq!((compared(&run), &run["counts"]["delivered"]), ([1, 1, 3, 296], &5.into()), "{run:#}");
+    assert_eq!(shop.users().await, shop.table().await);
+    // Hashes of the source count only as far as the ledger knows the rows.
+    write("compare: rows");
+    shop.database.run("UPDATE customers SET plan = 'new' WHERE id = 5").await;
+    assert_eq!(compared(&shop.run("customers").await), [0, 1, 0, 297]);
+    shop.database.run("UPDATE customers SET plan = 'pro' WHERE id = 5").await;
+    write("compare: hashes");
+    assert_eq!(compared(&shop.run("customers").await), [0, 1, 0, 297]);
+    assert_eq!(shop.users().await, shop.table().await);
+}
+
+#[tokio::test]
 async fn only_attributes_that_changed_are_sent_and_billed_until_the_user_is_erased() {
     let syncs = CUSTOMERS
         .replace("mode: mirror", "mode: mirror\n    changed: attributes")

@@ -8,7 +8,7 @@ use tidegate_model::source::Column;
 use tidegate_model::store::BatchCommit;
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Error, Feed, Idempotency, Mapping, Platform, Progress,
-    ReadMode, Reason, Record, Row, Run, RunId, Selection, Source, SyncId,
+    ReadMode, Reason, Record, Row, RowHash, Run, RunId, Selection, Source, SyncId,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,8 @@ pub struct Import {
     pub removal: Option<Removal>,
     /// Whether the source compares its rows itself.
     pub compares_at_source: bool,
+    /// Whether hashes of rows are read before the rows: the name of the memo of what they stood for.
+    pub hashes: Option<RowHash>,
     /// How much a run may change; `None` if a person has confirmed it.
     pub limits: Option<Limits>,
     /// The zone of times that have none.

@@ -14,6 +14,7 @@ use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::begins::Begins;
 use crate::pipeline::brake::ExceededLimit;
 use crate::pipeline::import::Import;
+use crate::pipeline::read::by_hash::ByHash;
 use crate::pipeline::read::by_source::{AtSource, SourceComparison};
 use crate::pipeline::read::compare::{Comparing, Duplicates};
 use crate::pipeline::read::cursor_state::ChangeTracking;
@@ -66,7 +67,12 @@ pub(crate) async fn compared(
         }
         _ => parts.store.compare(&import.sync).await?,
     };
-    let mut comparing = Comparing { import, kind, at_source, batch_rows, progress, about_to_be_sent };
+    let by_hash = match import.hashes {
+        Some(name) => Some(ByHash::new(import, parts.store.hash_memo(&import.sync, name).await?)),
+        None => None,
+    };
+    let mut comparing =
+        Comparing { import, kind, at_source, by_hash, batch_rows, progress, about_to_be_sent };
     let mut found = comparing.compare(comparison).await?;
     if let Some(at_source) = &begins.at_source {
         found.comparison = at_source.take_over(found.comparison, Arc::clone(&lookback)).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_model::source::Column;
+use tidegate_model::source::{Column, Hashed};
 use tidegate_model::{Checks, ConnectionId, Error, Platform, Reason, Selection, Sink, Source, SyncId};
 
 use super::active::object_changed;
@@ -135,6 +135,10 @@ impl Engine {
                             import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned());
                         let key: Vec<String> = key.collect();
                         note(&mut checks, "key", import.source.check_key(&import.selection, &key).await);
+                        if import.hashes.is_some() {
+                            let hashes = hashes(&import, &key).await;
+                            note(&mut checks, "hashes", hashes);
+                        }
                         if import.compares_at_source {
                             let proved = import.source.check_bookkeeping(&import.selection, &key).await;
                             note(&mut checks, "bookkeeping", proved);
@@ -215,6 +219,14 @@ async fn check_of_sink(sink: Result<Arc<Sink>, Error>) -> Result<Checks, Error> 
 fn inside_check(step: &str) -> &str {
     let step = step.strip_suffix("; `tidegate check` shows whether it is back").unwrap_or(step);
     step.strip_suffix(", then run `tidegate check`").unwrap_or(step)
+}
+
+/// Checks that rows can be found by hashes, without reading any.
+async fn hashes(import: &Import, key: &[String]) -> Result<Checks, Error> {
+    import.source.hashed(&import.selection, key, Hashed::Keys, 1).await?;
+    let mut checks = Checks::default();
+    checks.pass("hashes", format!("rows are found by ({})", key.join(", ")));
+    Ok(checks)
 }
 
 /// Adds what was found; what prevented looking is a failed check of its own.

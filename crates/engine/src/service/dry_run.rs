@@ -13,12 +13,12 @@ use tidegate_model::answers::AnswerBook;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
-    IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
-    SentUser, SyncState, WorkRequest,
+    IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RowVersion, RunEnd,
+    RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure,
-    ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
+    Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, HashMemo, Http,
+    HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
 };
 
 use super::Engine;
@@ -291,6 +291,10 @@ impl Store for DryRun {
         Ok(())
     }
 
+    async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error> {
+        Ok(Box::new(ReadMemo(self.real.hash_memo(sync, name).await?)))
+    }
+
     async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {
         self.real.sent_users(sync, keys).await
     }
@@ -397,5 +401,27 @@ impl Store for DryRun {
 
     fn answer_book(&self) -> &dyn AnswerBook {
         self.real.answer_book()
+    }
+}
+
+/// A memo that nothing is added to.
+struct ReadMemo(Box<dyn HashMemo>);
+
+#[async_trait]
+impl HashMemo for ReadMemo {
+    fn is_there(&self) -> bool {
+        self.0.is_there()
+    }
+
+    async fn find(&self, hashes: &[RowHash]) -> Result<Vec<Option<RowHash>>, Error> {
+        self.0.find(hashes).await
+    }
+
+    async fn add(&mut self, _: &[RowVersion]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn keep(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
     }
 }

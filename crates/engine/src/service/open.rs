@@ -8,12 +8,14 @@ use tidegate_model::mapping::{MappingSpec, Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Idempotency,
-    Mapping, Mode, ObjectKind, Platform, SandboxContext, Settings, Source, SyncId,
+    Mapping, Mode, ObjectKind, Platform, RowHash, SandboxContext, Settings, Source, SyncId,
 };
 
 use super::Engine;
 use crate::pipeline::{ChangeTracking, CursorOrigin, Import, LookbackRule, Removal};
-use tidegate_project::{Changed, ImportSpec, InDoubt, Removed, RowSource, State, Written, not_removable};
+use tidegate_project::{
+    Changed, Compare, ImportSpec, InDoubt, Removed, RowSource, State, Written, not_removable,
+};
 
 /// The endpoint that means the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
@@ -220,13 +222,16 @@ impl Engine {
             (Some(spec), None) => Mapping::compile(spec, &target, &columns),
             (None, None) => Err(Error::settings("neither `mapping` nor `contract` is given")),
         };
+        let mapping = mapping.map_err(|error| error.context(format!("sync `{id}`")))?;
+        let hashes = (sync.compare == Compare::Hashes).then(|| memo_name(&dataset, &mapping));
         Ok(narrowed(Import {
+            hashes,
             sync: id.clone(),
             source,
             selection,
             connection: sync.destination.connection.clone(),
             platform,
-            mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
+            mapping: Arc::new(mapping),
             columns,
             open: dataset.open,
             changed,
@@ -240,6 +245,13 @@ impl Engine {
             retry_for: sync.options.retry_for,
         }))
     }
+}
+
+/// The name of what hashes of a source stand for: that of the columns that are read, and of their types.
+fn memo_name(dataset: &Dataset, mapping: &Mapping) -> RowHash {
+    let places = mapping.needed().unwrap_or_default();
+    let columns: Vec<&Column> = places.iter().filter_map(|at| dataset.columns.get(*at)).collect();
+    RowHash::of_bytes(format!("{columns:?} {:?}", mapping.key_columns()).as_bytes())
 }
 
 /// Reads only the columns that are needed, if the source can: what nothing uses

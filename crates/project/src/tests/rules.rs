@@ -169,21 +169,23 @@ fn a_mirror_needs_a_key() {
     valid(&changed("cursor: ordered_at\n    lookback: 5m", "mode: mirror\n    changed: ignore"));
 }
 
+/// A mirror of this object, with these lines and this mapping.
+fn mirror_of(object: &str, lines: &str, mapping: &str) -> String {
+    let mirror = changed("cursor: ordered_at\n    lookback: 5m", &format!("mode: mirror\n    {lines}"));
+    let text = mirror.replace("object: event", &format!("object: {object}"));
+    let (from, to) = (text.find("    mapping:").expect("a mapping"), text.rfind("  messages:"));
+    let rest = to.map_or("", |to| &text[to..]);
+    format!("{}    mapping: {mapping}\n{rest}", &text[..from])
+}
+
 #[test]
 fn rows_that_are_gone_are_acted_on_where_their_key_is_the_identifier() {
-    let of = |object: &str, lines: &str, mapping: &str| {
-        let mirror = changed("cursor: ordered_at\n    lookback: 5m", &format!("mode: mirror\n    {lines}"));
-        let text = mirror.replace("object: event", &format!("object: {object}"));
-        let (from, to) = (text.find("    mapping:").expect("a mapping"), text.rfind("  messages:"));
-        let rest = to.map_or("", |to| &text[to..]);
-        format!("{}    mapping: {mapping}\n{rest}", &text[..from])
-    };
     let users = "{ external_id: id, attributes: [plan] }";
     for (object, lines, mapping) in [
         ("user", "removed: delete\n    limits: { removed: 5%, changed: 100, first_run: 9 }", users),
         ("user", "removed: update", users),
     ] {
-        valid(&of(object, lines, mapping));
+        valid(&mirror_of(object, lines, mapping));
     }
     for (object, lines, mapping, words) in [
         (
@@ -208,7 +210,7 @@ fn rows_that_are_gone_are_acted_on_where_their_key_is_the_identifier() {
         ("user", "limits: { removed: 5 }", users, "rows that are gone are only counted"),
         ("user", "limits: { first_run: 5% }", users, "`first_run: 100000`"),
     ] {
-        let told = told(&of(object, lines, mapping)).concat();
+        let told = told(&mirror_of(object, lines, mapping)).concat();
         assert!(told.contains(words), "{object}, {lines}: {told}");
     }
     one(
@@ -216,6 +218,29 @@ fn rows_that_are_gone_are_acted_on_where_their_key_is_the_identifier() {
         "removed: delete",
         &["`removed: delete` needs `mode: mirror`: with `mode: incremental`"],
     );
+}
+
+#[test]
+fn what_a_source_or_an_object_has_not_is_told_of_a_mirror() {
+    let users = "{ external_id: id, attributes: [plan] }";
+    let events = "{ external_id: id, name: plan }";
+    for (object, line, mapping, words) in [
+        (
+            "user",
+            "state: source",
+            users,
+            "`state: source` is not available for `shop` (Database) yet, only for PostgreSQL",
+        ),
+        ("user", "compare: hashes", users, "`compare: hashes` is not available for `shop` (Database) yet"),
+        ("event", "changed: attributes", events, "`changed: attributes` is for `object: user`"),
+    ] {
+        let told = told(&mirror_of(object, line, mapping)).concat();
+        assert!(told.contains(words), "{object}, {line}: {told}");
+    }
+    for line in ["changed: attributes", "compare: rows"] {
+        valid(&mirror_of("user", line, users));
+    }
+    one("lookback: 5m", "compare: hashes", &["`compare: hashes` is for `mode: mirror`"]);
 }
 
 #[test]

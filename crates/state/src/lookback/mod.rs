@@ -15,6 +15,7 @@ pub(crate) mod compact;
 pub(crate) mod compaction;
 pub(crate) mod compare;
 pub(crate) mod file;
+pub(crate) mod memo;
 mod merge;
 mod spool;
 mod tiers;

@@ -49,14 +49,15 @@ use tidegate_model::store::{
     SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
-    RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
+    Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, HashMemo, ObjectKind,
+    Outcome, RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
 };
 
 use crate::folder;
 use crate::history::History;
 use crate::lookback::compaction::Compaction;
 use crate::lookback::compare::ViewComparison;
+use crate::lookback::memo::FileMemo;
 use crate::seal::Seal;
 use crate::{StateConfig, StoreLocation};
 use archive::Archive;
@@ -270,6 +271,10 @@ impl Store for SqlStore {
 
     async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error> {
         kept_users::after(&self.database, &self.contents.opening().await?, sync, after).await
+    }
+
+    async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error> {
+        Ok(Box::new(FileMemo::open(self.lookback.data(), sync, name).await?))
     }
 
     async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {

@@ -16,7 +16,8 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
-    Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
+    HashMemo, Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId,
+    Wait,
 };
 
 use super::memory_alerts::MemoryAlerts;
@@ -25,6 +26,7 @@ use super::memory_contents::Memory;
 use super::memory_lease::MemoryLease;
 use super::memory_limits::MemoryLimits;
 use super::memory_lookback::MemoryComparison;
+use super::memory_memo::MemoryMemo;
 use super::memory_people::MemoryPeople;
 
 /// A store in plain memory. Clones share what they remember.
@@ -362,6 +364,12 @@ impl Store for MemoryStore {
         let of_sync = memory.kept_users.iter().filter(|((of, _), _)| of == sync);
         let users = of_sync.map(|((_, key), user)| KeptUser { key: *key, user: user.clone() });
         Ok((after == 0).then(|| (1, users.collect())))
+    }
+
+    async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error> {
+        let known = self.memory().memos.get(&(sync.clone(), name)).cloned();
+        let (memory, of) = (Arc::clone(&self.memory), (sync.clone(), name));
+        Ok(Box::new(MemoryMemo { memory, of, known, next: BTreeMap::new() }))
     }
 
     async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {

@@ -23,6 +23,7 @@ pub(super) struct Memory {
     pub(super) lookback: BTreeMap<(SyncId, u64), (RunId, LookbackChunk)>,
     pub(super) kept_users: BTreeMap<(SyncId, RowHash), Text>,
     pub(super) sent_users: BTreeMap<(SyncId, RowHash), SentUser>,
+    pub(super) memos: BTreeMap<(SyncId, RowHash), BTreeMap<RowHash, RowHash>>,
     /// In the order in which they were committed.
     pub(super) ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.

@@ -9,6 +9,7 @@ mod memory_contents;
 mod memory_lease;
 mod memory_limits;
 mod memory_lookback;
+mod memory_memo;
 mod memory_people;
 pub mod promises;
 

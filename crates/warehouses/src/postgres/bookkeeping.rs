@@ -54,6 +54,10 @@ const UNIQUE: &str = "SELECT array_agg(a.attname::text ORDER BY a.attname::text)
     WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
     AND i.indexprs IS NULL GROUP BY i.indexrelid HAVING bool_and(a.attnotnull)";
 
+/// The setting that needs a unique key, and the one that does not.
+pub(super) const SETTING: &str = "`state: source`";
+pub(super) const OURS: &str = "`state: ours`";
+
 /// The bookkeeping of one sync.
 pub(super) struct PostgresBookkeeping {
     source: PostgresSource,
@@ -385,7 +389,7 @@ impl PostgresSource {
         } else {
             checks.pass(name, "the schema tidegate can be written");
         }
-        match self.unique_key(&session, &selected, key).await {
+        match self.unique_key(&session, &selected, key, SETTING, OURS).await {
             Ok(()) => checks.pass("unique key", key.join(", ")),
             Err(error) => checks.fail("unique key", error.message(), error.next_step()),
         }
@@ -393,7 +397,7 @@ impl PostgresSource {
         Ok(checks)
     }
 
-    /// Checks that the key is unique and never null at the server.
+    /// Checks that the key is unique and never null at the server, as `setting` needs it.
     ///
     /// # Errors
     /// If it is not.
@@ -402,11 +406,13 @@ impl PostgresSource {
         session: &Session,
         selected: &PostgresSelection,
         key: &[String],
+        setting: &str,
+        instead: &str,
     ) -> Result<(), Error> {
         let relation = selected.relation()?;
         let missing = |what: String| {
-            Error::settings(format!("`state: source` compares rows by a unique key of a table, and {what}"))
-                .hint("write `state: ours`, which needs none")
+            Error::settings(format!("{setting} compares rows by a unique key of a table, and {what}"))
+                .hint(format!("write {instead}, which needs none"))
         };
         let Some(quoted) = relation.quoted() else {
             return Err(missing("a query has none".to_owned()));

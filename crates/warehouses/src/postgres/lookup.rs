@@ -15,6 +15,16 @@ pub const LOOKUP_KEYS: usize = 10_000;
 /// Returns the statements that find rows by their keys: one for many keys that are null in the same
 /// columns.
 pub fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Vec<Step>, Error> {
+    lookups_by(table, key, values, |condition| format!("{} WHERE {condition}", table.everything()))
+}
+
+/// The same by statements that `write` makes of the condition of each.
+pub fn lookups_by(
+    table: &Table,
+    key: &[String],
+    values: &[Vec<Value>],
+    write: impl Fn(&str) -> String,
+) -> Result<Vec<Step>, Error> {
     let columns = key.iter().map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
     let mut alike: BTreeMap<Vec<bool>, Vec<Vec<Option<String>>>> = BTreeMap::new();
     for row in values {
@@ -24,7 +34,7 @@ pub fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<V
     }
     let mut steps = Vec::new();
     for (nulls, keys) in alike {
-        let sql = statement(table, key, &nulls)?;
+        let sql = write(&condition(table, key, &nulls)?);
         for chunk in keys.chunks(LOOKUP_KEYS) {
             let array = |at: usize| -> Vec<Option<String>> {
                 chunk.iter().map(|key| key.get(at).cloned().flatten()).collect()
@@ -39,12 +49,12 @@ pub fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<V
     Ok(steps)
 }
 
-/// Returns the statement for the rows whose `key` columns are null if `nulls` says so, and otherwise
+/// Returns the condition for the rows whose `key` columns are null if `nulls` says so, and otherwise
 /// have the values in as many text arrays.
 ///
 /// # Errors
 /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
-pub fn statement(table: &Table, key: &[String], nulls: &[bool]) -> Result<String, Error> {
+pub fn condition(table: &Table, key: &[String], nulls: &[bool]) -> Result<String, Error> {
     let mut conditions = Vec::with_capacity(key.len());
     let (mut names, mut casts) = (Vec::with_capacity(key.len()), Vec::with_capacity(key.len()));
     for (name, is_null) in key.iter().zip(nulls) {
@@ -67,5 +77,5 @@ pub fn statement(table: &Table, key: &[String], nulls: &[bool]) -> Result<String
             of(|at| format!("k{at}")),
         ));
     }
-    Ok(format!("{} WHERE {}", table.everything(), conditions.join(" AND ")))
+    Ok(conditions.join(" AND "))
 }

@@ -16,6 +16,7 @@ pub(crate) mod decode;
 mod digest;
 mod errors;
 pub(crate) mod grants;
+mod hashes;
 mod lookup;
 pub(crate) mod parameter;
 mod pool;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tidegate_model::bookkeeping::Bookkeeping;
-use tidegate_model::source::Column;
+use tidegate_model::source::{Column, Hashed};
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     SyncId, Value,
@@ -13,7 +13,7 @@ use tidegate_model::{
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
-use super::bookkeeping::PostgresBookkeeping;
+use super::bookkeeping::{self, PostgresBookkeeping};
 use super::client::{Access, Session};
 use super::lookup::{LOOKUP_KEYS, lookups};
 use super::parameter::input_text;
@@ -174,9 +174,19 @@ impl Source for PostgresSource {
     ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
         let selected: PostgresSelection = selection.parse()?;
         let session = self.access.begin().await?;
-        self.unique_key(&session, &selected, key).await?;
+        self.unique_key(&session, &selected, key, bookkeeping::SETTING, bookkeeping::OURS).await?;
         self.access.done(session).await;
         Ok(Some(Arc::new(PostgresBookkeeping::new(self.clone(), selected, sync.clone(), key))))
+    }
+
+    async fn hashed(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        what: Hashed<'_>,
+        batch_rows: usize,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        self.read_hashed(selection, key, what, batch_rows).await.map(Some)
     }
 
     async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {

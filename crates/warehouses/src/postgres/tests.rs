@@ -14,7 +14,7 @@ use super::settings::PostgresSelection;
 fn lookup(table: &Table, second_is_null: bool) -> String {
     let key = ["id".to_owned(), "name".to_owned()];
     let sql =
-        super::lookup::statement(table, &key, &[false, second_is_null]).expect("both columns are there");
+        super::lookup::condition(table, &key, &[false, second_is_null]).expect("both columns are there");
     sql.split_once(" WHERE ").expect("a condition").1.to_owned()
 }
 

@@ -20,6 +20,7 @@ mod databricks_types;
 mod event_sinks;
 mod fixtures;
 mod postgres_errors;
+mod postgres_hashes;
 mod postgres_pool;
 mod postgres_reading;
 mod postgres_server;

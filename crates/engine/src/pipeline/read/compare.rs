@@ -20,6 +20,7 @@ use tidegate_project::Changed;
 use tokio::sync::watch;
 
 use crate::pipeline::import::Import;
+use crate::pipeline::read::by_hash::ByHash;
 use crate::pipeline::read::by_source::AtSource;
 use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::run_kind::RunKind;
@@ -88,13 +89,21 @@ pub(crate) struct Found {
     held: Held,
 }
 
+/// What has been seen of the source so far.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) held: Held,
+    pub(super) unreadable: u64,
+    pub(super) scratch: Vec<u8>,
+}
+
 /// Rows that differ.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     batches: Vec<Batch<Row>>,
     bytes: u64,
     overflows: bool,
-    unchanged: u64,
+    pub(super) unchanged: u64,
     ignored: u64,
 }
 
@@ -104,6 +113,8 @@ pub(crate) struct Comparing<'a> {
     pub(crate) kind: RunKind,
     /// What the source compares itself, if it does.
     pub(crate) at_source: Option<AtSource>,
+    /// What hashes of the source stood for, if they are read before the rows.
+    pub(crate) by_hash: Option<ByHash>,
     pub(crate) batch_rows: usize,
     pub(crate) progress: watch::Sender<Progress>,
     /// Users that earlier runs were about to send and that are not known, by the key of their rows. Those
@@ -119,43 +130,15 @@ impl Comparing<'_> {
     /// twice.
     pub(crate) async fn compare(&mut self, mut comparison: Box<dyn Comparison>) -> Result<Found, Error> {
         let judge = self.judge();
-        let mut feed = self.feed().await?;
-        let mut scratch = Vec::with_capacity(512);
-        let (mut held, mut unreadable) = (Held::default(), 0);
-        while let Some(batch) = feed.next().await {
-            let DifferingRows { batch, hashes, malformed } = batch?;
-            let mut versions = judge.versions(&batch, &mut scratch);
-            let known = comparison.add(&versions.rows).await?;
-            if let Some(at_source) = &self.at_source {
-                at_source.note(&versions.rows, &known, versions.hashes(&hashes)).await?;
-            }
-            let mut malformed = malformed.into_iter();
-            versions.rows.iter().for_each(|row| drop(self.about_to_be_sent.remove(&row.key)));
-            for piece in &batch.malformed {
-                match piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut scratch)) {
-                    Some(version) => {
-                        comparison.add(&[version]).await?;
-                        if let Some((at_source, hashes)) = self.at_source.as_ref().zip(malformed.next()) {
-                            at_source.note(&[version], &[Known::Nothing], [hashes].into_iter()).await?;
-                        }
-                        self.about_to_be_sent.remove(&version.key);
-                    }
-                    None => {
-                        unreadable += 1;
-                        if piece.row.is_some() {
-                            malformed.next();
-                        }
-                    }
+        let mut seen = Seen::default();
+        match self.by_hash.take() {
+            Some(by_hash) => self.read_by_hash(by_hash, comparison.as_mut(), &judge, &mut seen).await?,
+            None => {
+                let mut feed = self.feed().await?;
+                while let Some(rows) = feed.next().await {
+                    self.see(rows?, comparison.as_mut(), &judge, &mut seen).await?;
                 }
             }
-            versions.known = known;
-            let read = (batch.items.len() + batch.malformed.len()) as u64;
-            let batch = judge.differing(batch, &versions);
-            self.progress.send_modify(|progress| {
-                progress.counts.read += read;
-                progress.counts.skipped += batch.unchanged;
-            });
-            held.add(batch, self.batch_rows);
         }
         let differences = comparison.end().await?;
         // The loop counts them again.
@@ -164,7 +147,56 @@ impl Comparing<'_> {
         if twice > Differences::DUPLICATES_MAX as u64 {
             return Err(no_key(&self.import.sync, twice));
         }
+        let Seen { held, unreadable, .. } = seen;
         Ok(Found { differences, comparison, unreadable, held })
+    }
+
+    /// Adds a batch of rows to a comparison, and holds those that differ.
+    async fn see(
+        &mut self,
+        rows: DifferingRows,
+        comparison: &mut dyn Comparison,
+        judge: &Judge,
+        seen: &mut Seen,
+    ) -> Result<(), Error> {
+        let DifferingRows { batch, hashes, malformed } = rows;
+        let mut versions = judge.versions(&batch, &mut seen.scratch);
+        versions.known = comparison.add(&versions.rows).await?;
+        if let Some(at_source) = &self.at_source {
+            at_source.note(&versions.rows, &versions.known, versions.hashes(&hashes)).await?;
+        }
+        let mut malformed = malformed.into_iter();
+        for piece in &batch.malformed {
+            match piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut seen.scratch)) {
+                Some(version) => {
+                    comparison.add(&[version]).await?;
+                    if let Some((at_source, hashes)) = self.at_source.as_ref().zip(malformed.next()) {
+                        at_source.note(&[version], &[Known::Nothing], [hashes].into_iter()).await?;
+                    }
+                    self.about_to_be_sent.remove(&version.key);
+                }
+                None => {
+                    seen.unreadable += 1;
+                    if piece.row.is_some() {
+                        malformed.next();
+                    }
+                }
+            }
+        }
+        self.hold(batch, &versions, judge, seen);
+        Ok(())
+    }
+
+    /// Holds the rows of a batch that differ from what is known of them.
+    pub(super) fn hold(&mut self, batch: Batch<Row>, versions: &Versions, judge: &Judge, seen: &mut Seen) {
+        versions.rows.iter().for_each(|row| drop(self.about_to_be_sent.remove(&row.key)));
+        let read = (batch.items.len() + batch.malformed.len()) as u64;
+        let batch = judge.differing(batch, versions);
+        self.progress.send_modify(|progress| {
+            progress.counts.read += read;
+            progress.counts.skipped += batch.unchanged;
+        });
+        seen.held.add(batch, self.batch_rows);
     }
 
     /// Returns the rows that differ: those that are held, or the source's, read once more.
@@ -227,19 +259,19 @@ fn no_key(sync: &SyncId, twice: u64) -> Error {
 
 /// Tells which rows differ.
 #[derive(Clone)]
-struct Judge {
-    mapping: Arc<Mapping>,
+pub(super) struct Judge {
+    pub(super) mapping: Arc<Mapping>,
     changed: Changed,
     /// Whether rows that are as they were sent are left out.
     skips: bool,
 }
 
 /// The rows of a batch that have a key.
-struct Versions {
-    rows: Vec<RowVersion>,
+pub(super) struct Versions {
+    pub(super) rows: Vec<RowVersion>,
     /// The index of each in the batch.
-    indexes: Vec<usize>,
-    known: Vec<Known>,
+    pub(super) indexes: Vec<usize>,
+    pub(super) known: Vec<Known>,
 }
 
 impl Versions {
@@ -250,7 +282,7 @@ impl Versions {
 }
 
 impl Judge {
-    fn versions(&self, batch: &Batch<Row>, scratch: &mut Vec<u8>) -> Versions {
+    pub(super) fn versions(&self, batch: &Batch<Row>, scratch: &mut Vec<u8>) -> Versions {
         let mut versions = Versions { rows: Vec::new(), indexes: Vec::new(), known: Vec::new() };
         for (at, row) in batch.items.iter().enumerate().filter(|(_, row)| !self.mapping.has_null_key(row)) {
             versions.rows.push(self.version(row, scratch));
@@ -265,7 +297,7 @@ impl Judge {
     }
 
     /// The version of a row of which some values could not be read, if its key could be.
-    fn partial(&self, partial: &PartialRow, scratch: &mut Vec<u8>) -> Option<RowVersion> {
+    pub(super) fn partial(&self, partial: &PartialRow, scratch: &mut Vec<u8>) -> Option<RowVersion> {
         self.mapping.key_is_without(&partial.unreadable).then(|| self.version(&partial.row, scratch))
     }
 

@@ -1,5 +1,6 @@
 //! The reading stage: reads a feed, finds what is new and hands it on to be sent.
 
+pub(crate) mod by_hash;
 pub(crate) mod by_source;
 pub(crate) mod compare;
 pub(crate) mod cursor_state;

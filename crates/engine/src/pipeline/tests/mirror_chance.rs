@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_model::Identity;
+use futures_util::TryStreamExt;
+use tidegate_model::source::Hashed;
+use tidegate_model::{Compared, Identity};
 
 use super::chance::Dice;
 use super::*;
@@ -15,9 +17,9 @@ type Person = (Option<i64>, i64, bool);
 /// The attributes of a user, by name.
 type Attributes = BTreeMap<String, serde_json::Value>;
 
-/// A table of people, read a few rows at a time in any order.
+/// A table of people, read a few rows at a time in any order, and how many were read whole beside their hashes.
 #[derive(Clone, Default)]
-struct People(Arc<Mutex<(Vec<Person>, u64)>>);
+struct People(Arc<Mutex<(Vec<Person>, u64)>>, Arc<Mutex<usize>>);
 
 fn people_columns() -> Arc<Columns> {
     Columns::new(["id", "plan", "tier"])
@@ -55,6 +57,35 @@ impl Source for People {
         let batches: Vec<_> =
             rows.chunks(7).map(|rows| Ok(Batch::of(rows.iter().map(row).collect()))).collect();
         Ok(futures_util::stream::iter(batches).boxed())
+    }
+
+    /// Another state of the table may make other hashes of the same rows, as another version of a server may.
+    async fn hashed(
+        &self,
+        selection: &Selection,
+        _: &[String],
+        what: Hashed<'_>,
+        batch_rows: usize,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        let rendering = self.0.lock().expect("no panic").1 % 2;
+        let wanted = match what {
+            Hashed::These(keys) => Some(keys.concat()),
+            Hashed::Keys | Hashed::Rows => None,
+        };
+        let only_keys = matches!(what, Hashed::Keys);
+        let count = self.1.clone();
+        let rows = self.read(selection, &ReadMode::Full, batch_rows).await?;
+        let hashed = move |mut batch: Batch<Row>| {
+            batch.items.retain(|row| wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.values[0])));
+            for row in &mut batch.items {
+                let hash = Value::Text(format!("{rendering} {:?}", row.values).into());
+                *count.lock().expect("no panic") += usize::from(!only_keys);
+                row.values.truncate(if only_keys { 1 } else { 3 });
+                row.values.push(hash);
+            }
+            batch
+        };
+        Ok(Some(rows.map_ok(hashed).boxed()))
     }
 }
 
@@ -191,7 +222,7 @@ impl Platform for Door {
 }
 
 /// Inserts, changes, deletes, changes back, and breaks keys.
-fn live(people: &People, dice: &mut Dice) {
+fn live(people: &People, dice: &mut Dice, is_unique: bool) {
     let mut people = people.0.lock().expect("no panic");
     people.1 = dice.roll(u64::MAX);
     for _ in 0..dice.roll(25) {
@@ -210,6 +241,10 @@ fn live(people: &People, dice: &mut Dice) {
             10 => people.0.push((None, plan, false)),
             _ => people.0.retain(|person| person.0.is_some()),
         }
+    }
+    if is_unique {
+        let mut seen = BTreeSet::new();
+        people.0.retain(|person| person.0.is_some_and(|id| seen.insert(id)));
     }
 }
 
@@ -253,8 +288,12 @@ fn play(seed: u64) {
     if dice.roll(2) == 0 {
         stage.import.changed = Changed::Attributes;
     }
+    let by_hash = dice.roll(3) == 0;
+    if by_hash {
+        stage.import.hashes = Some(RowHash(1));
+    }
     for _ in 0..=dice.roll(6) {
-        live(&people, &mut dice);
+        live(&people, &mut dice, by_hash);
         {
             let mut directory = directory.lock().expect("no panic");
             directory.dice = (dice.roll(3) > 0).then(|| Dice(dice.roll(u64::MAX)));
@@ -283,7 +322,7 @@ fn play(seed: u64) {
         let users = removal::about_to_be_sent(open).into_values().map(|user| user.to_string());
         directory.lock().expect("no panic").uncertain.extend(users);
     }
-    live(&people, &mut dice);
+    live(&people, &mut dice, by_hash);
     directory.lock().expect("no panic").dice = None;
     stage.parts.rate_limiters = Arc::default();
     let last = runtime().block_on(stage.run());
@@ -401,6 +440,34 @@ fn only_attributes_that_changed_are_sent_if_a_setting_says_so_and_whole_rows_whe
     runtime().block_on(stage.store.erase_user("1")).expect("erased");
     assert_eq!(run(9, false), whole, "what was erased is not known");
     assert_eq!(run(8, false), ["plan"]);
+}
+
+#[test]
+fn rows_whose_hashes_are_known_are_not_read_and_a_lost_memo_costs_one_read() {
+    let people = People::default();
+    let directory = Arc::new(Mutex::new(Directory::default()));
+    let limits = Limits { linger: Duration::ZERO, ..Limits::GENEROUS };
+    let mut stage = mirror(&people, &directory, limits);
+    stage.import.hashes = Some(RowHash(1));
+    let read = people.1.clone();
+    let run = |plans: &[i64]| {
+        let rows = (0..).zip(plans).map(|(id, plan)| (Some(id), *plan, false));
+        people.0.lock().expect("no panic").0 = rows.collect();
+        let run = runtime().block_on(stage.run());
+        let Compared { added, changed, removed, unchanged, .. } = run.compared.expect("compared");
+        (std::mem::take(&mut *read.lock().expect("no panic")), [added, changed, removed, unchanged])
+    };
+    assert_eq!(run(&[1, 2, 3]), (3, [3, 0, 0, 0]));
+    assert_eq!(run(&[1, 2, 3]), (0, [0, 0, 0, 3]), "the memo was made of the rows that were sent");
+    assert_eq!(run(&[1, 4, 3, 5]), (2, [1, 1, 0, 2]));
+    assert_eq!(run(&[1, 13, 3, 5]), (1, [0, 1, 0, 3]), "a rejected row");
+    assert_eq!(run(&[1, 13, 3, 5]), (1, [0, 1, 0, 3]), "is read until it is accepted");
+    assert_eq!(run(&[1, 4]), (1, [0, 0, 2, 2]));
+    stage.import.hashes = Some(RowHash(2));
+    let rows = (Some(0), 1, false);
+    people.0.lock().expect("no panic").0 = vec![rows, (Some(1), 4, false)];
+    let again = runtime().block_on(stage.run());
+    assert_eq!((again.counts.delivered, again.counts.skipped), (0, 2));
 }
 
 #[test]

@@ -194,6 +194,7 @@ impl Stage {
                 keys_for: None,
                 removal: None,
                 compares_at_source: false,
+                hashes: None,
                 limits: None,
                 time_zone: "UTC".into(),
                 resend: false,
