@@ -9,7 +9,7 @@ async fn bad_input_a_host_that_does_not_exist_is_named_and_fixed() {
     scene.write(&right.replace("127.0.0.1", "db.invalid"), &from_people());
     let port = scene.database.port();
     let place = format!("PostgreSQL at db.invalid:{port} cannot be reached: ");
-    says(&scene.run(), 1, &[&place, "lookup address", "→ check `host`, `port` and the firewall"]);
+    says(&scene.run(), 1, &[&place, "→ check `host`, `port` and the firewall"]);
     scene.write(&right, &from_people());
     scene.arrives_once(1..=200).await;
 }
