@@ -22,7 +22,7 @@ const STATE: &str = "bench_scale_state";
 const ROWS: u64 = 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// After so long a group has given each member its partitions.
-const SETTLED: Duration = Duration::from_secs(15);
+const JOINED: Duration = Duration::from_secs(15);
 
 /// What is measured with what.
 pub(crate) struct Plan {
@@ -117,7 +117,7 @@ impl Group {
                 let (filled, n) = (topic.clone(), all);
                 beside(move || filled.fill(0, n, None)).await?;
                 receiver.wait_for(all, PATIENCE).await?;
-                time::sleep(SETTLED).await;
+                time::sleep(JOINED).await;
                 receiver.reset();
                 let before = processor_time(&serving);
                 let (filled, n) = (topic.clone(), plan.messages);

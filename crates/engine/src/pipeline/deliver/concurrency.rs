@@ -5,10 +5,10 @@ use std::time::Duration;
 use tidegate_model::{Limits, Rate};
 use tokio::time::Instant;
 
-/// Requests in flight at the beginning. Each is a connection, and a platform takes only so many new ones
-/// at a time: those beyond wait for a second or more.
+/// Requests in flight at the beginning. Each is a connection, and the queue of new ones at a platform is short:
+/// those that find it full wait for a second or more.
 const FIRST: usize = 32;
-/// A rate of at most so many requests a second spaces new connections itself.
+/// A rate of at most this many requests a second spaces new connections itself.
 const SPACED: f64 = 5_000.0;
 /// A platform that answers within this time is near.
 const NEAR: Duration = Duration::from_millis(10);
@@ -16,7 +16,7 @@ const NEAR: Duration = Duration::from_millis(10);
 const NEAR_MAX: usize = 64;
 /// Answers after which it is known whether the platform is near.
 const SAMPLE: usize = 32;
-/// If nothing was sent for so long, connections may have been closed.
+/// If nothing was sent for this long, connections may have been closed.
 const REST: Duration = Duration::from_secs(10);
 
 /// The number of requests that may be in flight. If no rate spaces them, they are few at first, and one
