@@ -138,7 +138,7 @@ fn values_that_do_not_fit_are_named() {
     assert_eq!(of(text("1"), "EUR", Value::Int(0), Value::Null).expect_err("zero").code, "not_a_quantity");
     let half = of(text("1"), "EUR", Value::Decimal("2.5".into()), Value::Null);
     assert_eq!(half.expect_err("half").code, "not_a_quantity");
-    let two = of(text("1"), "EUR", Value::Decimal("2.0".into()), Value::Null).expect("two");
+    let two = of(text("1"), "EUR", Value::Decimal("2.0".into()), Value::Int(1_700_000_000)).expect("two");
     let Body::Purchase(two) = two.body else { panic!("a purchase") };
     assert_eq!(two.quantity, 2, "as a float column has it");
     let time = of(text("1"), "EUR", Value::Null, text("yesterday")).expect_err("time");

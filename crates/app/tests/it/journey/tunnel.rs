@@ -22,7 +22,7 @@ fn project_file(database: &Database, sandbox: &Sandbox, bastion: &Sshd, host_key
         "connections:\n  shop: {}, {tunnel}\n{connections}syncs:\n  \
          orders:\n    source: {{ connection: shop, table: orders }}\n    cursor: at\n    \
          destination: {{ connection: braze, object: event }}\n    mapping:\n      external_id: customer\n      \
-         name: {{ value: ordered }}\n      timestamp: at\n      properties: [id, note]\n",
+         name: {{ value: ordered }}\n      timestamp: at\n      properties: [id, notes]\n",
         connection.trim_end_matches('}').trim_end(),
     )
 }
@@ -32,8 +32,8 @@ async fn journey_a_database_behind_a_bastion_host_is_read_once_although_the_bast
     let database = Database::create().await;
     database
         .run(&format!(
-            "CREATE TABLE orders (id bigint PRIMARY KEY, customer text NOT NULL, at timestamptz NOT NULL, note text NOT NULL);
-             INSERT INTO orders SELECT n, 'u' || n % 500, '2026-01-01Z'::timestamptz + n * interval '1 s', repeat('x', 5000)
+            "CREATE TABLE orders (id bigint PRIMARY KEY, customer text NOT NULL, at timestamptz NOT NULL, notes jsonb NOT NULL);
+             INSERT INTO orders SELECT n, 'u' || n % 500, '2026-01-01Z'::timestamptz + n * interval '1 s', to_jsonb(array_fill(repeat('x', 250), ARRAY[20]))
              FROM generate_series(1, {ROWS}) n"
         ))
         .await;
