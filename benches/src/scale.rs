@@ -117,7 +117,7 @@ impl Group {
                 let (filled, n) = (topic.clone(), all);
                 beside(move || filled.fill(0, n, None)).await?;
                 receiver.wait_for(all, PATIENCE).await?;
-                time::sleep(JOINED).await;
+                time::interval_at(time::Instant::now() + JOINED, JOINED).tick().await;
                 receiver.reset();
                 let before = processor_time(&serving);
                 let (filled, n) = (topic.clone(), plan.messages);

@@ -129,6 +129,12 @@ fn paced(pace: &Pace) -> String {
     format!("{takes} at the documented limit of {} requests {span}", number(u64::from(requests)))
 }
 
+/// Prints why a plan could not be made, and its next step apart.
+fn failed(error: &str) {
+    let (what, next) = error.rsplit_once(". Next: ").unwrap_or((error, "see `tidegate check`"));
+    output::failure(what, next);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,10 +153,4 @@ mod tests {
             "about 3 hours at the documented limit of 3,000 requests in 3 seconds"
         );
     }
-}
-
-/// Prints why a plan could not be made, and its next step apart.
-fn failed(error: &str) {
-    let (what, next) = error.rsplit_once(". Next: ").unwrap_or((error, "see `tidegate check`"));
-    output::failure(what, next);
 }

@@ -64,6 +64,7 @@ impl Pair {
     }
 
     /// Runs statements at the primary server, and waits until the replica has them.
+    #[expect(clippy::disallowed_methods, reason = "the replica does not say when it gets there")]
     async fn run(&self, sql: &str) {
         self.primary.batch_execute(sql).await.expect("run");
         let behind = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()";

@@ -14,7 +14,7 @@ pub(super) struct Metered {
 
 impl Metered {
     /// Adds the units of what `inner` delivers to `units`.
-    pub(super) fn new(inner: Arc<dyn Platform>, units: &Arc<AtomicU64>) -> Arc<dyn Platform> {
+    pub(super) fn over(inner: Arc<dyn Platform>, units: &Arc<AtomicU64>) -> Arc<dyn Platform> {
         Arc::new(Metered { inner, units: Arc::clone(units) })
     }
 }

@@ -246,9 +246,9 @@ impl Engine {
         let recorder = Recorder::keeping(self, id, requests).await?;
         let mut import = self.import(id, Some(recorder.clone())).await?;
         let units = Arc::new(AtomicU64::new(0));
-        import.platform = Metered::new(import.platform, &units);
+        import.platform = Metered::over(import.platform, &units);
         if let Some(removal) = &mut import.removal {
-            removal.platform = Metered::new(Arc::clone(&removal.platform), &units);
+            removal.platform = Metered::over(Arc::clone(&removal.platform), &units);
         }
         // What is beyond a limit is shown, not refused.
         import.limits = None;

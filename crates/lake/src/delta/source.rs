@@ -160,7 +160,7 @@ impl Source for DeltaSource {
                 return Err(error);
             }
             Err(error) => {
-                checks.fail(format!("table {}", selection.path), error.with_words(), error.next_step())
+                checks.fail(format!("table {}", selection.path), error.with_words(), error.next_step());
             }
         }
         Ok(checks)

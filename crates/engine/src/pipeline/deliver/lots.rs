@@ -80,11 +80,11 @@ impl Lots {
             self.free_at = Some(at + interval);
             break Turn::Now;
         };
-        (turn, self.to_book(interval, now))
+        (turn, self.next_booking(interval, now))
     }
 
     /// Returns the span of the next lot if it is time to book one: before the last one has ended.
-    fn to_book(&mut self, interval: Duration, now: Instant) -> Option<Duration> {
+    fn next_booking(&mut self, interval: Duration, now: Instant) -> Option<Duration> {
         let is_due = match self.asking {
             Asking::No => true,
             Asking::Now => false,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate_model::{ConnectionId, Rate, SyncId, SystemClock, Unshared};
+use tidegate_model::{Clock as _, ConnectionId, Rate, SyncId, SystemClock, Unshared};
 use tidegate_testkit::MemoryStore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,7 @@ async fn a_process_that_is_asked_to_wait_tells_the_others() {
     store.share_limits(true);
     let (first, second) = (process(&store), process(&store));
     let closed = Instant::now();
-    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(60);
+    let until = SystemClock.now() + jiff::SignedDuration::from_secs(60);
     first.block_until(Some(until), &SystemClock);
     first.share_closing().await;
     first.share_closing().await;
