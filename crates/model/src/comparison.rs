@@ -31,6 +31,8 @@ pub struct Differences {
     pub compared: Compared,
     /// Keys that more than one row has: the first [`Differences::DUPLICATES_MAX`] of them.
     pub duplicates: Vec<RowHash>,
+    /// Keys whose row is not the one that was committed, although [`Comparison::add`] said so.
+    pub overtaken: u64,
 }
 
 impl Differences {
@@ -62,7 +64,9 @@ impl Differences {
 /// Memory does not follow the number of rows.
 #[async_trait]
 pub trait Comparison: Send + Sync {
-    /// Adds rows of the source, in any order. Returns what was committed last under each key.
+    /// Adds rows of the source, in any order. Returns what was committed last under each key. For a row
+    /// that an earlier comparison has met this may be what was committed then; if something else has been
+    /// since, [`Differences::overtaken`] counts it.
     ///
     /// # Errors
     /// If what is remembered cannot be read, or the rows cannot be noted.
@@ -129,6 +133,9 @@ mod tests {
         }
         let compared =
             Compared { known: 4, added: 1, changed: 1, unchanged: 1, removed: 1, duplicate_keys: 2 };
-        assert_eq!(differences, Differences { compared, duplicates: vec![RowHash(5), RowHash(6)] });
+        assert_eq!(
+            differences,
+            Differences { compared, duplicates: vec![RowHash(5), RowHash(6)], overtaken: 0 }
+        );
     }
 }

@@ -1,14 +1,17 @@
 //! Compares all rows of a source with those that were committed.
 //!
 //! The rows that are read are sorted on disk ([`super::spool`]) and merged with what is remembered
-//! in one pass, which finds added, changed and removed keys, and those that occur twice.
+//! in one pass, which finds added, changed and removed keys, and those that occur twice. What is known of
+//! a row is told when it is added, so that rows that differ can be held: most are recognized by their order
+//! ([`super::order`]), the others are looked up.
 
 use std::path::Path;
 
 use async_trait::async_trait;
-use tidegate_model::store::{Known, Lookback, RowVersion};
-use tidegate_model::{Comparison, Differences, Error, RowHash};
+use tidegate_model::store::{Known, RowVersion};
+use tidegate_model::{Comparison, Differences, Error, RowHash, SyncId};
 
+use super::order::Order;
 use super::spool::{SortedRows, Spool};
 use super::view::View;
 use crate::blocking::blocking;
@@ -16,32 +19,50 @@ use crate::blocking::blocking;
 /// A comparison with what was committed when it was opened.
 pub(crate) struct ViewComparison {
     view: View,
-    spool: Option<Spool>,
+    /// The rows of the source, and their order.
+    seen: Option<(Spool, Order)>,
     /// What was removed, once it is known.
     removed: Option<SortedRows>,
 }
 
 impl ViewComparison {
     /// Begins a comparison; files are sorted in a folder below `data`.
-    pub(crate) fn new(view: View, data: &Path) -> ViewComparison {
-        ViewComparison { view, spool: Some(Spool::new(&data.join("compared"))), removed: None }
+    ///
+    /// # Errors
+    /// None but that of a thread that panics.
+    pub(crate) async fn open(view: View, data: &Path, sync: &SyncId) -> Result<ViewComparison, Error> {
+        let (spool, data, sync) = (Spool::new(&data.join("compared")), data.to_path_buf(), sync.clone());
+        let order = blocking(move || Ok(Order::open(&data, &sync))).await?;
+        Ok(ViewComparison { view, seen: Some((spool, order)), removed: None })
     }
 }
 
 #[async_trait]
 impl Comparison for ViewComparison {
     async fn add(&mut self, rows: &[RowVersion]) -> Result<Vec<Known>, Error> {
-        let mut spool = self.spool.take().ok_or_else(ended)?;
-        let added = rows.to_vec();
-        let spool = blocking(move || spool.add(&added).map(|()| spool));
-        let keys: Vec<RowHash> = rows.iter().map(|row| row.key).collect();
-        let (spool, known) = tokio::join!(spool, self.view.find(&keys));
-        self.spool = Some(spool?);
-        known
+        let (mut spool, mut order) = self.seen.take().ok_or_else(ended)?;
+        let (added, view) = (rows.to_vec(), self.view.clone());
+        let added = blocking(move || {
+            let recognized = order.recognize(&added);
+            let is_recognized: Vec<bool> = recognized.iter().map(Option::is_some).collect();
+            let missing = added.iter().zip(&recognized).filter(|(_, known)| known.is_none());
+            let missing: Vec<RowHash> = missing.map(|(row, _)| row.key).collect();
+            let mut looked_up = view.find_now(&missing)?.into_iter();
+            let known: Vec<Known> = recognized
+                .into_iter()
+                .map(|known| known.or_else(|| looked_up.next()).unwrap_or_default())
+                .collect();
+            order.note(&added, &known);
+            spool.add(&marked(added, &is_recognized))?;
+            Ok(((spool, order), known))
+        });
+        let (seen, known) = added.await?;
+        self.seen = Some(seen);
+        Ok(known)
     }
 
     async fn end(&mut self) -> Result<Differences, Error> {
-        let spool = self.spool.take().ok_or_else(ended)?;
+        let (spool, order) = self.seen.take().ok_or_else(ended)?;
         let mut removed = Spool::new(spool.folder());
         let view = self.view.clone();
         let compared = blocking(move || {
@@ -69,6 +90,10 @@ impl Comparison for ViewComparison {
             })?;
             gone(&mut join, key, &mut known)?;
             join.rest()?;
+            match join.found.overtaken {
+                0 => order.keep(),
+                _ => order.forget(),
+            }
             Ok::<_, Error>((join.found, removed.sorted()?))
         });
         let (found, removed) = compared.await?;
@@ -93,6 +118,14 @@ impl Comparison for ViewComparison {
     }
 }
 
+/// Marks the rows that were not looked up. Rows of a source have no marks of their own.
+fn marked(mut rows: Vec<RowVersion>, is_recognized: &[bool]) -> Vec<RowVersion> {
+    for (row, recognized) in rows.iter_mut().zip(is_recognized) {
+        row.row = row.row.with_changes(u8::from(*recognized));
+    }
+    rows
+}
+
 /// The rows of the source, beside committed keys that come in their order.
 struct Join {
     rows: SortedRows,
@@ -109,10 +142,10 @@ impl Join {
             && row.key < key
         {
             self.take(row.key)?;
-            self.found.count(row.key, &self.versions, &[]);
+            self.count(row.key, &[]);
         }
         self.take(key)?;
-        self.found.count(key, &self.versions, known);
+        self.count(key, known);
         Ok(self.versions.is_empty())
     }
 
@@ -120,9 +153,16 @@ impl Join {
     fn rest(&mut self) -> Result<(), Error> {
         while let Some(row) = self.rows.peek() {
             self.take(row.key)?;
-            self.found.count(row.key, &self.versions, &[]);
+            self.count(row.key, &[]);
         }
         Ok(())
+    }
+
+    fn count(&mut self, key: RowHash, known: &[RowHash]) {
+        self.found.count(key, &self.versions, known);
+        let is_known = |row: &RowHash| known.iter().any(|known| known.is_row(*row));
+        let is_overtaken = matches!(&*self.versions, [row] if row.changes() > 0 && !is_known(row));
+        self.found.overtaken += u64::from(is_overtaken);
     }
 
     /// Takes the rows under a key, if they are next.

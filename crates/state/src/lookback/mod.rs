@@ -6,7 +6,7 @@
 //! A run sees the state of its beginning ([`view`]), and memory does not follow the rows.
 //!
 //! With `mode: mirror` everything is remembered, and compared with all rows of the source
-//! ([`compare`]).
+//! ([`compare`]); rows that stand where they stood are recognized without a search ([`order`]).
 //!
 //! A record is 32 bytes: key and row hash, in the order of their numbers.
 
@@ -17,6 +17,7 @@ pub(crate) mod compare;
 pub(crate) mod file;
 pub(crate) mod memo;
 mod merge;
+mod order;
 mod spool;
 mod tiers;
 pub(crate) mod view;

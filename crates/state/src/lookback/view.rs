@@ -119,6 +119,14 @@ impl View {
         .await
     }
 
+    /// [`Lookback::find`] on a thread that may block.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn find_now(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error> {
+        if keys.is_empty() { Ok(Vec::new()) } else { self.rows.find(keys) }
+    }
+
     /// Calls `push` with all rows in the order of their keys: of each key those that the last run
     /// committed under it. Blocks the thread.
     ///

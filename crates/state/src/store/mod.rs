@@ -262,7 +262,7 @@ impl Store for SqlStore {
 
     async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error> {
         let view = self.lookback.view(sync).await?;
-        Ok(Box::new(ViewComparison::new(view, self.lookback.data())))
+        Ok(Box::new(ViewComparison::open(view, self.lookback.data(), sync).await?))
     }
 
     async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error> {

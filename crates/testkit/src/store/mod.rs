@@ -38,6 +38,7 @@ macro_rules! store_conforms {
             commits::a_checkpoint_moves_with_its_commit
             commits::a_read_begins_anew_only_after_it_came_to_its_end
             commits::a_commit_that_fails_leaves_no_trace
+            commits::a_row_that_was_overtaken_between_two_comparisons_is_no_unchanged_one
             commits::a_source_is_compared_with_what_was_committed_last
             commits::users_are_kept_until_their_rows_are_gone
             commits::what_was_sent_of_users_is_kept_by_key

@@ -26,7 +26,7 @@ use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::run_kind::RunKind;
 
 /// Bytes of rows that are held until all rows were compared, about.
-const HELD_BYTES: u64 = 16 << 20;
+const HELD_BYTES: u64 = 48 << 20;
 
 /// Keys that more than one row of the source has.
 #[derive(Clone, Default)]
@@ -134,9 +134,14 @@ impl Comparing<'_> {
         match self.by_hash.take() {
             Some(by_hash) => self.read_by_hash(by_hash, comparison.as_mut(), &judge, &mut seen).await?,
             None => {
+                // The next rows are read while the last ones are compared.
                 let mut feed = self.feed().await?;
-                while let Some(rows) = feed.next().await {
-                    self.see(rows?, comparison.as_mut(), &judge, &mut seen).await?;
+                let mut next = feed.next().await;
+                while let Some(rows) = next {
+                    let seeing = self.see(rows?, comparison.as_mut(), &judge, &mut seen);
+                    let (seen, read) = tokio::join!(seeing, feed.next());
+                    seen?;
+                    next = read;
                 }
             }
         }
@@ -147,7 +152,9 @@ impl Comparing<'_> {
         if twice > Differences::DUPLICATES_MAX as u64 {
             return Err(no_key(&self.import.sync, twice));
         }
-        let Seen { held, unreadable, .. } = seen;
+        let Seen { mut held, unreadable, .. } = seen;
+        // What was told of them row by row was not so: they are not held.
+        held.overflows |= differences.overtaken > 0;
         Ok(Found { differences, comparison, unreadable, held })
     }
 

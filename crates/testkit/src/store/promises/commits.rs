@@ -82,13 +82,41 @@ pub async fn a_source_is_compared_with_what_was_committed_last(backend: &dyn Bac
     comparison.add(&[version(7, 1), version(5, 1), version(7, 2)]).await.expect("added");
     let found = comparison.end().await.expect("compared");
     let compared = Compared { known: 4, added: 2, changed: 1, unchanged: 2, removed: 1, duplicate_keys: 1 };
-    assert_eq!(found, Differences { compared, duplicates: vec![version(7, 1).key] });
+    assert_eq!(found, Differences { compared, duplicates: vec![version(7, 1).key], overtaken: 0 });
     assert_eq!(comparison.removed(10).await.expect("removed"), [version(3, 1).key]);
     assert_eq!(comparison.removed(10).await.expect("removed"), []);
 
     store.note_compared(&run.id, compared).await.expect("noted");
     let noted = store.run(&run.id).await.expect("asked").expect("a run").compared;
     assert_eq!(noted, Some(compared));
+}
+
+/// A row that a comparison has met as it was committed, and that another run commits otherwise before the
+/// source shows it once more, is found all the same.
+pub async fn a_row_that_was_overtaken_between_two_comparisons_is_no_unchanged_one(backend: &dyn Backend) {
+    let version = |key, row: u128| version(key, row << 8);
+    let store = backend.open().await;
+    let commit = async |seq, row: u128| {
+        let run = start(&*store, &orders(), backend.clock().now()).await;
+        let rows = (1..=3).map(|key| version(key, if key == 2 { row } else { 1 })).collect();
+        let remember = Some(LookbackChunk { seq, high: None, rows });
+        commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
+        finish(&*store, &run.id, true, backend.clock().now()).await;
+    };
+    let compare = async || {
+        let mut comparison = store.compare(&orders()).await.expect("opened");
+        let rows = [1, 2, 3].map(|key| version(key, 1));
+        let known = comparison.add(&rows).await.expect("added");
+        let found = comparison.end().await.expect("compared");
+        (known[1] == Known::One(rows[1].row), found.compared.changed, found.overtaken)
+    };
+    commit(0, 1).await;
+    assert_eq!(compare().await, (true, 0, 0));
+    assert_eq!(compare().await, (true, 0, 0));
+    commit(1, 2).await;
+    let (is_told_unchanged, changed, overtaken) = compare().await;
+    assert_eq!((changed, overtaken), (1, u64::from(is_told_unchanged)));
+    assert_eq!(compare().await, (false, 1, 0), "it was not met as it was committed");
 }
 
 /// Those of rows that were taken for the first time, until they are erased or their sync is reset.
