@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::events_out::{self, Part};
 use crate::topic::Registry;
-use crate::{far, many, rows_in, scale, stream_in, warehouses};
+use crate::{far, full, many, rows_in, scale, stream_in, warehouses};
 
 /// Measures how fast rows and events move.
 #[derive(Parser)]
@@ -34,6 +34,8 @@ pub(crate) enum Bench {
     Latency(LatencyArgs),
     /// Many syncs that fall due together, and what they cost when nothing is due.
     Many(ManyArgs),
+    /// How long pages take with the work of three months in the store, and what they cost an import.
+    Full(FullArgs),
     /// One, two and four processes that share a topic and scheduled syncs.
     Scale(ScaleArgs),
     /// A result of a warehouse to requests, against fetching its parts, and against the vendor's client.
@@ -89,6 +91,58 @@ impl ManyArgs {
             tidegate: self.tidegate,
             postgres: self.postgres,
             syncs: self.syncs,
+            seconds: self.seconds,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct FullArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// The database.
+    #[arg(long, env = "TIDEGATE_TEST_POSTGRES", hide_env_values = true)]
+    postgres: String,
+    /// Where the state is made; one that an earlier call made is used as it is.
+    #[arg(long)]
+    folder: PathBuf,
+    /// Syncs in the store.
+    #[arg(long, default_value_t = 1_000)]
+    syncs: u64,
+    /// Runs of each sync.
+    #[arg(long, default_value_t = 100)]
+    runs: u64,
+    /// Rows that fail in each run.
+    #[arg(long, default_value_t = 10)]
+    failed: u64,
+    /// Rows that each run delivers.
+    #[arg(long, default_value_t = 90)]
+    delivered: u64,
+    /// Events in the log.
+    #[arg(long, default_value_t = 10_000_000)]
+    events: u64,
+    /// Rows of the import beside the questions.
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u64,
+    /// How often it runs with and without questions.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// For how many seconds questions are asked.
+    #[arg(long, default_value_t = 120)]
+    seconds: u32,
+}
+
+impl FullArgs {
+    pub(crate) fn plan(self) -> full::Plan {
+        let FullArgs { syncs, runs, failed, delivered, events, .. } = self;
+        full::Plan {
+            tidegate: self.tidegate,
+            postgres: self.postgres,
+            folder: self.folder,
+            amounts: full::Amounts { syncs, runs, failed, delivered, events },
+            rows: self.rows,
+            rounds: self.rounds,
             seconds: self.seconds,
         }
     }

@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod events_out;
 mod far;
+mod full;
 mod http;
 mod latency;
 mod load;
@@ -52,6 +53,7 @@ async fn main() -> Result<()> {
         Bench::EventsOut(args) => events_out::run(&args.plan()).await,
         Bench::Latency(args) => far::run(&args.plan()).await,
         Bench::Many(args) => many::run(&args.plan()).await,
+        Bench::Full(args) => full::run(&args.plan()).await,
         Bench::Scale(args) => scale::run(&args.plan()).await,
         Bench::Warehouses(args) => warehouses::run(&args.plan()).await,
     }
