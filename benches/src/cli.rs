@@ -234,9 +234,9 @@ pub(crate) struct RowsInArgs {
     /// How often each way is measured, taking turns; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Whether a mirror is measured instead: a run that finds nothing, and one that finds 1 % changed.
-    #[arg(long)]
-    mirror: bool,
+    /// Measures a mirror instead, that compares so: a run that finds nothing, and one that finds 1 % changed.
+    #[arg(long, value_delimiter = ',', num_args = 0..=1, default_missing_value = "rows,hashes,source")]
+    mirror: Vec<rows_in::Compares>,
     /// A program of another project that moves the same rows; may be given again.
     #[arg(long = "peer")]
     peers: Vec<PathBuf>,

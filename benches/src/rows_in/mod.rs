@@ -11,7 +11,8 @@ use tokio_postgres::Config;
 use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Series};
-use ways::{Compares, Stage, Way};
+pub(crate) use ways::Compares;
+use ways::{Stage, Way};
 
 pub(crate) use table::{connect, fill};
 pub(crate) use ways::Server;
@@ -26,8 +27,8 @@ pub(crate) struct Plan {
     pub(crate) rows: Vec<u64>,
     /// Rounds of each way.
     pub(crate) rounds: usize,
-    /// Whether a mirror is measured, of rows that were sent before.
-    pub(crate) mirror: bool,
+    /// The mirrors that are measured instead, of rows that were sent before.
+    pub(crate) mirror: Vec<Compares>,
     /// Programs of other projects that do the same.
     pub(crate) peers: Vec<PathBuf>,
 }
@@ -46,12 +47,12 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     let address = receiver.start()?;
     let stage = Stage::new(tidegate, Server::of(&postgres)?, (receiver, address), folder.path())?;
 
-    let mut ways = match plan.mirror {
-        true => {
-            let mirrors = |compares| [false, true].map(|changed| Way::Mirror { compares, changed });
-            [Way::Copy].into_iter().chain(Compares::ALL.into_iter().flat_map(mirrors)).collect()
+    let mut ways = match plan.mirror.is_empty() {
+        false => {
+            let mirrors = |&compares| [false, true].map(|changed| Way::Mirror { compares, changed });
+            [Way::Copy].into_iter().chain(plan.mirror.iter().flat_map(mirrors)).collect()
         }
-        false => vec![Way::Copy, Way::Tidegate { ledger: false }, Way::Tidegate { ledger: true }],
+        true => vec![Way::Copy, Way::Tidegate { ledger: false }, Way::Tidegate { ledger: true }],
     };
     for peer in &plan.peers {
         ways.push(Way::Peer(Peer::find(peer)?));

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
 use tokio::process::Command;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
@@ -51,7 +52,7 @@ impl Way {
 }
 
 /// What a mirror compares, and where.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Compares {
     /// All rows, here.
     Rows,
@@ -62,9 +63,6 @@ pub(crate) enum Compares {
 }
 
 impl Compares {
-    /// All of them.
-    pub(crate) const ALL: [Compares; 3] = [Compares::Rows, Compares::Hashes, Compares::Source];
-
     fn setting(self) -> &'static str {
         match self {
             Compares::Rows => "",
@@ -147,10 +145,10 @@ impl Server {
         &self.password
     }
 
-    /// Its address, as `--store` takes it.
+    /// Its address, as `--store` takes it. Nothing is encrypted, as with its connections.
     pub(crate) fn url(&self, database: &str) -> String {
         let Server { host, port, user, password, .. } = self;
-        format!("postgresql://{user}:{password}@{host}:{port}/{database}")
+        format!("postgresql://{user}:{password}@{host}:{port}/{database}?sslmode=disable")
     }
 
     /// A command that finds the database by the variables that libpq reads.
@@ -200,7 +198,7 @@ syncs:
       properties: event_data
     in_doubt: resend
 {}",
-            Compares::ALL.map(Compares::yaml).concat()
+            Compares::value_variants().iter().map(|compares| compares.yaml()).collect::<String>()
         )
     }
 }
