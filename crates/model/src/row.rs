@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{Json, RowHash, Value, json};
@@ -66,6 +67,21 @@ impl Row {
     /// Returns the value of a column, by its exact name, else by the only name that differs in case.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.columns.position(name).and_then(|at| self.values.get(at))
+    }
+
+    /// Returns the row in memory of its own. Its values are slices of what was read, all of which stays in
+    /// memory with any of them: what is held for long is copied.
+    #[must_use]
+    pub fn copied(mut self) -> Row {
+        for value in &mut self.values {
+            match value {
+                Value::Text(text) | Value::Decimal(text) => *text = text.to_string().into(),
+                Value::Json(json) => *json = Json::trusted(json.as_str().to_owned()),
+                Value::Bytes(bytes) => *bytes = Bytes::copy_from_slice(bytes),
+                _ => {}
+            }
+        }
+        self
     }
 
     /// Returns the hash of the whole row. Rows with the same values have the same one.

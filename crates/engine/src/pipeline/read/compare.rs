@@ -353,6 +353,7 @@ impl Held {
         if batch.items.is_empty() && batch.malformed.is_empty() && batch.fixed.is_empty() {
             return;
         }
+        let batch = Batch { items: batch.items.into_iter().map(Row::copied).collect(), ..batch };
         match self.batches.last_mut() {
             Some(last) if last.items.len() + batch.items.len() <= batch_rows => {
                 // Origins stand beside all items, or there are none.
