@@ -11,6 +11,7 @@ use tidegate_model::{
 use tidegate_warehouses::postgres::CONNECTOR;
 
 use crate::postgres_server::{Database, context};
+use crate::tunnels::tunnel;
 
 fn event(number: u64) -> LoggedEvent {
     let at = "2026-03-01T23:59:59.123456Z".parse().expect("timestamp");
@@ -397,4 +398,30 @@ async fn settings_of_an_export_that_cannot_work_are_refused_before_connecting() 
         assert_eq!(error.kind(), ErrorKind::Settings);
         assert!(error.message().contains(part), "{to}: {error:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_go_through_a_tunnel_and_are_there_once_after_its_server_was_killed() {
+    let (mut server, tunnel) = tunnel();
+    let database = Database::new().await;
+    let through = json!({ "tunnel": tunnel });
+    let sink = open(&database, through, Layout::Events, &json!({}), &context()).expect("settings that work");
+    deliver(&sink, &events(0..50)).await;
+    let checks = sink.check().await.expect("checks");
+    assert!(
+        checks.passed() && format!("{checks:?}").contains("through the tunnel at 127.0.0.1:"),
+        "{checks:?}"
+    );
+
+    server.kill();
+    // Whether the events were written is known, or it is said that it is not.
+    match sink.deliver(&events(40..90)).await {
+        Ok(receipt) => assert!(receipt.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown(_)))),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+    }
+    server.restart();
+    deliver(&sink, &events(40..90)).await;
+    let found =
+        database.text("SELECT count(*) || ' ' || count(DISTINCT event_id) FROM shop_events.events").await;
+    assert_eq!(found, "90 90");
 }

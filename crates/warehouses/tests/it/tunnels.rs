@@ -13,7 +13,7 @@ use crate::postgres_server::{Database, ca_file, context};
 use crate::redshift_server::{self, Cluster};
 
 /// A tunnel whose server lets the key in.
-fn tunnel() -> (Sshd, Json) {
+pub fn tunnel() -> (Sshd, Json) {
     let (server, pair) = (Sshd::start(), generate().expect("a key"));
     server.allow(&[&pair.public]);
     let settings = settings(&server, &pair);
