@@ -12,6 +12,8 @@ pub struct SourceHashes {
     pub key: u128,
     /// Of the columns that are read.
     pub row: u128,
+    /// Whether the source has other rows with the same key. A source whose keys are unique has none.
+    pub several: bool,
 }
 
 /// Rows that a source has found to differ, and its hashes of them.
@@ -52,7 +54,8 @@ pub trait Bookkeeping: Send + Sync {
     /// If the entries cannot be read or made.
     async fn begin(&self, name: Option<&str>) -> Result<(String, bool), Error>;
 
-    /// Returns the rows whose hash is not the one of their entry; all rows if `all`.
+    /// Returns the rows whose hash is not the one of their entry, and those whose key other rows have, too; all
+    /// rows if `all`.
     ///
     /// # Errors
     /// If reading cannot begin. A failure afterwards is an item of the feed and ends it.
@@ -62,7 +65,7 @@ pub trait Bookkeeping: Send + Sync {
         batch_rows: usize,
     ) -> Result<BoxStream<'static, Result<DifferingRows, Error>>, Error>;
 
-    /// Returns the number of rows of the source.
+    /// Returns the number of rows of the source that have a key without nulls.
     ///
     /// # Errors
     /// If they cannot be counted.
@@ -74,11 +77,17 @@ pub trait Bookkeeping: Send + Sync {
     /// If the entries cannot be compared.
     async fn removed(&self, after: Option<RowHash>, limit: usize) -> Result<Vec<RowHash>, Error>;
 
-    /// Notes rows that were read.
+    /// Notes rows that were read. They may be held until [`Bookkeeping::flush`].
     ///
     /// # Errors
     /// If the entries cannot be written.
     async fn note(&self, rows: &[NotedRow]) -> Result<(), Error>;
+
+    /// Writes what is held. Called before any of the noted rows is sent.
+    ///
+    /// # Errors
+    /// As [`Bookkeeping::note`].
+    async fn flush(&self) -> Result<(), Error>;
 
     /// Notes keys that the ledger knows and whose rows are gone.
     ///

@@ -443,12 +443,13 @@ impl Sheet<'_> {
                 "write `mode: mirror`, or remove it",
             ))
         } else if !source.connector.compares {
-            let what =
-                format!("`compare: hashes` is not available for {} yet, only for PostgreSQL", source.shown());
+            let what = format!(
+                "`compare: hashes` needs a source that makes hashes of its rows, and {} does not",
+                source.shown()
+            );
             Some((what, "remove it: all rows are read"))
         } else if !table {
-            let what =
-                "`compare: hashes` reads rows by a unique key of a table, and a query has none".to_owned();
+            let what = "`compare: hashes` reads rows of a table by its key, and a query has none".to_owned();
             Some((what, "name a `table`, or remove it"))
         } else if state == State::Source {
             let what =
@@ -472,11 +473,13 @@ impl Sheet<'_> {
             let what = "`state: source` is for `mode: mirror`, which compares all rows";
             self.tell("state", what, "write `mode: mirror`, or remove it");
         } else if state == State::Source && !source.connector.compares {
-            let what =
-                format!("`state: source` is not available for {} yet, only for PostgreSQL", source.shown());
+            let what = format!(
+                "`state: source` needs a source that compares its rows itself, and {} does not",
+                source.shown()
+            );
             self.tell("state", what, "remove it: the rows are compared here, and the source is only read");
         } else if state == State::Source && !table {
-            let what = "`state: source` compares rows by a unique key of a table, and a query has none";
+            let what = "`state: source` compares rows of a table by its key, and a query has none";
             self.tell("state", what, "name a `table`, or remove it");
         }
         state

@@ -34,6 +34,7 @@ mod limits;
 mod logs;
 mod many;
 mod mirror;
+mod mirror_warehouse;
 mod operating;
 mod outside;
 mod people;

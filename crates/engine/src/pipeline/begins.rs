@@ -4,6 +4,7 @@ use tidegate_model::{Checkpoint, Error};
 
 use crate::pipeline::import::Import;
 use crate::pipeline::read::by_source::AtSource;
+use crate::pipeline::read::compare::Duplicates;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::mirror_state::MirrorState;
@@ -56,7 +57,7 @@ impl Begins {
             })?;
             let (name, continues) = bookkeeping.begin(before.source.as_deref()).await?;
             now.source = Some(name);
-            at_source = Some(AtSource { bookkeeping, continues });
+            at_source = Some(AtSource { bookkeeping, continues, several: Duplicates::default() });
         }
         let leaves_source = before.source.is_some() && !import.compares_at_source;
         let mirror = Some(now);

@@ -15,7 +15,7 @@ use crate::pipeline::begins::Begins;
 use crate::pipeline::brake::ExceededLimit;
 use crate::pipeline::import::Import;
 use crate::pipeline::read::by_hash::ByHash;
-use crate::pipeline::read::by_source::{AtSource, SourceComparison};
+use crate::pipeline::read::by_source::{AtSource, CertainComparison, SourceComparison};
 use crate::pipeline::read::compare::{Comparing, Duplicates};
 use crate::pipeline::read::cursor_state::ChangeTracking;
 use crate::pipeline::removal::{self, Removed};
@@ -62,10 +62,14 @@ pub(crate) async fn compared(
     let lookback: Arc<dyn Lookback> = Arc::from(parts.store.lookback(&import.sync).await?);
     let (kind, at_source) = (begins.kind, begins.at_source.clone());
     let comparison: Box<dyn Comparison> = match &at_source {
-        Some(AtSource { bookkeeping, continues: true }) if kind.skips_committed() => {
-            Box::new(SourceComparison::new(Arc::clone(bookkeeping), Arc::clone(&lookback)))
+        Some(at_source) if at_source.continues && kind.skips_committed() => {
+            Box::new(SourceComparison::new(at_source, Arc::clone(&lookback)))
         }
-        _ => parts.store.compare(&import.sync).await?,
+        Some(_) => {
+            let (comparison, lookback) = (parts.store.compare(&import.sync).await?, Arc::clone(&lookback));
+            Box::new(CertainComparison { comparison, lookback })
+        }
+        None => parts.store.compare(&import.sync).await?,
     };
     let by_hash = match import.hashes {
         Some(name) => Some(ByHash::new(import, parts.store.hash_memo(&import.sync, name).await?)),

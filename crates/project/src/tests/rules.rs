@@ -229,9 +229,9 @@ fn what_a_source_or_an_object_has_not_is_told_of_a_mirror() {
             "user",
             "state: source",
             users,
-            "`state: source` is not available for `shop` (Database) yet, only for PostgreSQL",
+            "`state: source` needs a source that compares its rows itself, and `shop` (Database) does not",
         ),
-        ("user", "compare: hashes", users, "`compare: hashes` is not available for `shop` (Database) yet"),
+        ("user", "compare: hashes", users, "`compare: hashes` needs a source that makes hashes of its rows"),
         ("event", "changed: attributes", events, "`changed: attributes` is for `object: user`"),
     ] {
         let told = told(&mirror_of(object, line, mapping)).concat();

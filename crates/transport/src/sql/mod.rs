@@ -1,7 +1,9 @@
 //! What every SQL source needs, whatever its dialect: quoted names, names that
 //! are near to each other, the statements of an incremental read, and queries as people paste them.
 
+pub mod bookkeeping;
 pub mod events;
+pub mod hashed;
 pub mod incremental;
 pub mod reading;
 pub mod relation;

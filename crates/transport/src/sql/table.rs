@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tidegate_model::source::Column;
 use tidegate_model::{Columns, DataType, Error};
 
+use super::hashed::HashedColumn;
 use super::incremental::{CursorColumn, Dialect, Incremental};
 use super::missing_column;
 
@@ -30,6 +31,9 @@ pub trait Relation {
 pub trait SelectedColumn: Clone {
     /// Returns its name.
     fn name(&self) -> &str;
+
+    /// Returns its name in quotes.
+    fn quoted(&self) -> String;
 
     /// Returns what is selected for it: its name in quotes, or an expression under that name.
     fn asked(&self) -> String;
@@ -59,6 +63,9 @@ pub trait ColumnSql: Clone + fmt::Display {
     /// Returns what is selected instead of a column of this type, whose name is in quotes; `None` for the
     /// column itself.
     fn asked(&self, column: &str) -> Option<String>;
+
+    /// Returns a column of this type as a text that is exact, see [`HashedColumn::text`]; `None` if it has none.
+    fn text(&self, column: &str) -> Option<String>;
 
     /// Returns the type that decides how its values are compared.
     fn data_type(&self) -> DataType;
@@ -97,6 +104,10 @@ impl<T: ColumnSql> SelectedColumn for TypedColumn<T> {
         &self.name
     }
 
+    fn quoted(&self) -> String {
+        T::quote(&self.name)
+    }
+
     fn asked(&self) -> String {
         let name = T::quote(&self.name);
         match self.sql_type.asked(&name) {
@@ -113,6 +124,16 @@ impl<T: ColumnSql> SelectedColumn for TypedColumn<T> {
             cast: self.sql_type.cast(),
             type_name: self.sql_type.to_string(),
         }
+    }
+}
+
+impl<T: ColumnSql> HashedColumn for TypedColumn<T> {
+    fn text(&self) -> Option<String> {
+        self.sql_type.text(&format!("tidegate_rows.{}", T::quote(&self.name)))
+    }
+
+    fn type_name(&self) -> String {
+        self.sql_type.to_string()
     }
 }
 
@@ -151,6 +172,13 @@ impl<D: Dialect + Copy, R: Relation, C: SelectedColumn> SqlTable<D, R, C> {
         let Some(columns) = columns else { return Ok(self) };
         let columns = columns.iter().map(|name| self.find(name).cloned()).collect::<Result<_, _>>()?;
         Ok(SqlTable { columns, ..self })
+    }
+
+    /// Returns the table with more columns behind its own, to read a statement that has them.
+    #[must_use]
+    pub fn followed_by(mut self, columns: impl IntoIterator<Item = C>) -> SqlTable<D, R, C> {
+        self.columns.extend(columns);
+        self
     }
 
     /// Finds a column: its exact name, else the only one that differs in case alone.

@@ -27,6 +27,8 @@ pub struct Client {
     pub settings: BigQuerySettings,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether nothing may be written.
+    pub dry_run: bool,
     /// Who asks.
     pub auth: Auth,
     /// The bytes that queries have processed, which is what is paid for on demand.
@@ -61,7 +63,8 @@ impl Client {
         let http = context.trusting(settings.ca_file.as_deref())?.http;
         let clock = Arc::clone(&context.clock);
         let auth = Auth::new(settings.service_account_key.as_ref(), Arc::clone(&http), Arc::clone(&clock))?;
-        Ok(Arc::new(Client { settings, clock, auth, processed: AtomicU64::new(0), http, endpoint }))
+        let (dry_run, processed) = (context.dry_run, AtomicU64::new(0));
+        Ok(Arc::new(Client { settings, clock, dry_run, auth, processed, http, endpoint }))
     }
 
     /// Returns the path of something in the project that pays.

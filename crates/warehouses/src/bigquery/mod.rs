@@ -7,6 +7,7 @@
 
 mod advice;
 mod auth;
+mod bookkeeping;
 mod catalog;
 mod checks;
 mod client;
@@ -50,6 +51,7 @@ pub const CONNECTOR: Connector = Connector {
         target: schema_of::<BigQueryTarget>,
         open: |settings, target, context| Ok(Arc::new(sink::BigQuerySink::open(settings, target, context)?)),
     }),
+    compares: true,
     setup: Some(setup::setup),
     ..Connector::EMPTY
 };

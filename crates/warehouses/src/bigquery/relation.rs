@@ -1,6 +1,7 @@
 //! What rows are read from, and the SQL of a selection. Pure: nothing here is sent.
 
 use tidegate_model::{Error, Value};
+use tidegate_transport::sql::hashed::{HashedColumn, exact_float};
 use tidegate_transport::sql::incremental::{BigQuery, Dialect as _};
 use tidegate_transport::sql::relation::{Named, Naming};
 use tidegate_transport::sql::rows::parameter;
@@ -8,7 +9,7 @@ use tidegate_transport::sql::selection::parts;
 use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
 
 use super::statement::{Parameter, Sql};
-use super::types::Field;
+use super::types::{Field, Kind};
 
 /// How BigQuery names tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,10 @@ impl SelectedColumn for Field {
         &self.name
     }
 
+    fn quoted(&self) -> String {
+        quote(&self.name)
+    }
+
     fn asked(&self) -> String {
         quote(&self.name)
     }
@@ -83,6 +88,35 @@ impl SelectedColumn for Field {
     }
 }
 
+impl HashedColumn for Field {
+    fn text(&self) -> Option<String> {
+        let column = format!("tidegate_rows.{}", quote(&self.name));
+        let as_json = |column: &str| format!("IF({column} IS NULL, NULL, TO_JSON_STRING({column}))");
+        if self.is_repeated {
+            return Some(as_json(&column));
+        }
+        Some(match &self.kind {
+            Kind::Text => column,
+            Kind::Bytes => format!("TO_HEX({column})"),
+            Kind::Float64 => exact_float(&column, ("FLOAT64", "STRING")),
+            Kind::Timestamp => format!("CAST(UNIX_MICROS({column}) AS STRING)"),
+            Kind::Int64
+            | Kind::Numeric(_)
+            | Kind::BigNumeric(_)
+            | Kind::Bool
+            | Kind::DateTime
+            | Kind::Date
+            | Kind::Time => format!("CAST({column} AS STRING)"),
+            Kind::Json | Kind::Struct(_) => as_json(&column),
+            Kind::Range(_) | Kind::Other(_) => return None,
+        })
+    }
+
+    fn type_name(&self) -> String {
+        self.to_string()
+    }
+}
+
 /// The relation and its columns: everything that is needed to write statements.
 pub type Table = SqlTable<BigQuery, Relation, Field>;
 
@@ -91,6 +125,19 @@ pub type Table = SqlTable<BigQuery, Relation, Field>;
 /// # Errors
 /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
 pub fn lookup(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Option<Sql>, Error> {
+    lookup_of(table, key, values, &table.everything())
+}
+
+/// The same for rows that `everything` selects of the table.
+///
+/// # Errors
+/// As [`lookup`].
+pub fn lookup_of(
+    table: &Table,
+    key: &[String],
+    values: &[Vec<Value>],
+    everything: &str,
+) -> Result<Option<Sql>, Error> {
     let mut conditions = Vec::with_capacity(key.len());
     let mut types = Vec::with_capacity(key.len());
     for (at, name) in key.iter().enumerate() {
@@ -105,7 +152,7 @@ pub fn lookup(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Op
         format!("EXISTS (SELECT 1 FROM UNNEST(@p1) AS tidegate_wanted WHERE {})", conditions.join(" AND "));
     let rows = values.iter().map(|key| key.iter().map(parameter).collect()).collect();
     Ok(Some(Sql {
-        text: format!("{} WHERE {exists}", table.everything()),
+        text: format!("{everything} WHERE {exists}"),
         parameters: vec![Parameter::Keys { types, rows }],
     }))
 }

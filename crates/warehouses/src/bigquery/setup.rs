@@ -42,6 +42,7 @@ pub fn setup(
             (format!("{}.{}", quote(project), quote(dataset)), None)
         }
     };
+    let bookkeeping = format!("{}.`tidegate`", quote(project));
     let table = table.unwrap_or_else(|| format!("{data}.<table>"));
     let mut text = String::new();
     let _ = write!(
@@ -70,19 +71,25 @@ gcloud iam service-accounts keys create key.json --iam-account={account}
 #    the cursor column: PARTITION BY DATE(<column>), CLUSTER BY <column>. A limit for one query is
 #    `maximum_bytes_billed` of the connection.
 
-# 6. Only for exports of events: BigQuery Data Editor on the export's dataset. Put its `dataset` in the place of
+# 6. Optional: a dataset for bookkeeping, if BigQuery compares the rows of a mirror (`state: source`). Make it where the
+#    data is. Leave it out to stay read-only.
+-- CREATE SCHEMA IF NOT EXISTS {bookkeeping} OPTIONS (location = '<location of your data>');
+-- {}
+
+# 7. Only for exports of events: BigQuery Data Editor on the export's dataset. Put its `dataset` in the place of
 #    {data} if it has one:
 -- {}
 #    A dataset that is not there is made with the first events by an account that may:
 # {}
 
-# 7. If the project is inside a VPC Service Controls perimeter, add the address of this machine to an access level.
+# 8. If the project is inside a VPC Service Controls perimeter, add the address of this machine to an access level.
 ",
         on_project(project, "bigquery.jobUser", &account),
         grant("bigquery.dataViewer", "SCHEMA", &data, &account),
         grant("bigquery.dataViewer", "TABLE", &table, &account),
         on_project(project, "bigquery.user", &account),
         on_project(project, "bigquery.connectionUser", &account),
+        grant("bigquery.dataEditor", "SCHEMA", &bookkeeping, &account),
         grant("bigquery.dataEditor", "SCHEMA", &data, &account),
         on_project(project, "bigquery.user", &account),
     );

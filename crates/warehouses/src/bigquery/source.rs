@@ -5,20 +5,25 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tidegate_model::bookkeeping::Bookkeeping;
+use tidegate_model::source::Hashed;
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
-    Value,
+    SyncId, Value,
 };
+use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
+use tidegate_transport::sql::hashed::HASH;
 use tidegate_transport::sql::incremental::BigQuery;
 use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
 use super::advice::size;
+use super::bookkeeping::{BigQueryKeeper, hashed_table, text_column};
 use super::catalog::{self, TableInfo};
 use super::client::{Client, VENDOR};
 use super::reading;
-use super::relation::{Relation, Table, lookup};
+use super::relation::{Relation, Table, lookup, lookup_of};
 use super::settings::{BigQuerySelection, BigQuerySettings};
 use super::statement::{Parameter, Sql};
 use super::types::Field;
@@ -177,6 +182,58 @@ impl Source for BigQuerySource {
             ReadMode::Full | ReadMode::Resume { .. } => (found.table.everything().into(), None),
         };
         Ok(self.rows(&found, sql, not_due, batch_rows))
+    }
+
+    async fn bookkeeping(
+        &self,
+        sync: &SyncId,
+        selection: &Selection,
+        key: &[String],
+    ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
+        let found = self.found(&selection.parse()?).await?;
+        let (keeper, hashed) = BigQueryKeeper::new(&self.client, found, key)?;
+        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+    }
+
+    async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
+        let mut checks = Checks::default();
+        let found = self.found(&selection.parse()?).await?;
+        let (keeper, _) = BigQueryKeeper::new(&self.client, found, key)?;
+        bookkeeping::prove(&keeper, &mut checks).await?;
+        Ok(checks)
+    }
+
+    async fn hashed(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        what: Hashed<'_>,
+        batch_rows: usize,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        let Found { table, location, info } = self.found(&selection.parse()?).await?;
+        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD_OF_HASHES)?;
+        let everything = hashed.rows(&table.list(), None);
+        let with_hash =
+            |table: Table| Found { table: table.followed_by([text_column(HASH)]), location, info };
+        Ok(match what {
+            Hashed::Rows => Some(self.rows(&with_hash(table), everything.into(), None, batch_rows)),
+            Hashed::Keys => {
+                let keys = table.narrowed(Some(key))?;
+                let sql = hashed.rows(&keys.list(), None);
+                Some(self.rows(&with_hash(keys), sql.into(), None, batch_rows))
+            }
+            Hashed::These(values) => {
+                let mut statements = Vec::new();
+                for keys in values.chunks(LOOKUP_KEYS) {
+                    let Some(sql) = lookup_of(&table, key, keys, &everything)? else { return Ok(None) };
+                    statements.push(sql);
+                }
+                let found = with_hash(table);
+                let feeds = statements.into_iter().map(|sql| self.rows(&found, sql, None, LOOKUP_KEYS));
+                // Nothing is asked before the rows are.
+                Some(stream::iter(feeds.collect::<Vec<_>>()).flatten().boxed())
+            }
+        })
     }
 
     async fn highest(

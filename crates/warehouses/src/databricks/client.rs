@@ -24,6 +24,8 @@ pub struct Client {
     pub warehouse: String,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether nothing may be written.
+    pub dry_run: bool,
     http: Arc<dyn Http>,
     base: String,
     auth: Auth,
@@ -44,6 +46,7 @@ impl Client {
             auth: Auth::new(settings.login()?, &base, Arc::clone(&http), Arc::clone(&clock)),
             settings,
             clock,
+            dry_run: context.dry_run,
             http,
             base,
         }))

@@ -5,6 +5,7 @@
 //! belong to the engine. What is asked again is how far a statement is.
 
 mod auth;
+mod bookkeeping;
 mod catalog;
 mod changes;
 mod checks;
@@ -50,6 +51,7 @@ pub const CONNECTOR: Connector = Connector {
             Ok(Arc::new(sink::DatabricksSink::open(settings, target, context)?))
         },
     }),
+    compares: true,
     setup: Some(setup::setup),
     ..Connector::EMPTY
 };

@@ -52,6 +52,14 @@ pub type Table = SqlTable<Databricks, Relation, SourceColumn>;
 /// # Errors
 /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
 pub fn lookup(table: &Table, key: &[String]) -> Result<Option<String>, Error> {
+    lookup_of(table, key, &table.everything())
+}
+
+/// The same for rows that `everything` selects of the table.
+///
+/// # Errors
+/// As [`lookup`].
+pub fn lookup_of(table: &Table, key: &[String], everything: &str) -> Result<Option<String>, Error> {
     let mut conditions = Vec::with_capacity(key.len());
     for (at, name) in key.iter().enumerate() {
         let column = table.find(name)?;
@@ -61,7 +69,7 @@ pub fn lookup(table: &Table, key: &[String]) -> Result<Option<String>, Error> {
         conditions.push(format!("tidegate_rows.{} <=> {wanted}", quote(&column.name)));
     }
     let wanted = "(SELECT DISTINCT explode(from_json(:p1, 'array<array<string>>')) AS k) AS tidegate_wanted";
-    Ok(Some(format!("{} LEFT SEMI JOIN {wanted} ON {}", table.everything(), conditions.join(" AND "))))
+    Ok(Some(format!("{everything} LEFT SEMI JOIN {wanted} ON {}", conditions.join(" AND "))))
 }
 
 /// Returns how the cells of each column arrive.

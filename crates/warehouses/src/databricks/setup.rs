@@ -65,7 +65,12 @@ GRANT SELECT ON TABLE {table} TO {principal};
 --    ALTER TABLE {table} CLUSTER BY (<cursor column>);   -- liquid clustering, then: OPTIMIZE {table};
 --    An older table can be partitioned by date, and ordered by OPTIMIZE … ZORDER BY (<cursor column>).
 
--- 5. Only for exports of events. Put the export's `schema` in the place of {whole} if it has one.
+-- 5. Optional: a schema for bookkeeping, if Databricks compares the rows of a mirror (`state: source`). Leave it out to
+--    stay read-only.
+-- CREATE SCHEMA IF NOT EXISTS {catalog}.`tidegate`;
+-- GRANT USE SCHEMA, CREATE TABLE ON SCHEMA {catalog}.`tidegate` TO {principal};
+
+-- 6. Only for exports of events. Put the export's `schema` in the place of {whole} if it has one.
 --    Schema and table are made with the first events:
 -- GRANT USE CATALOG, CREATE SCHEMA ON CATALOG {catalog} TO {principal};
 --    or, in a schema that is there:
@@ -74,7 +79,7 @@ GRANT SELECT ON TABLE {table} TO {principal};
 --    Events are staged in a volume. Without a right to it they are sent inside of statements, which is slower:
 -- GRANT READ VOLUME, WRITE VOLUME ON VOLUME {whole}.`tidegate_staging` TO {principal};
 
--- 6. If the workspace has an IP access list, add the address of this machine. Results come from the
+-- 7. If the workspace has an IP access list, add the address of this machine. Results come from the
 --    workspace's cloud storage: let connections to it out as well.
 "
     );

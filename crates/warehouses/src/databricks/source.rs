@@ -5,19 +5,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tidegate_model::bookkeeping::Bookkeeping;
+use tidegate_model::source::Hashed;
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
-    Value,
+    SyncId, Value,
 };
+use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
+use tidegate_transport::sql::hashed::HASH;
 use tidegate_transport::sql::incremental::Databricks;
 use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
+use super::bookkeeping::{DatabricksKeeper, hashed_table, text_column};
 use super::changes::{Followed, Progress};
 use super::client::Client;
 use super::reading;
-use super::relation::{Relation, SourceColumn, Table, lookup};
+use super::relation::{Relation, SourceColumn, Table, lookup, lookup_of};
 use super::settings::{DatabricksSelection, DatabricksSettings};
 use super::statement::Sql;
 use super::types::parse;
@@ -83,6 +88,20 @@ impl DatabricksSource {
 
     fn rows(&self, table: &Table, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Feed<Row> {
         reading::feed(&self.client, table, sql, not_due, batch_rows)
+    }
+
+    /// Returns the rows that a lookup finds by these keys.
+    fn found(&self, table: &Table, text: &str, values: &[Vec<Value>]) -> Feed<Row> {
+        let mut feeds = Vec::new();
+        for keys in values.chunks(LOOKUP_KEYS) {
+            let keys: Vec<Vec<Option<String>>> =
+                keys.iter().map(|key| key.iter().map(parameter).collect()).collect();
+            let parameters = vec![serde_json::Value::from_iter(keys).to_string()];
+            let sql = Sql { text: text.to_owned(), parameters };
+            // Nothing is asked before the rows are.
+            feeds.push(self.rows(table, sql, None, LOOKUP_KEYS));
+        }
+        stream::iter(feeds).flatten().boxed()
     }
 }
 
@@ -166,6 +185,52 @@ impl Source for DatabricksSource {
         true
     }
 
+    async fn bookkeeping(
+        &self,
+        sync: &SyncId,
+        selection: &Selection,
+        key: &[String],
+    ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
+        let table = self.table(&selection.parse()?).await?;
+        let (keeper, hashed) = DatabricksKeeper::new(&self.client, table, key)?;
+        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+    }
+
+    async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
+        let mut checks = Checks::default();
+        let table = self.table(&selection.parse()?).await?;
+        let (keeper, _) = DatabricksKeeper::new(&self.client, table, key)?;
+        bookkeeping::prove(&keeper, &mut checks).await?;
+        Ok(checks)
+    }
+
+    async fn hashed(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        what: Hashed<'_>,
+        batch_rows: usize,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        let table = self.table(&selection.parse()?).await?;
+        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD_OF_HASHES)?;
+        let everything = hashed.rows(&table.list(), None);
+        let with_hash = |table: Table| table.followed_by([text_column(HASH)]);
+        if let Hashed::These(values) = what {
+            let Some(text) = lookup_of(&table, key, &everything)? else { return Ok(None) };
+            return Ok(Some(self.found(&with_hash(table), &text, values)));
+        }
+        let (table, text) = match what {
+            Hashed::Keys => {
+                let keys = table.narrowed(Some(key))?;
+                let text = hashed.rows(&keys.list(), None);
+                (keys, text)
+            }
+            _ => (table, everything),
+        };
+        let sql = text.into();
+        Ok(Some(self.rows(&with_hash(table), sql, None, batch_rows)))
+    }
+
     async fn highest(
         &self,
         selection: &Selection,
@@ -191,15 +256,6 @@ impl Source for DatabricksSource {
         }
         let table = self.table(&selection.parse()?).await?;
         let Some(text) = lookup(&table, key)? else { return Ok(None) };
-        let mut feeds = Vec::new();
-        for keys in values.chunks(LOOKUP_KEYS) {
-            let keys: Vec<Vec<Option<String>>> =
-                keys.iter().map(|key| key.iter().map(parameter).collect()).collect();
-            let parameters = vec![serde_json::Value::from_iter(keys).to_string()];
-            let sql = Sql { text: text.clone(), parameters };
-            // Nothing is asked before the rows are.
-            feeds.push(self.rows(&table, sql, None, LOOKUP_KEYS));
-        }
-        Ok(Some(stream::iter(feeds).flatten().boxed()))
+        Ok(Some(self.found(&table, &text, values)))
     }
 }

@@ -136,13 +136,27 @@ impl ColumnSql for SqlType {
             SqlType::Geo(_) => Some(format!("st_asewkt({column})")),
             SqlType::Other(_) => Some(format!("CAST({column} AS STRING)")),
             SqlType::Variant => Some(format!("to_json({column})")),
-            _ if self.is_json() => Some(format!(
-                "to_json({column}, map('ignoreNullFields', 'false', \
-                 'timestampFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX\", \
-                 'timestampNTZFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\"))"
-            )),
+            _ if self.is_json() => Some(as_json(column)),
             _ => None,
         }
+    }
+
+    fn text(&self, column: &str) -> Option<String> {
+        Some(match self {
+            SqlType::Text(_) => column.to_owned(),
+            SqlType::Binary => format!("hex({column})"),
+            // Its text is that of a wall clock, which shows some hours twice.
+            SqlType::Timestamp => format!("CAST(unix_micros({column}) AS STRING)"),
+            SqlType::Boolean
+            | SqlType::Integer(_)
+            | SqlType::Float
+            | SqlType::Double
+            | SqlType::Decimal(..)
+            | SqlType::Date
+            | SqlType::TimestampNtz => format!("CAST({column} AS STRING)"),
+            SqlType::Variant | SqlType::Geo(_) | SqlType::Other(_) => self.asked(column)?,
+            SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_) => as_json(column),
+        })
     }
 
     fn cast(&self) -> String {
@@ -152,6 +166,15 @@ impl ColumnSql for SqlType {
             other => other.to_string(),
         }
     }
+}
+
+/// Returns the JSON of a structure, a map or an array, with all of its members.
+fn as_json(column: &str) -> String {
+    format!(
+        "to_json({column}, map('ignoreNullFields', 'false', \
+         'timestampFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX\", \
+         'timestampNTZFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\"))"
+    )
 }
 
 impl fmt::Display for SqlType {

@@ -7,9 +7,10 @@
 
 use tidegate_model::source::Hashed;
 use tidegate_model::{Error, Feed, Row, Selection};
-use tidegate_transport::sql::quote;
+use tidegate_transport::sql::hashed::HASH;
 use tidegate_transport::sql::table::{Relation as _, SelectedColumn as _};
 
+use super::bookkeeping::hash_of;
 use super::decode::Shape;
 use super::lookup::{LOOKUP_KEYS, lookups_by};
 use super::query::{SourceColumn, Table};
@@ -17,17 +18,15 @@ use super::reading::{Reading, Step};
 use super::settings::PostgresSelection;
 use super::source::PostgresSource;
 
-/// The column of the hash.
-const HASH: &str = "tidegate_hash";
-
 /// The statement for these columns and a hash of all columns that are read.
 fn statement(table: &Table, asked: &[&SourceColumn], condition: Option<&str>) -> String {
-    let quoted: Vec<String> = table.columns.iter().map(|column| quote(column.name())).collect();
-    let (columns, from) = (quoted.join(", "), table.relation.from());
+    let all: Vec<&SourceColumn> = table.columns.iter().collect();
+    let quoted: Vec<String> = all.iter().map(|column| column.quoted()).collect();
+    let (columns, from, hash) = (quoted.join(", "), table.relation.from(), hash_of(&all));
     let asked: Vec<String> = asked.iter().map(|column| column.asked()).collect();
     let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
     format!(
-        "SELECT {}, {HASH} FROM (SELECT {columns}, md5(ROW({columns})::text)::uuid AS {HASH} FROM {from}{condition}) \
+        "SELECT {}, {HASH} FROM (SELECT {columns}, {hash} AS {HASH} FROM {from}{condition}) \
          AS tidegate_hashed",
         asked.join(", ")
     )

@@ -29,6 +29,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod types;
+pub(crate) mod writer;
 
 use std::sync::Arc;
 

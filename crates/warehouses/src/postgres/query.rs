@@ -135,6 +135,10 @@ impl SelectedColumn for SourceColumn {
         &self.name
     }
 
+    fn quoted(&self) -> String {
+        quote(&self.name)
+    }
+
     fn asked(&self) -> String {
         let name = quote(&self.name);
         match self.shape {

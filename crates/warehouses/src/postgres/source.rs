@@ -10,10 +10,11 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     SyncId, Value,
 };
+use tidegate_transport::sql::bookkeeping::SqlBookkeeping;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
-use super::bookkeeping::{self, PostgresBookkeeping};
+use super::bookkeeping::{self, PostgresKeeper};
 use super::client::{Access, Session};
 use super::lookup::{LOOKUP_KEYS, lookups};
 use super::parameter::input_text;
@@ -175,8 +176,9 @@ impl Source for PostgresSource {
         let selected: PostgresSelection = selection.parse()?;
         let session = self.access.begin().await?;
         self.unique_key(&session, &selected, key, bookkeeping::SETTING, bookkeeping::OURS).await?;
+        let (keeper, hashed) = PostgresKeeper::of(self, &session, &selected, key).await?;
         self.access.done(session).await;
-        Ok(Some(Arc::new(PostgresBookkeeping::new(self.clone(), selected, sync.clone(), key))))
+        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
     }
 
     async fn hashed(

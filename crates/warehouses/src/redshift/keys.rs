@@ -17,10 +17,22 @@ const LOOKUP_KEYS: usize = 500;
 /// # Errors
 /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
 pub fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Vec<String>, Error> {
+    lookups_by(table, key, values, |condition| format!("{} WHERE {condition}", table.everything()))
+}
+
+/// The same by statements that `write` makes of the condition of each.
+///
+/// # Errors
+/// As [`lookups`].
+pub fn lookups_by(
+    table: &Table,
+    key: &[String],
+    values: &[Vec<Value>],
+    write: impl Fn(&str) -> String,
+) -> Result<Vec<String>, Error> {
     let columns = key.iter().map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<String> = values.iter().filter_map(|row| condition(&columns, row)).collect();
-    let statement = |rows: &[String]| format!("{} WHERE {}", table.everything(), rows.join(" OR "));
-    Ok(rows.chunks(LOOKUP_KEYS).map(statement).collect())
+    Ok(rows.chunks(LOOKUP_KEYS).map(|rows| write(&rows.join(" OR "))).collect())
 }
 
 fn condition(columns: &[&SourceColumn], row: &[Value]) -> Option<String> {

@@ -4,6 +4,7 @@
 //! cells arrive as text, through a cursor in a read-only transaction. Events go through files in S3.
 //! Neither keeps a position nor tries again; both belong to the engine.
 
+mod bookkeeping;
 mod catalog;
 mod cell;
 mod checks;
@@ -44,6 +45,7 @@ pub const CONNECTOR: Connector = Connector {
         target: schema_of::<RedshiftTarget>,
         open: |settings, target, context| Ok(Arc::new(sink::RedshiftSink::open(settings, target, context)?)),
     }),
+    compares: true,
     setup: Some(setup::setup),
     ..Connector::EMPTY
 };

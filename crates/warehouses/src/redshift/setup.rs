@@ -68,7 +68,12 @@ GRANT USAGE ON SCHEMA {schema} TO {user};
 -- GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user};
 -- ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {user};
 
--- 3. Only for exports of events. Put the export's `schema` in the place of the name. The user owns the table that it
+-- 3. Optional: a schema for bookkeeping, if Redshift compares the rows of a mirror (`state: source`). Leave it out to
+--    stay read-only.
+-- CREATE SCHEMA IF NOT EXISTS \"tidegate\";
+-- GRANT USAGE, CREATE ON SCHEMA \"tidegate\" TO {user};
+
+-- 4. Only for exports of events. Put the export's `schema` in the place of the name. The user owns the table that it
 --    makes; of a table that is there, it has to be the owner.
 -- GRANT CREATE, TEMPORARY ON DATABASE {database} TO {user};
 -- or, in a schema that is there:
@@ -76,7 +81,7 @@ GRANT USAGE ON SCHEMA {schema} TO {user};
 --    `COPY` reads the files by the default role of the cluster or the workgroup, or by `copy_role`: allow it
 --    s3:GetObject and s3:ListBucket. The identity of `aws` needs s3:PutObject, s3:DeleteObject and s3:ListBucket.
 
--- 4. The way to the server.
+-- 5. The way to the server.
 -- Security group of the cluster or the workgroup: allow TCP {port} from the address of this machine.
 -- `Publicly accessible` has to be on unless this machine is in the VPC, peered with it, or behind a tunnel of yours.
 -- Certificates are signed by an authority that systems know. For one that does not, Amazon publishes a bundle

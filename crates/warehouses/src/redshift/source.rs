@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use tidegate_model::bookkeeping::Bookkeeping;
+use tidegate_model::source::Hashed;
 use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
-    Value,
+    SyncId, Value,
 };
+use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
 use tidegate_transport::sql::incremental::{Redshift, with_parameter};
 use tidegate_transport::sql::nearest;
 use tidegate_transport::sql::rows::parameter;
@@ -19,6 +22,7 @@ use tidegate_transport::sql::table::Relation as _;
 use crate::postgres::client::{Access, Login, Session, Wire};
 use crate::postgres::parameter::input_text;
 
+use super::bookkeeping::RedshiftKeeper;
 use super::catalog;
 use super::errors::explained;
 use super::iam::Iam;
@@ -55,9 +59,12 @@ pub fn access(settings: &RedshiftSettings, context: &ConnectorContext) -> Result
 }
 
 /// A database of Redshift.
+#[derive(Clone)]
 pub struct RedshiftSource {
     pub(super) access: Access,
     fetch_rows: NonZeroU32,
+    /// Whether nothing may be written.
+    pub(super) dry_run: bool,
 }
 
 impl RedshiftSource {
@@ -67,7 +74,8 @@ impl RedshiftSource {
     /// [`ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<RedshiftSource, Error> {
         let settings: RedshiftSettings = settings.parse()?;
-        Ok(RedshiftSource { access: access(&settings, context)?, fetch_rows: settings.fetch_rows })
+        let (access, fetch_rows) = (access(&settings, context)?, settings.fetch_rows);
+        Ok(RedshiftSource { access, fetch_rows, dry_run: context.dry_run })
     }
 
     /// Returns the columns that are read of a selection, found without reading a row.
@@ -108,7 +116,7 @@ impl RedshiftSource {
     }
 
     /// Opens the transaction of a read.
-    async fn reading(
+    pub(super) async fn reading(
         &self,
         session: Session,
         table: Table,
@@ -206,6 +214,33 @@ impl Source for RedshiftSource {
             }
         };
         Ok(self.reading(session, table, [statement], not_due, batch_rows).await?.feed())
+    }
+
+    async fn bookkeeping(
+        &self,
+        sync: &SyncId,
+        selection: &Selection,
+        key: &[String],
+    ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
+        let (keeper, hashed) = RedshiftKeeper::of(self, &selection.parse()?, key).await?;
+        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+    }
+
+    async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
+        let mut checks = Checks::default();
+        let (keeper, _) = RedshiftKeeper::of(self, &selection.parse()?, key).await?;
+        bookkeeping::prove(&keeper, &mut checks).await?;
+        Ok(checks)
+    }
+
+    async fn hashed(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        what: Hashed<'_>,
+        batch_rows: usize,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        self.read_hashed(selection, key, what, batch_rows).await.map(Some)
     }
 
     async fn highest(

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tidegate_model::DataType;
+use tidegate_transport::sql::hashed::exact_float;
 use tidegate_transport::sql::quote;
 use tidegate_transport::sql::table::ColumnSql;
 
@@ -141,6 +142,26 @@ impl ColumnSql for SqlType {
             SqlType::Geo(_) => Some(format!("ST_AsEWKT({column})")),
             _ => None,
         }
+    }
+
+    fn text(&self, column: &str) -> Option<String> {
+        Some(match self {
+            SqlType::Boolean => format!("CASE WHEN {column} THEN 't' WHEN NOT {column} THEN 'f' END"),
+            SqlType::Integer(_)
+            | SqlType::Numeric(_)
+            | SqlType::Date
+            | SqlType::Time
+            | SqlType::Timestamp => {
+                format!("CAST({column} AS VARCHAR)")
+            }
+            SqlType::Real => exact_float(&format!("CAST({column} AS FLOAT8)"), ("FLOAT8", "VARCHAR")),
+            SqlType::Double => exact_float(column, ("FLOAT8", "VARCHAR")),
+            SqlType::TimestampTz => format!("CAST({column} AT TIME ZONE 'UTC' AS VARCHAR)"),
+            SqlType::Varchar(_) | SqlType::Char(_) => column.to_owned(),
+            SqlType::Super | SqlType::Varbyte | SqlType::Geo(_) => self.asked(column)?,
+            // Which of them have a text is not documented.
+            SqlType::Other(_) => return None,
+        })
     }
 
     fn cast(&self) -> String {

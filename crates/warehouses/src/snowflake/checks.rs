@@ -14,7 +14,7 @@ use super::relation::{Names, Relation};
 use super::settings::SnowflakeSelection;
 use super::source::{SnowflakeSource, of_relation};
 use super::statement::Sql;
-use super::warehouse::Warehouse;
+use super::warehouse::{Shown, Warehouse};
 
 /// Returns the statement that grants a privilege on something whose name is quoted.
 pub fn grant(privilege: &str, kind: &str, name: &str, role: &str) -> String {
@@ -92,6 +92,27 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns whether a role itself has a privilege, or owns what it is on. Roles that are granted to it
+    /// are not looked at.
+    ///
+    /// # Errors
+    /// What Snowflake said, or what kept it from answering.
+    pub async fn holds(self: &Arc<Client>, role: &str, privilege: &str, name: &str) -> Result<bool, Error> {
+        let sql: Sql = format!("SHOW GRANTS TO ROLE {}", quote(role)).into();
+        let listed = match self.query(&sql, "looking for grants").await.map_err(RequestError::into_error) {
+            Ok(listed) => listed,
+            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let is_it = |row: &Shown| {
+            matches!(row.get("privilege"), "OWNERSHIP" | "ALL" | "ALL PRIVILEGES")
+                || row.get("privilege") == privilege
+        };
+        Ok(Shown::all(listed).iter().any(|row| row.get("name") == name && is_it(row)))
     }
 
     /// Returns what is missing to see a table, from the outside in: what is not listed is not granted.

@@ -26,6 +26,8 @@ pub struct Client {
     pub names: Names,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether nothing may be written.
+    pub dry_run: bool,
     http: Arc<dyn Http>,
     base: String,
     auth: Auth,
@@ -61,6 +63,7 @@ impl Client {
             base: settings.base()?,
             http: context.trusting(settings.ca_file.as_deref())?.http,
             clock: Arc::clone(&context.clock),
+            dry_run: context.dry_run,
             auth: Auth::new(&settings)?,
             settings,
         }))

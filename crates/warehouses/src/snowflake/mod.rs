@@ -6,6 +6,7 @@
 //! under one request id.
 
 mod auth;
+mod bookkeeping;
 mod catalog;
 mod cell;
 mod checks;
@@ -49,6 +50,7 @@ pub const CONNECTOR: Connector = Connector {
         target: schema_of::<SnowflakeTarget>,
         open: |settings, target, context| Ok(Arc::new(sink::SnowflakeSink::open(settings, target, context)?)),
     }),
+    compares: true,
     setup: Some(setup::setup),
     ..Connector::EMPTY
 };

@@ -87,6 +87,14 @@ pub type Table = SqlTable<Snowflake, Relation, SourceColumn>;
 /// # Errors
 /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
 pub fn lookup(table: &Table, key: &[String]) -> Result<Option<String>, Error> {
+    lookup_of(table, key, &table.everything())
+}
+
+/// The same for rows that `everything` selects of the table.
+///
+/// # Errors
+/// As [`lookup`].
+pub fn lookup_of(table: &Table, key: &[String], everything: &str) -> Result<Option<String>, Error> {
     let mut wanted = Vec::with_capacity(key.len());
     let mut conditions = Vec::with_capacity(key.len());
     for (at, name) in key.iter().enumerate() {
@@ -101,7 +109,7 @@ pub fn lookup(table: &Table, key: &[String]) -> Result<Option<String>, Error> {
         "(SELECT DISTINCT {} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(?))) AS tidegate_keys) AS tidegate_wanted",
         wanted.join(", ")
     );
-    Ok(Some(format!("{} JOIN {wanted} ON {}", table.everything(), conditions.join(" AND "))))
+    Ok(Some(format!("{everything} JOIN {wanted} ON {}", conditions.join(" AND "))))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use tidegate_transport::sql::quote;
 use tidegate_transport::sql::relation::Naming as _;
 
 use super::auth::accepting;
+use super::bookkeeping::SCHEMA;
 use super::checks::grant;
 use super::relation::{Names, Relation, folded};
 use super::settings::{SnowflakeSelection, SnowflakeSettings};
@@ -54,6 +55,7 @@ fn text(name: &ConnectionId, user: &str, role: &str, warehouse: &str, table: &[S
     let (quoted_user, quoted_role, quoted_warehouse) = (quote(user), quote(role), quote(warehouse));
     let usage = |kind, name: &str| grant("USAGE", kind, name, role);
     let database = quote(&table[0]);
+    let bookkeeping = Names::quoted(&[table[0].clone(), SCHEMA.to_owned()]);
     let accept = accepting(user, "<the line above>");
     let mut text = String::new();
     let _ = write!(
@@ -89,7 +91,12 @@ GRANT ROLE {quoted_role} TO USER {quoted_user};
 -- GRANT SELECT ON FUTURE TABLES IN SCHEMA {schema} TO ROLE {quoted_role};
 -- GRANT SELECT ON ALL VIEWS IN SCHEMA {schema} TO ROLE {quoted_role};
 
--- 4. Only for exports of events. Put the export's `database` and `schema` in the place of {schema} if it has
+-- 4. Optional: a schema for bookkeeping, if Snowflake compares the rows of a mirror (`state: source`). Leave it out to
+--    stay read-only.
+-- CREATE SCHEMA IF NOT EXISTS {bookkeeping};
+-- {}
+
+-- 5. Only for exports of events. Put the export's `database` and `schema` in the place of {schema} if it has
 --    them. Schema and table are made with the first events:
 -- GRANT CREATE SCHEMA ON DATABASE {database} TO ROLE {quoted_role};
 --    or, in a schema that is there:
@@ -104,9 +111,9 @@ GRANT ROLE {quoted_role} TO USER {quoted_user};
 -- GRANT CREATE TABLE ON SCHEMA {schema} TO ROLE {quoted_role};   -- the schema of the export, for staging tables
 --    In the connection: stage: {{ name: TIDEGATE_STAGE, folder: {{ path: 's3://<bucket>/<folder>', region: <region> }} }}
 
--- 5. If the account or the user has a network policy, add the address of this machine to it.
+-- 6. If the account or the user has a network policy, add the address of this machine to it.
 
--- 6. To rotate the key: both halves count while the change is under way.
+-- 7. To rotate the key: both halves count while the change is under way.
 --    ALTER USER {quoted_user} SET RSA_PUBLIC_KEY_2 = '<the new public half>';
 --    then change `private_key`, run `tidegate check {name}`, and
 --    ALTER USER {quoted_user} UNSET RSA_PUBLIC_KEY;
@@ -116,6 +123,7 @@ GRANT ROLE {quoted_role} TO USER {quoted_user};
         usage("DATABASE", &quote(&table[0])),
         usage("SCHEMA", &schema),
         grant("SELECT", "TABLE", &whole, role),
+        grant("USAGE, CREATE TABLE", "SCHEMA", &bookkeeping, role),
     );
     text
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use tidegate_model::DataType;
+use tidegate_transport::sql::hashed::exact_float;
 use tidegate_transport::sql::quote;
 use tidegate_transport::sql::table::ColumnSql;
 
@@ -126,6 +127,27 @@ impl ColumnSql for SqlType {
             SqlType::Other(_) => Some(format!("CAST({column} AS VARCHAR)")),
             _ => None,
         }
+    }
+
+    fn text(&self, column: &str) -> Option<String> {
+        Some(match self {
+            SqlType::Float => exact_float(column, ("FLOAT", "VARCHAR")),
+            SqlType::Text(_) => self.ordered(column.to_owned()),
+            SqlType::Binary => format!("HEX_ENCODE({column})"),
+            // Times have all of their digits: each request says so.
+            SqlType::Number(..)
+            | SqlType::Boolean
+            | SqlType::Date
+            | SqlType::Time
+            | SqlType::TimestampNtz
+            | SqlType::TimestampLtz
+            | SqlType::TimestampTz => format!("CAST({column} AS VARCHAR)"),
+            SqlType::Variant
+            | SqlType::Object(_)
+            | SqlType::Array(_)
+            | SqlType::Geo(_)
+            | SqlType::Other(_) => self.asked(column)?,
+        })
     }
 
     // Texts are compared byte by byte, whatever their collation. Source: Snowflake docs, "Collation support": `utf8` compares the bytes, as texts without a

@@ -19,6 +19,8 @@ mod databricks_sink;
 mod databricks_types;
 mod event_sinks;
 mod fixtures;
+mod hashes;
+mod mirrors;
 mod postgres_errors;
 mod postgres_hashes;
 mod postgres_pool;

@@ -3,12 +3,15 @@
 //! The source leaves out the rows that are as they were committed. What it shows is compared with the ledger, as
 //! everything is with `state: ours`: the ledger decides, so nothing is sent twice if the source has forgotten.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_model::bookkeeping::{Bookkeeping, NotedRow, SourceHashes};
 use tidegate_model::store::{Known, Lookback, RowVersion};
 use tidegate_model::{Comparison, Differences, Error, RowHash};
+
+use crate::pipeline::read::compare::Duplicates;
 
 /// Keys that are asked for at once.
 const PAGE_KEYS: usize = 100_000;
@@ -20,9 +23,16 @@ pub(crate) struct AtSource {
     /// Whether its entries are those of the last run. If not, all rows are read, and it has an entry for each
     /// key that is known once they were compared.
     pub(crate) continues: bool,
+    /// Keys that the source has in several rows, as far as it has shown them.
+    pub(crate) several: Duplicates,
 }
 
 impl AtSource {
+    /// Takes note of the keys that the source has in several rows, before they are compared.
+    pub(crate) fn sees<'a>(&self, rows: impl Iterator<Item = (&'a RowVersion, SourceHashes)>) {
+        self.several.add(rows.filter(|(_, hashes)| hashes.several).map(|(row, _)| row.key));
+    }
+
     /// Notes the rows of a batch with what is known of each.
     ///
     /// # Errors
@@ -57,10 +67,34 @@ impl AtSource {
         loop {
             let keys = comparison.removed(PAGE_KEYS).await?;
             if keys.is_empty() {
-                return Ok(Box::new(SourceComparison::new(Arc::clone(&self.bookkeeping), lookback)));
+                return Ok(Box::new(SourceComparison::new(self, lookback)));
             }
             self.bookkeeping.note_removed(&keys).await?;
         }
+    }
+}
+
+/// A comparison that tells what was committed last under a key, whatever was when the row was met before: an entry
+/// at the source outlives the run that writes it.
+pub(crate) struct CertainComparison {
+    pub(crate) comparison: Box<dyn Comparison>,
+    pub(crate) lookback: Arc<dyn Lookback>,
+}
+
+#[async_trait]
+impl Comparison for CertainComparison {
+    async fn add(&mut self, rows: &[RowVersion]) -> Result<Vec<Known>, Error> {
+        self.comparison.add(rows).await?;
+        let keys: Vec<RowHash> = rows.iter().map(|row| row.key).collect();
+        self.lookback.find(&keys).await
+    }
+
+    async fn end(&mut self) -> Result<Differences, Error> {
+        self.comparison.end().await
+    }
+
+    async fn removed(&mut self, limit: usize) -> Result<Vec<RowHash>, Error> {
+        self.comparison.removed(limit).await
     }
 }
 
@@ -70,13 +104,40 @@ pub(crate) struct SourceComparison {
     lookback: Arc<dyn Lookback>,
     shown: u64,
     found: Differences,
+    /// The keys that several rows have, see [`AtSource::several`].
+    several: Duplicates,
+    /// Rows that have such a key, two of each at most, and what is known of it.
+    twice: HashMap<RowHash, (Vec<RowHash>, Known)>,
     /// The last removed key that was looked at.
     after: Option<RowHash>,
 }
 
 impl SourceComparison {
-    pub(crate) fn new(bookkeeping: Arc<dyn Bookkeeping>, lookback: Arc<dyn Lookback>) -> SourceComparison {
-        SourceComparison { bookkeeping, lookback, shown: 0, found: Differences::default(), after: None }
+    pub(crate) fn new(at_source: &AtSource, lookback: Arc<dyn Lookback>) -> SourceComparison {
+        SourceComparison {
+            bookkeeping: Arc::clone(&at_source.bookkeeping),
+            lookback,
+            shown: 0,
+            found: Differences::default(),
+            several: at_source.several.clone(),
+            twice: HashMap::new(),
+            after: None,
+        }
+    }
+
+    /// Counts a row, or holds it until all rows of its key are there.
+    fn count(&mut self, row: &RowVersion, known: &Known) {
+        if !self.several.has(row.key) {
+            return self.found.count(row.key, &[row.row], known.rows());
+        }
+        // Beyond this many keys, the run ends.
+        let has_room = self.twice.len() <= Differences::DUPLICATES_MAX;
+        if has_room || self.twice.contains_key(&row.key) {
+            let (rows, _) = self.twice.entry(row.key).or_insert_with(|| (Vec::new(), known.clone()));
+            if rows.len() < 2 {
+                rows.push(row.row);
+            }
+        }
     }
 
     /// The next removed keys that the ledger knows; empty at the end. Entries of others are removed.
@@ -104,12 +165,15 @@ impl Comparison for SourceComparison {
         let known = self.lookback.find(&keys).await?;
         self.shown += rows.len() as u64;
         for (row, known) in rows.iter().zip(&known) {
-            self.found.count(row.key, &[row.row], known.rows());
+            self.count(row, known);
         }
         Ok(known)
     }
 
     async fn end(&mut self) -> Result<Differences, Error> {
+        for (key, (rows, known)) in std::mem::take(&mut self.twice) {
+            self.found.count(key, &rows, known.rows());
+        }
         let left_out = self.bookkeeping.count().await?.saturating_sub(self.shown);
         let mut after = None;
         loop {

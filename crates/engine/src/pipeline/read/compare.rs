@@ -145,6 +145,9 @@ impl Comparing<'_> {
                 }
             }
         }
+        if let Some(at_source) = &self.at_source {
+            at_source.bookkeeping.flush().await?;
+        }
         let differences = comparison.end().await?;
         // The loop counts them again.
         self.progress.send_modify(|progress| progress.counts = tidegate_model::Counts::default());
@@ -168,6 +171,9 @@ impl Comparing<'_> {
     ) -> Result<(), Error> {
         let DifferingRows { batch, hashes, malformed } = rows;
         let mut versions = judge.versions(&batch, &mut seen.scratch);
+        if let Some(at_source) = &self.at_source {
+            at_source.sees(versions.rows.iter().zip(versions.hashes(&hashes)));
+        }
         versions.known = comparison.add(&versions.rows).await?;
         if let Some(at_source) = &self.at_source {
             at_source.note(&versions.rows, &versions.known, versions.hashes(&hashes)).await?;
@@ -176,8 +182,12 @@ impl Comparing<'_> {
         for piece in &batch.malformed {
             match piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut seen.scratch)) {
                 Some(version) => {
+                    let hashes = malformed.next();
+                    if let Some((at_source, hashes)) = self.at_source.as_ref().zip(hashes) {
+                        at_source.sees([(&version, hashes)].into_iter());
+                    }
                     comparison.add(&[version]).await?;
-                    if let Some((at_source, hashes)) = self.at_source.as_ref().zip(malformed.next()) {
+                    if let Some((at_source, hashes)) = self.at_source.as_ref().zip(hashes) {
                         at_source.note(&[version], &[Known::Nothing], [hashes].into_iter()).await?;
                     }
                     self.about_to_be_sent.remove(&version.key);
@@ -230,6 +240,7 @@ impl Comparing<'_> {
                 versions.known = lookback.find(&keys).await?;
                 if let Some(at_source) = at_source {
                     at_source.note(&versions.rows, &versions.known, versions.hashes(&hashes)).await?;
+                    at_source.bookkeeping.flush().await?;
                 }
                 Ok(judge.differing(batch, &versions))
             }
@@ -244,7 +255,7 @@ impl Comparing<'_> {
 
     /// The rows of the source, or those that it has found to differ.
     async fn feed(&self) -> Result<BoxStream<'static, Result<DifferingRows, Error>>, Error> {
-        if let Some(AtSource { bookkeeping, continues }) = &self.at_source {
+        if let Some(AtSource { bookkeeping, continues, .. }) = &self.at_source {
             let all = !(*continues && self.kind.skips_committed());
             return bookkeeping.rows(all, self.batch_rows).await;
         }

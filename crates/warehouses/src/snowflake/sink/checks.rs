@@ -12,7 +12,6 @@ use super::stage::Stage;
 use crate::snowflake::checks::grant;
 use crate::snowflake::relation::Names;
 use crate::snowflake::statement::Sql;
-use crate::snowflake::warehouse::Shown;
 
 /// The file that a check writes to a stage and removes.
 const PROBE: &str = "check.txt";
@@ -62,7 +61,7 @@ impl SnowflakeSink {
         let [database, schema, _] = &self.table.names;
         let within = Names::label(&[database.clone(), schema.clone()]);
         let name = format!("CREATE TABLE on schema {within}");
-        match self.holds(role, "CREATE TABLE", &within).await? {
+        match self.client.holds(role, "CREATE TABLE", &within).await? {
             true => checks.pass(name, "granted: each delivery has a staging table"),
             false => checks.warn(
                 name,
@@ -134,7 +133,7 @@ impl SnowflakeSink {
                 grant("CREATE SCHEMA", "DATABASE", &quote(database), role),
                 grant("USAGE, CREATE TABLE", "SCHEMA", &quoted_schema, role)
             );
-            let held = self.holds(role, "CREATE SCHEMA", &names).await?;
+            let held = self.client.holds(role, "CREATE SCHEMA", &names).await?;
             say(checks, format!("CREATE SCHEMA on database {names}"), held, remedy);
             return Ok(());
         }
@@ -148,7 +147,7 @@ impl SnowflakeSink {
             return Ok(());
         }
         let within = format!("{names}.{}", Names::shown(schema));
-        let held = self.holds(role, "CREATE TABLE", &within).await?;
+        let held = self.client.holds(role, "CREATE TABLE", &within).await?;
         let remedy = format!(
             "{} If there is such a table already: {}",
             grant("CREATE TABLE", "SCHEMA", &quoted_schema, role),
@@ -156,25 +155,6 @@ impl SnowflakeSink {
         );
         say(checks, format!("CREATE TABLE on schema {within}"), held, remedy);
         Ok(())
-    }
-
-    /// Returns whether a role itself has a privilege, or owns what it is on. Roles that are granted to it
-    /// are not looked at.
-    async fn holds(&self, role: &str, privilege: &str, name: &str) -> Result<bool, Error> {
-        let sql: Sql = format!("SHOW GRANTS TO ROLE {}", quote(role)).into();
-        let listed =
-            match self.client.query(&sql, "looking for grants").await.map_err(RequestError::into_error) {
-                Ok(listed) => listed,
-                Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            };
-        let is_it = |row: &Shown| {
-            matches!(row.get("privilege"), "OWNERSHIP" | "ALL" | "ALL PRIVILEGES")
-                || row.get("privilege") == privilege
-        };
-        Ok(Shown::all(listed).iter().any(|row| row.get("name") == name && is_it(row)))
     }
 }
 

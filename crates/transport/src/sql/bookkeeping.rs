@@ -1,0 +1,447 @@
+//! What a mirror keeps in a warehouse, so that the warehouse compares (`state: source`): one flow, whatever the
+//! system is.
+//!
+//! The table `mirrors` says under which name the entries of a sync are. The table `mirror_rows` has an entry for each
+//! key: the hash of the key in the ledger, the hash of the key at the warehouse, the hash of the row that was
+//! committed, and the one of a row that is about to be.
+//!
+//! Each step is one statement that takes effect or does not, and may be repeated. So a run that ends between two of
+//! them leaves entries that say too little, which costs a look at the ledger, and never too much.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tidegate_model::bookkeeping::{Bookkeeping, DifferingRows, NotedRow, SourceHashes};
+use tidegate_model::{Batch, Checks, Error, ErrorKind, Feed, Row, RowHash, SyncId, Value};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::hashed::{Entries, HASH, HashedTable, KEY, SEVERAL};
+use super::literal;
+
+/// The columns that a statement of [`Keeper::rows`] has after those of the table: texts, of which the last is null as a
+/// rule.
+pub const COLUMNS: [&str; 3] = [KEY, HASH, SEVERAL];
+/// The columns of the table of entries.
+pub const ENTRY: [&str; 5] = ["name", "key", "source_key", "hash", "pending"];
+
+/// The schema of the tables, unless a system writes its name in another way.
+pub const SCHEMA: &str = "tidegate";
+/// The name of the check that proves the bookkeeping.
+pub const CHECK: &str = "bookkeeping";
+/// The settings of a mirror that need hashes of rows, each with the one that needs none.
+pub const INSTEAD: (&str, &str) = ("`state: source`", "`state: ours`");
+/// See [`INSTEAD`].
+pub const INSTEAD_OF_HASHES: (&str, &str) = ("`compare: hashes`", "`compare: rows`");
+
+/// The mark of a name whose entries are being removed.
+const ENDED: char = '-';
+
+/// An entry as it is written: 32 hexadecimal digits in quotes, or `NULL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The hash of the key in the ledger.
+    pub key: String,
+    /// The hash of the key at the warehouse.
+    pub source_key: String,
+    /// The hash of the row that was committed.
+    pub hash: String,
+    /// The hash of a row that is about to be.
+    pub pending: String,
+}
+
+impl Entry {
+    fn new(key: RowHash, source_key: u128, hash: Option<u128>, pending: Option<u128>) -> Entry {
+        let text = |hash: Option<u128>| hash.map_or_else(|| "NULL".to_owned(), quoted);
+        Entry { key: quoted(key.0), source_key: quoted(source_key), hash: text(hash), pending: text(pending) }
+    }
+
+    /// Returns its values in the order of [`ENTRY`], without the name.
+    pub fn values(&self) -> [&str; 4] {
+        [&self.key, &self.source_key, &self.hash, &self.pending]
+    }
+}
+
+fn quoted(hash: u128) -> String {
+    format!("'{hash:032x}'")
+}
+
+/// A warehouse that keeps the bookkeeping of a mirror: what differs between them.
+#[async_trait]
+pub trait Keeper: Send + Sync + 'static {
+    /// The most keys or entries of one statement.
+    const CHUNK: usize = 5_000;
+    /// The type of texts.
+    const TEXT: &'static str = "VARCHAR";
+
+    /// Returns the schema of the tables, for people.
+    fn schema(&self) -> String {
+        SCHEMA.to_owned()
+    }
+
+    /// Returns a table of the bookkeeping with its schema, in quotes.
+    fn table(&self, name: &str) -> String;
+
+    /// Returns a column of these tables in quotes.
+    fn column(&self, name: &str) -> String;
+
+    /// Returns the statements that make the tables unless they are there.
+    fn creation(&self) -> Vec<String>;
+
+    /// Returns the statements that write entries under their keys, whatever was there. No key is there twice. A run
+    /// that ends between two of them has written what was there, and not all that is new.
+    fn upsert(&self, name: &str, entries: &[Entry]) -> Vec<String>;
+
+    /// Returns the condition that a column is one of these keys, which are in quotes.
+    fn among(&self, column: &str, keys: &[String]) -> String {
+        format!("{column} IN ({})", keys.join(", "))
+    }
+
+    /// Runs a statement that writes. It takes effect or does not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Missing`] and [`ErrorKind::Denied`] with what an administrator has to do.
+    async fn run(&self, sql: &str) -> Result<(), Error>;
+
+    /// Returns the first cell of each row of a query.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Missing`] if a table is not there.
+    async fn ask(&self, sql: &str) -> Result<Vec<Option<String>>, Error>;
+
+    /// Reads rows of the table and [`COLUMNS`] after them.
+    ///
+    /// # Errors
+    /// If reading cannot begin.
+    async fn rows(&self, sql: String, batch_rows: usize) -> Result<Feed<Row>, Error>;
+
+    /// Proves that the tables can be made, once it is known that they are not there.
+    ///
+    /// # Errors
+    /// Only what prevents looking.
+    async fn prove_making(&self, checks: &mut Checks) -> Result<(), Error>;
+
+    /// Returns the statement that lets the user write the tables that another one has made.
+    fn grant(&self) -> String;
+
+    /// Returns whether nothing may be written.
+    fn is_dry_run(&self) -> bool;
+}
+
+/// Proves that the bookkeeping can be kept: by a statement that removes no rows, if the tables are there.
+///
+/// # Errors
+/// Only what prevents looking.
+pub async fn prove<K: Keeper>(keeper: &K, checks: &mut Checks) -> Result<(), Error> {
+    let (rows, name) = (keeper.table("mirror_rows"), keeper.column("name"));
+    let written = match keeper.ask(&format!("SELECT {name} FROM {rows} WHERE 1 = 0")).await {
+        Ok(_) => keeper.run(&format!("DELETE FROM {rows} WHERE {name} = ''")).await,
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(()) => checks.pass(CHECK, format!("{rows} can be written")),
+        Err(error) if error.kind() == ErrorKind::Missing => return keeper.prove_making(checks).await,
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            // The schema comes first.
+            let mut making = Checks::default();
+            keeper.prove_making(&mut making).await?;
+            match making.passed() {
+                true => checks.fail(CHECK, format!("{rows} cannot be written"), keeper.grant()),
+                false => checks.0.extend(making.0),
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Returns the error for a query, whose rows a warehouse does not compare.
+pub fn of_query() -> Error {
+    Error::settings("`state: source` compares rows of a table by its key, and a query has none")
+        .hint("name a `table`, or write `state: ours`")
+}
+
+/// Says of a statement of the bookkeeping that fails what an administrator has to do.
+pub fn refused(error: Error, schema: &str) -> Error {
+    let setup = "run the part of `tidegate setup` about bookkeeping for this connection as an administrator";
+    let what = match error.kind() {
+        ErrorKind::Missing => format!("the schema `{schema}` is not there"),
+        ErrorKind::Denied => format!("the tables of the schema `{schema}` may not be written"),
+        _ => return error,
+    };
+    Error::new(error.kind(), what).hint(setup).caused_by(error)
+}
+
+/// Returns the statement that merges entries, for a system with `MERGE`. `rows` is the query that has them, in the
+/// columns `tidegate_k`, `tidegate_s`, `tidegate_h` and `tidegate_p`.
+pub fn merge<K: Keeper>(keeper: &K, name: &str, rows: &str) -> String {
+    let [of, key, source_key, hash, pending] = ENTRY.map(|column| keeper.column(column));
+    let table = keeper.table("mirror_rows");
+    format!(
+        "MERGE INTO {table} AS tidegate_there USING ({rows}) AS tidegate_new \
+         ON tidegate_there.{of} = '{name}' AND tidegate_there.{key} = tidegate_new.tidegate_k \
+         WHEN NOT MATCHED THEN INSERT ({of}, {key}, {source_key}, {hash}, {pending}) \
+         VALUES ('{name}', tidegate_new.tidegate_k, tidegate_new.tidegate_s, tidegate_new.tidegate_h, \
+         tidegate_new.tidegate_p) \
+         WHEN MATCHED THEN UPDATE SET {source_key} = tidegate_new.tidegate_s, {hash} = tidegate_new.tidegate_h, \
+         {pending} = tidegate_new.tidegate_p"
+    )
+}
+
+/// Returns the statements that make the two tables.
+pub fn creation<K: Keeper>(keeper: &K) -> Vec<String> {
+    let column = |name: &str, null: &str| format!("{} {}{null}", keeper.column(name), K::TEXT);
+    let made = |table: &str, columns: Vec<String>| {
+        format!("CREATE TABLE IF NOT EXISTS {} ({})", keeper.table(table), columns.join(", "))
+    };
+    let [of, key, source_key, hash, pending] = ENTRY;
+    let required = [of, key, source_key].map(|name| column(name, " NOT NULL"));
+    let nullable = [hash, pending].map(|name| column(name, ""));
+    vec![
+        made("mirrors", vec![column("sync", " NOT NULL"), column("name", " NOT NULL")]),
+        made("mirror_rows", required.into_iter().chain(nullable).collect()),
+    ]
+}
+
+/// The bookkeeping of one sync.
+pub struct SqlBookkeeping<K> {
+    keeper: K,
+    hashed: HashedTable,
+    sync: SyncId,
+    /// The name of the entries, once it is known; `None` before, and if a dry run has none.
+    name: Mutex<Option<String>>,
+    /// Entries that are to be written.
+    held: Mutex<HashMap<RowHash, Entry>>,
+}
+
+impl<K: Keeper> SqlBookkeeping<K> {
+    /// Creates the bookkeeping of a sync. Nothing is asked yet.
+    pub fn new(keeper: K, hashed: HashedTable, sync: &SyncId) -> SqlBookkeeping<K> {
+        let (name, held) = (Mutex::default(), Mutex::default());
+        SqlBookkeeping { keeper, hashed, sync: sync.clone(), name, held }
+    }
+
+    /// The name of the entries; empty if there are none.
+    async fn name(&self) -> String {
+        self.name.lock().await.clone().unwrap_or_default()
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), Error> {
+        match self.keeper.is_dry_run() {
+            true => Ok(()),
+            false => self.keeper.run(sql).await.map_err(at_source),
+        }
+    }
+
+    async fn upsert(&self, name: &str, entries: &[Entry]) -> Result<(), Error> {
+        for statement in self.keeper.upsert(name, entries) {
+            self.run(&statement).await?;
+        }
+        Ok(())
+    }
+
+    fn entries<'a>(table: &'a str, columns: &'a [String; 4], name: &'a str) -> Entries<'a> {
+        Entries { table, columns, name }
+    }
+
+    /// Names of the table of entries and its columns.
+    fn places(&self) -> (String, [String; 4]) {
+        let [of, key, source_key, hash, _] = ENTRY;
+        let columns = [of, key, source_key, hash].map(|column| self.keeper.column(column));
+        (self.keeper.table("mirror_rows"), columns)
+    }
+
+    /// Runs a statement over entries of these keys, chunk by chunk.
+    async fn by_keys(&self, keys: &[RowHash], sql: impl Fn(&str) -> String) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.flush().await?;
+        let name = self.name().await;
+        let [of, key] = ["name", "key"].map(|column| self.keeper.column(column));
+        for chunk in keys.chunks(K::CHUNK) {
+            let keys: Vec<String> = chunk.iter().map(|key| quoted(key.0)).collect();
+            let among = self.keeper.among(&key, &keys);
+            self.run(&sql(&format!("{of} = '{name}' AND {among}"))).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the name of the entries as the warehouse has it, unless the tables are not there.
+    async fn kept(&self) -> Result<(bool, Option<String>), Error> {
+        let (table, of) = (self.keeper.table("mirrors"), self.keeper.column("sync"));
+        let name = self.keeper.column("name");
+        let sql = format!("SELECT {name} FROM {table} WHERE {of} = {}", literal(self.sync.as_str()));
+        match self.keeper.ask(&sql).await {
+            Ok(names) => Ok((true, names.into_iter().flatten().next())),
+            Err(error) if error.kind() == ErrorKind::Missing => Ok((false, None)),
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                Err(at_source(refused(error, &self.keeper.schema())))
+            }
+            Err(error) => Err(at_source(error)),
+        }
+    }
+
+    /// Removes the entries of the name that is kept, and writes a new one in its place. The name is marked before, so
+    /// that a run that ends here is known to have left some.
+    async fn rename(&self, there: bool, kept: Option<&str>, new: &str) -> Result<(), Error> {
+        if !there {
+            for statement in self.keeper.creation() {
+                self.run(&statement).await?;
+            }
+        }
+        let (table, rows) = (self.keeper.table("mirrors"), self.keeper.table("mirror_rows"));
+        let [of, name] = ["sync", "name"].map(|column| self.keeper.column(column));
+        let sync = literal(self.sync.as_str());
+        let Some(kept) = kept else {
+            return self.run(&format!("INSERT INTO {table} ({of}, {name}) VALUES ({sync}, '{new}')")).await;
+        };
+        let set = |to: &str| format!("UPDATE {table} SET {name} = {} WHERE {of} = {sync}", literal(to));
+        let old = kept.trim_start_matches(ENDED);
+        self.run(&set(&format!("{ENDED}{old}"))).await?;
+        self.run(&format!("DELETE FROM {rows} WHERE {name} = {}", literal(old))).await?;
+        self.run(&set(new)).await
+    }
+}
+
+/// Adds what the bookkeeping is for.
+fn at_source(error: Error) -> Error {
+    error.context("`state: source` keeps its bookkeeping at the server")
+}
+
+/// A hash as the warehouse sends it.
+fn hash_in(text: &str) -> Result<u128, Error> {
+    let hash = Uuid::parse_str(text.trim()).map_err(|cause| {
+        Error::new(ErrorKind::Unexpected, "the source sent a hash that has not 32 hexadecimal digits")
+            .caused_by(cause)
+    })?;
+    Ok(hash.as_u128())
+}
+
+/// Takes the columns of the hashes off the end of a row.
+fn take_hashes(row: &mut Row) -> Result<SourceHashes, Error> {
+    let several = row.values.pop().is_some_and(|several| !several.is_null());
+    let mut next = || match row.values.pop() {
+        Some(Value::Text(hash)) => hash_in(&hash),
+        _ => Err(Error::new(ErrorKind::Unexpected, "the source sent a row without its hashes")),
+    };
+    let (hash, key) = (next()?, next()?);
+    Ok(SourceHashes { key, row: hash, several })
+}
+
+fn split(mut batch: Batch<Row>) -> Result<DifferingRows, Error> {
+    let hashes = batch.items.iter_mut().map(take_hashes).collect::<Result<_, _>>()?;
+    let partial = batch.malformed.iter_mut().filter_map(|piece| piece.row.as_mut());
+    let malformed = partial.map(|partial| take_hashes(&mut partial.row)).collect::<Result<_, _>>()?;
+    Ok(DifferingRows { batch, hashes, malformed })
+}
+
+#[async_trait]
+impl<K: Keeper> Bookkeeping for SqlBookkeeping<K> {
+    async fn begin(&self, name: Option<&str>) -> Result<(String, bool), Error> {
+        let (there, kept) = self.kept().await?;
+        let mut own = self.name.lock().await;
+        if let Some(kept) = kept.as_deref().filter(|kept| Some(*kept) == name) {
+            *own = Some(kept.to_owned());
+            return Ok((kept.to_owned(), true));
+        }
+        let new = Uuid::now_v7().to_string();
+        if self.keeper.is_dry_run() {
+            return Ok((new, false));
+        }
+        self.rename(there, kept.as_deref(), &new).await?;
+        *own = Some(new.clone());
+        Ok((new, false))
+    }
+
+    async fn rows(
+        &self,
+        all: bool,
+        batch_rows: usize,
+    ) -> Result<BoxStream<'static, Result<DifferingRows, Error>>, Error> {
+        let name = self.name().await;
+        let (table, columns) = self.places();
+        let entries = (!all).then(|| Self::entries(&table, &columns, &name));
+        let feed = self.keeper.rows(self.hashed.differing(entries), batch_rows).await?;
+        Ok(feed.map(|batch| batch.and_then(split)).boxed())
+    }
+
+    async fn count(&self) -> Result<u64, Error> {
+        let counted = self.keeper.ask(&self.hashed.count(K::TEXT)).await?;
+        let count = counted.into_iter().flatten().next().and_then(|count| count.trim().parse().ok());
+        count.ok_or_else(|| Error::new(ErrorKind::Unexpected, "the source sent no count of its rows"))
+    }
+
+    async fn removed(&self, after: Option<RowHash>, limit: usize) -> Result<Vec<RowHash>, Error> {
+        let Some(name) = self.name.lock().await.clone() else { return Ok(Vec::new()) };
+        let (table, columns) = self.places();
+        let after = format!("{:032x}", after.map_or(0, |after| after.0));
+        let sql = self.hashed.removed(Self::entries(&table, &columns, &name), &after, limit);
+        let keys = self.keeper.ask(&sql).await?;
+        keys.iter().flatten().map(|key| hash_in(key).map(RowHash)).collect()
+    }
+
+    async fn note(&self, rows: &[NotedRow]) -> Result<(), Error> {
+        let mut held = self.held.lock().await;
+        held.extend(rows.iter().map(|row| {
+            let (hash, pending) =
+                if row.known { (Some(row.hashes.row), None) } else { (None, Some(row.hashes.row)) };
+            (row.key, Entry::new(row.key, row.hashes.key, hash, pending))
+        }));
+        let is_full = held.len() >= K::CHUNK;
+        drop(held);
+        if is_full { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&self) -> Result<(), Error> {
+        let mut held = self.held.lock().await;
+        let entries: Vec<Entry> = std::mem::take(&mut *held).into_values().collect();
+        let name = self.name().await;
+        for chunk in entries.chunks(K::CHUNK) {
+            self.upsert(&name, chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn note_removed(&self, keys: &[RowHash]) -> Result<(), Error> {
+        self.flush().await?;
+        let name = self.name().await;
+        for chunk in keys.chunks(K::CHUNK) {
+            // No row has this hash of its key, so it is gone.
+            let entries: Vec<Entry> = chunk.iter().map(|key| Entry::new(*key, key.0, None, None)).collect();
+            self.upsert(&name, &entries).await?;
+        }
+        Ok(())
+    }
+
+    async fn committed(&self, keys: &[RowHash]) -> Result<(), Error> {
+        let table = self.keeper.table("mirror_rows");
+        let [hash, pending] = ["hash", "pending"].map(|column| self.keeper.column(column));
+        let sql = |those: &str| {
+            format!(
+                "UPDATE {table} SET {hash} = {pending}, {pending} = NULL WHERE {those} AND {pending} IS NOT NULL"
+            )
+        };
+        self.by_keys(keys, sql).await
+    }
+
+    async fn doubt(&self, keys: &[RowHash]) -> Result<(), Error> {
+        let table = self.keeper.table("mirror_rows");
+        let [hash, pending] = ["hash", "pending"].map(|column| self.keeper.column(column));
+        self.by_keys(keys, |those| {
+            format!("UPDATE {table} SET {hash} = NULL, {pending} = NULL WHERE {those}")
+        })
+        .await
+    }
+
+    async fn forget(&self, keys: &[RowHash]) -> Result<(), Error> {
+        let table = self.keeper.table("mirror_rows");
+        self.by_keys(keys, |those| format!("DELETE FROM {table} WHERE {those}")).await
+    }
+
+    fn keeps(&self) -> bool {
+        !self.keeper.is_dry_run()
+    }
+}

@@ -1,0 +1,229 @@
+//! Hashes that a warehouse makes of the rows of a table, and the statements that compare them. Pure: nothing here
+//! is sent.
+//!
+//! Two rows have one hash if and only if they are read as the same values: each column is rendered as a text that
+//! is exact, and the hash is made of the hashes of these texts, so that no text can be taken for the end of another.
+
+use tidegate_model::Error;
+
+use super::incremental::Dialect;
+use super::table::{Relation, SelectedColumn, SqlTable};
+
+/// The columns of the hash of the key and of the hash of the row, in each statement.
+pub const KEY: &str = "tidegate_key";
+/// See [`KEY`].
+pub const HASH: &str = "tidegate_hash";
+/// The column that is not null if other rows have the same key.
+pub const SEVERAL: &str = "tidegate_several";
+
+/// A column that a warehouse can make a hash of.
+pub trait HashedColumn: SelectedColumn {
+    /// Returns the column as a text that is exact: two values have one text if and only if they are read as the same
+    /// value. `None` if its type has no such text.
+    fn text(&self) -> Option<String>;
+
+    /// Returns the name of its type, for people.
+    fn type_name(&self) -> String;
+}
+
+/// Returns the hash of columns as SQL: 32 hexadecimal digits. `md5` is the hash of one text.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Settings`] for a column whose values have no exact text. `setting` is what needs
+/// one, and `instead` what does not.
+pub fn hash_of<'a, C: HashedColumn + 'a>(
+    columns: impl IntoIterator<Item = &'a C>,
+    md5: fn(&str) -> String,
+    (setting, instead): (&str, &str),
+) -> Result<String, Error> {
+    let part = |column: &C| {
+        let text = column.text().ok_or_else(|| {
+            let (name, type_name) = (column.name(), column.type_name());
+            Error::settings(format!(
+                "{setting} compares hashes of rows, and column `{name}` of type {type_name} cannot be part of one"
+            ))
+            .hint(format!("leave the column out of `mapping`, or write {instead}, which reads the rows"))
+        })?;
+        Ok(format!("COALESCE({}, '-')", md5(&text)))
+    };
+    let parts = columns.into_iter().map(part).collect::<Result<Vec<_>, Error>>()?;
+    Ok(md5(&parts.join(" || ")))
+}
+
+/// Returns the exact text of a float: what the server writes for it, however many digits that has, and what remains
+/// of the number without them. `types` are those of a float of 64 bits and of a text.
+pub fn exact_float(column: &str, types: (&str, &str)) -> String {
+    let (float, text_type) = types;
+    let text = format!("CAST({column} AS {text_type})");
+    format!("{text} || ' ' || CAST({column} - CAST({text} AS {float}) AS {text_type})")
+}
+
+/// A table and the hashes of its rows, as texts of SQL.
+#[derive(Clone, Debug)]
+pub struct HashedTable {
+    /// What is selected for the columns: the list of a `SELECT`.
+    pub list: String,
+    /// The columns themselves, in quotes.
+    pub columns: String,
+    /// What is after `FROM`.
+    pub from: String,
+    /// The hash of the key.
+    pub key: String,
+    /// The hash of the columns.
+    pub row: String,
+    /// The condition that no column of the key is null.
+    pub keyed: String,
+    /// Whether the server takes care that a key has one row.
+    pub is_unique: bool,
+}
+
+/// Where the entries of a mirror are, in quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// Its columns: the name of the entries, the key in the ledger, the key of the source, and the hash.
+    pub columns: &'a [String; 4],
+    /// The name of the entries, which has no quotes.
+    pub name: &'a str,
+}
+
+impl HashedTable {
+    /// Returns a table by the hashes that `hash` makes of its key and of its columns.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Missing`] for a key column that is not there, and those of `hash`.
+    pub fn new<D: Dialect + Copy, R: Relation, C: SelectedColumn>(
+        table: &SqlTable<D, R, C>,
+        key: &[String],
+        is_unique: bool,
+        hash: impl Fn(&[&C]) -> Result<String, Error>,
+    ) -> Result<HashedTable, Error> {
+        let key = key.iter().map(|name| table.find(name)).collect::<Result<Vec<&C>, Error>>()?;
+        let all: Vec<&C> = table.columns.iter().collect();
+        let quoted: Vec<String> = all.iter().map(|column| column.quoted()).collect();
+        let keyed: Vec<String> =
+            key.iter().map(|column| format!("{} IS NOT NULL", column.quoted())).collect();
+        Ok(HashedTable {
+            list: table.list(),
+            columns: quoted.join(", "),
+            from: table.relation.from(),
+            key: hash(&key)?,
+            row: hash(&all)?,
+            keyed: keyed.join(" AND "),
+            is_unique,
+        })
+    }
+
+    /// Returns the statement for the rows with their hashes: all rows, or those that differ from `entries` and those
+    /// whose key other rows have, too.
+    pub fn differing(&self, entries: Option<Entries<'_>>) -> String {
+        let HashedTable { list, columns, from, key, row, .. } = self;
+        let (several, twice) = match self.is_unique {
+            true => ("NULL", String::new()),
+            false => (
+                SEVERAL,
+                format!(
+                    " LEFT JOIN (SELECT {key} AS {SEVERAL} FROM {from} GROUP BY 1 HAVING COUNT(*) > 1) \
+                     AS tidegate_twice ON {SEVERAL} = {KEY}"
+                ),
+            ),
+        };
+        let hashed = format!("SELECT {columns}, {key} AS {KEY}, {row} AS {HASH} FROM {from}");
+        let select =
+            format!("SELECT {list}, {KEY}, {HASH}, {several} FROM ({hashed}) AS tidegate_hashed{twice}");
+        let Some(Entries { table, columns: [of, _, source_key, known], name }) = entries else {
+            return select;
+        };
+        let several = if self.is_unique { String::new() } else { format!(" OR {SEVERAL} IS NOT NULL") };
+        format!(
+            "{select} LEFT JOIN (SELECT {source_key} AS tidegate_source_key, {known} AS tidegate_known \
+             FROM {table} WHERE {of} = '{name}') AS tidegate_entries ON tidegate_source_key = {KEY} \
+             WHERE tidegate_known IS NULL OR tidegate_known <> {HASH}{several}"
+        )
+    }
+
+    /// Returns the statement for keys of entries whose rows are gone, in their order, behind `after`.
+    pub fn removed(&self, entries: Entries<'_>, after: &str, limit: usize) -> String {
+        let Entries { table, columns: [of, key, source_key, _], name } = entries;
+        format!(
+            "SELECT tidegate_entries.{key} FROM {table} AS tidegate_entries \
+             LEFT JOIN (SELECT {} AS {KEY} FROM {}) AS tidegate_there ON {KEY} = tidegate_entries.{source_key} \
+             WHERE tidegate_entries.{of} = '{name}' AND tidegate_entries.{key} > '{after}' AND {KEY} IS NULL \
+             ORDER BY tidegate_entries.{key} LIMIT {limit}",
+            self.key, self.from
+        )
+    }
+
+    /// Returns the statement that counts the rows whose key has no null; `text` is the type of texts.
+    pub fn count(&self, text: &str) -> String {
+        format!("SELECT CAST(COUNT(*) AS {text}) FROM {} WHERE {}", self.from, self.keyed)
+    }
+
+    /// Returns the statement for these columns, as a `SELECT` lists them, and the hash of each row; of the rows that a
+    /// condition leaves, if there is one.
+    pub fn rows(&self, list: &str, condition: Option<&str>) -> String {
+        let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+        format!("SELECT {list}, {} AS {HASH} FROM {}{condition}", self.row, self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::AsCursor;
+    use super::*;
+
+    #[derive(Clone)]
+    struct Named(&'static str, Option<&'static str>);
+
+    impl SelectedColumn for Named {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn quoted(&self) -> String {
+            format!("\"{}\"", self.0)
+        }
+
+        fn asked(&self) -> String {
+            self.quoted()
+        }
+
+        fn as_cursor(&self) -> AsCursor {
+            unreachable!("no cursor is asked for")
+        }
+    }
+
+    impl HashedColumn for Named {
+        fn text(&self) -> Option<String> {
+            self.1.map(str::to_owned)
+        }
+
+        fn type_name(&self) -> String {
+            "sketch".to_owned()
+        }
+    }
+
+    fn md5(text: &str) -> String {
+        format!("MD5({text})")
+    }
+
+    #[test]
+    fn a_hash_is_made_of_hashes_so_that_no_text_ends_another() {
+        let columns = [Named("a", Some("a")), Named("b", Some("CAST(b AS VARCHAR)"))];
+        assert_eq!(
+            hash_of(&columns, md5, ("`state: source`", "`state: ours`")).unwrap(),
+            "MD5(COALESCE(MD5(a), '-') || COALESCE(MD5(CAST(b AS VARCHAR)), '-'))"
+        );
+    }
+
+    #[test]
+    fn a_column_without_an_exact_text_is_refused_by_name() {
+        let error = hash_of(&[Named("h", None)], md5, ("`state: source`", "`state: ours`")).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "`state: source` compares hashes of rows, and column `h` of type sketch cannot be part of one"
+        );
+        assert!(error.next_step().ends_with("or write `state: ours`, which reads the rows"), "{error:?}");
+    }
+}

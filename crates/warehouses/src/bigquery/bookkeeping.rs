@@ -1,0 +1,172 @@
+//! What a mirror keeps in a dataset of BigQuery, so that BigQuery compares, and hashes that it makes of rows.
+//!
+//! BigQuery enforces no keys: rows of one key are found by the statement itself, and are rejected.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_model::{Checks, Error, ErrorKind, Feed, Row, Value};
+use tidegate_transport::http::answer::RequestError;
+use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA};
+use tidegate_transport::sql::hashed::{HashedTable, hash_of};
+use tidegate_transport::sql::relation::Naming as _;
+use tidegate_transport::sql::table::Relation as _;
+
+use super::checks::refuse;
+use super::client::Client;
+use super::decode;
+use super::errors;
+use super::grants::grant;
+use super::job::{Job, Work};
+use super::pages::Pages;
+use super::reading;
+use super::relation::{Names, Relation, Table, quote};
+use super::source::Found;
+use super::types::{Field, Kind};
+
+/// The bookkeeping in the dataset `tidegate` of the connection's project.
+pub(super) struct BigQueryKeeper {
+    client: Arc<Client>,
+    found: Found,
+}
+
+impl BigQueryKeeper {
+    /// Returns the keeper of a table, and the table with its hashes.
+    ///
+    /// # Errors
+    /// For a query, and for columns of which no hashes can be made.
+    pub(super) fn new(
+        client: &Arc<Client>,
+        found: Found,
+        key: &[String],
+    ) -> Result<(BigQueryKeeper, HashedTable), Error> {
+        let Relation::Table(..) = &found.table.relation else { return Err(bookkeeping::of_query()) };
+        let hashed = hashed_table(&found.table, key, bookkeeping::INSTEAD)?;
+        Ok((BigQueryKeeper { client: Arc::clone(client), found }, hashed))
+    }
+
+    fn place(&self) -> [String; 2] {
+        [self.client.settings.project.clone(), SCHEMA.to_owned()]
+    }
+
+    fn doing(&self) -> String {
+        format!("comparing {}", self.found.table.relation.label())
+    }
+
+    async fn account(&self) -> Result<String, Error> {
+        self.client.auth.account().await
+    }
+}
+
+/// Returns a table with hashes of its rows.
+pub(super) fn hashed_table(
+    table: &Table,
+    key: &[String],
+    instead: (&str, &str),
+) -> Result<HashedTable, Error> {
+    let md5 = |text: &str| format!("TO_HEX(MD5({text}))");
+    HashedTable::new(table, key, false, |columns| hash_of(columns.iter().copied(), md5, instead))
+}
+
+/// Returns a column of texts that a statement has besides those of the table.
+pub(super) fn text_column(name: &str) -> Field {
+    Field { name: name.to_owned(), kind: Kind::Text, is_repeated: false, collation: String::new() }
+}
+
+#[async_trait]
+impl Keeper for BigQueryKeeper {
+    const TEXT: &'static str = "STRING";
+
+    fn schema(&self) -> String {
+        self.place().join(".")
+    }
+
+    fn table(&self, name: &str) -> String {
+        let [project, dataset] = self.place();
+        Names::quoted(&[project, dataset, name.to_owned()])
+    }
+
+    fn column(&self, name: &str) -> String {
+        quote(name)
+    }
+
+    fn creation(&self) -> Vec<String> {
+        bookkeeping::creation(self)
+    }
+
+    fn upsert(&self, name: &str, entries: &[Entry]) -> Vec<String> {
+        let rows: Vec<String> =
+            entries.iter().map(|entry| format!("({})", entry.values().join(", "))).collect();
+        let member = |name: &str| format!("{name} STRING");
+        let members = ["tidegate_k", "tidegate_s", "tidegate_h", "tidegate_p"].map(member).join(", ");
+        let rows = format!("SELECT * FROM UNNEST(ARRAY<STRUCT<{members}>>[{}])", rows.join(", "));
+        vec![bookkeeping::merge(self, name, &rows)]
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), Error> {
+        let doing = self.doing();
+        let ended = async {
+            let sql = sql.to_owned().into();
+            let job = Job::begin(&self.client, Work::Query(&sql), self.found.location.as_deref()).await?;
+            job.end(&doing).await
+        };
+        ended.await.map_err(|error| bookkeeping::refused(RequestError::into_error(error), &self.schema()))
+    }
+
+    async fn ask(&self, sql: &str) -> Result<Vec<Option<String>>, Error> {
+        let job = Job::submit(&self.client, &sql.to_owned().into(), self.found.location.as_deref()).await?;
+        let fields = vec![text_column("tidegate_cell")];
+        let mut pages = Pages::new(job, fields.clone(), &self.doing());
+        let mut texts = Vec::new();
+        while let Some(mut page) = pages.next().await? {
+            while let Some(row) = page.next_row() {
+                let cells = decode::cells(&row).map_err(|_| errors::unreadable("a row"))?;
+                texts.push(match cells.values(&fields).next() {
+                    Some(Ok(Value::Text(text))) => Some(text.to_string()),
+                    Some(Ok(Value::Null)) => None,
+                    _ => return Err(errors::unreadable("a text")),
+                });
+            }
+        }
+        Ok(texts)
+    }
+
+    async fn rows(&self, sql: String, batch_rows: usize) -> Result<Feed<Row>, Error> {
+        let table = self.found.table.clone().followed_by(COLUMNS.map(text_column));
+        let found = Found { table, location: self.found.location.clone(), info: None };
+        Ok(reading::feed(&self.client, &found, sql.into(), None, batch_rows))
+    }
+
+    async fn prove_making(&self, checks: &mut Checks) -> Result<(), Error> {
+        let account = self.account().await?;
+        let [project, dataset] = self.place();
+        let name = format!("{project}.{dataset}");
+        let creation = self.creation().into_iter().next().unwrap_or_default();
+        let tried = match self.client.dataset_location(&project, &dataset).await {
+            Ok(_) => self.client.forecast(&creation.into(), self.found.location.as_deref()).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match tried {
+            Ok(()) => checks.pass(bookkeeping::CHECK, format!("tables can be made in the dataset {name}")),
+            Err(error) if error.kind() == ErrorKind::Missing => {
+                let quoted = Names::quoted(&self.place());
+                let place = self.found.location.as_deref().unwrap_or("US");
+                let made = format!("CREATE SCHEMA IF NOT EXISTS {quoted} OPTIONS (location = '{place}');");
+                let remedy = format!("{made}\n{}", grant("bigquery.dataEditor", "SCHEMA", &quoted, &account));
+                checks.fail(bookkeeping::CHECK, format!("the dataset {name} is not there"), remedy);
+            }
+            Err(error) => refuse(checks, bookkeeping::CHECK.to_owned(), &error, &account),
+        }
+        Ok(())
+    }
+
+    fn grant(&self) -> String {
+        let quoted = Names::quoted(&self.place());
+        let account = self.client.auth.known_account().unwrap_or("<service account>");
+        grant("bigquery.dataEditor", "SCHEMA", &quoted, account)
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.client.dry_run
+    }
+}
