@@ -432,9 +432,9 @@ impl Sheet<'_> {
 
     /// Reads what a mirror reads of rows that are as they were.
     fn compare(&mut self, mode: Option<Mode>, source: &End, state: State) -> Compare {
-        let Some(compare) = self.typed::<Compare>("compare") else { return Compare::Rows };
+        let Some(compare) = self.typed::<Compare>("compare") else { return Compare::default() };
         let table = self.entry("source").is_some_and(|source| source.value.entry("table").is_some());
-        if compare == Compare::Rows {
+        if compare != Compare::Hashes {
             return compare;
         }
         let fault = if mode.is_some_and(|mode| mode != Mode::Mirror) {

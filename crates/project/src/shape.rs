@@ -146,11 +146,11 @@ pub(super) struct Sync {
     /// Import: what happens to a row that the source no longer has, with `mode: mirror`. Default:
     /// `ignore`.
     removed: Option<Removed>,
-    /// Import: where `mode: mirror` compares: `ours` here, or `source` in the database of the source
-    /// (PostgreSQL). Default: `ours`.
+    /// Import: where `mode: mirror` compares: `ours` here, or `source` in the database or warehouse
+    /// of the source. Default: `ours`.
     state: Option<State>,
     /// Import: what `mode: mirror` reads of a row that is as it was: the row, or its primary key and a hash of
-    /// it (PostgreSQL, tables with a unique key). Default: `rows`.
+    /// it (tables of databases and warehouses). Default: `auto`, by what the last runs have read.
     compare: Option<Compare>,
     /// Where rows or events are sent.
     destination: Destination,

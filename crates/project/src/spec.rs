@@ -435,8 +435,10 @@ pub fn not_removable(mapping: &MappingSpec, object: ObjectKind, key: &[String]) 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compare {
-    /// The row.
+    /// What was cheaper by the last runs: the row, or a hash if rows are wide and few of them change.
     #[default]
+    Auto,
+    /// The row.
     Rows,
     /// The primary key and a hash that the source has made of the row.
     Hashes,
@@ -449,7 +451,7 @@ pub enum State {
     /// Here: all rows are read, and the source needs no write access.
     #[default]
     Ours,
-    /// In the database of the source, which keeps hashes in the schema `tidegate`: only rows that differ
-    /// are read.
+    /// In the database or warehouse of the source, which keeps hashes in the schema `tidegate`: only rows that
+    /// differ are read.
     Source,
 }

@@ -294,6 +294,37 @@ async fn a_mirror_that_reads_hashes_first_sends_the_same_as_one_that_reads_rows(
 }
 
 #[tokio::test]
+async fn wide_rows_of_which_few_change_are_found_by_their_hashes_without_a_setting() {
+    let shop = Shop::new(&CUSTOMERS.replace("[plan]", "[plan, note]"), &["--no-limits"]).await;
+    shop.database
+        .run(
+            "INSERT INTO customers SELECT n, 'free', 'x' FROM generate_series(301, 1200) n;
+             UPDATE customers SET note = repeat('wide ', 150)",
+        )
+        .await;
+    let memo = || shop.project.path().join(".tidegate/compared/customers").is_dir();
+    assert_eq!(compared(&shop.run("customers").await), [1200, 0, 0, 0]);
+    assert_eq!(
+        (compared(&shop.run("customers").await), memo()),
+        ([0, 0, 0, 1200], false),
+        "all rows were new before"
+    );
+    assert_eq!(
+        (compared(&shop.run("customers").await), memo()),
+        ([0, 0, 0, 1200], true),
+        "no row was before"
+    );
+    shop.database
+        .run("UPDATE customers SET note = 'narrow' WHERE id = 5; DELETE FROM customers WHERE id = 7")
+        .await;
+    let run = shop.run("customers").await;
+    assert_eq!((compared(&run), &run["counts"]["delivered"]), ([0, 1, 1, 1198], &2.into()), "{run:#}");
+    shop.database.run("UPDATE customers SET note = 'changed ' || id").await;
+    assert_eq!(compared(&shop.run("customers").await), [0, 1199, 0, 0]);
+    assert_eq!(compared(&shop.run("customers").await), [0, 0, 0, 1199]);
+}
+
+#[tokio::test]
 async fn only_attributes_that_changed_are_sent_and_billed_until_the_user_is_erased() {
     let syncs = CUSTOMERS
         .replace("mode: mirror", "mode: mirror\n    changed: attributes")

@@ -1,13 +1,15 @@
 //! What a run of an import begins with.
 
-use tidegate_model::{Checkpoint, Error};
+use tidegate_model::source::Hashed;
+use tidegate_model::{Checkpoint, Error, RowHash};
+use tidegate_project::Compare;
 
 use crate::pipeline::import::Import;
 use crate::pipeline::read::by_source::AtSource;
 use crate::pipeline::read::compare::Duplicates;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::lookback::LookbackRule;
-use crate::pipeline::read::mirror_state::MirrorState;
+use crate::pipeline::read::mirror_state::{Measured, MirrorState, SharedMirrorState};
 use crate::pipeline::run_kind::RunKind;
 
 /// What a run begins with.
@@ -15,7 +17,11 @@ use crate::pipeline::run_kind::RunKind;
 pub(crate) struct Begins {
     pub(crate) kind: RunKind,
     pub(crate) cursor_state: Option<CursorState>,
-    pub(crate) mirror: Option<MirrorState>,
+    pub(crate) mirror: Option<SharedMirrorState>,
+    /// Whether hashes of rows are read before the rows: the name of the memo of what they stood for.
+    pub(crate) hashes: Option<RowHash>,
+    /// Bytes of a row, as an earlier run has measured them.
+    pub(crate) row_bytes: Option<u64>,
     /// Files that the last run of a mirror has read and that are gone.
     pub(crate) vanished: Vec<String>,
     /// What the source compares itself, if it does.
@@ -47,9 +53,7 @@ impl Begins {
         let opens = import.compares_at_source && (kind.moves_checkpoint() || before.source.is_some());
         let mut at_source = None;
         if opens {
-            let names = import.columns.names();
-            let key = import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned());
-            let key: Vec<String> = key.collect();
+            let key = key_of(import);
             let opened = import.source.bookkeeping(&import.sync, &import.selection, &key).await?;
             let bookkeeping = opened.ok_or_else(|| {
                 Error::settings(format!("the source of `{}` cannot compare rows itself", import.sync))
@@ -60,8 +64,35 @@ impl Begins {
             at_source = Some(AtSource { bookkeeping, continues, several: Duplicates::default() });
         }
         let leaves_source = before.source.is_some() && !import.compares_at_source;
-        let mirror = Some(now);
-        Ok(Begins { kind, cursor_state, mirror, vanished, at_source, leaves_source })
+        now.measured = before.measured;
+        let row_bytes = before.measured.map(|measured| measured.row_bytes);
+        let hashes = match kind {
+            RunKind::Retry => None,
+            _ => hashes(import, before.measured).await,
+        };
+        let mirror = Some(SharedMirrorState::new(now));
+        Ok(Begins { kind, cursor_state, mirror, hashes, row_bytes, vanished, at_source, leaves_source })
+    }
+}
+
+/// The names of the key columns.
+fn key_of(import: &Import) -> Vec<String> {
+    let names = import.columns.names();
+    import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned()).collect()
+}
+
+/// Returns the name of the memo if hashes are read: if the sync says so, or they were cheaper by the last run and the
+/// source makes some.
+async fn hashes(import: &Import, measured: Option<Measured>) -> Option<RowHash> {
+    let name = import.hashes?;
+    match import.compare {
+        Compare::Rows => None,
+        Compare::Hashes => Some(name),
+        Compare::Auto if !measured.is_some_and(Measured::prefers_hashes) => None,
+        Compare::Auto => {
+            let opened = import.source.hashed(&import.selection, &key_of(import), Hashed::Keys, 1).await;
+            opened.ok().flatten().map(|_| name)
+        }
     }
 }
 

@@ -21,14 +21,14 @@ use crate::pipeline::mirror::{compared, doubted, is_noted};
 use crate::pipeline::read::compare::Duplicates;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
-use crate::pipeline::read::mirror_state::MirrorState;
+use crate::pipeline::read::mirror_state::{MirrorState, SharedMirrorState};
 use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::removal::Removal;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::run::{self, Job, Opened, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::sent::SentAttributes;
-use tidegate_project::{Changed, Limits};
+use tidegate_project::{Changed, Compare, Limits};
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -59,7 +59,9 @@ pub struct Import {
     pub removal: Option<Removal>,
     /// Whether the source compares its rows itself.
     pub compares_at_source: bool,
-    /// Whether hashes of rows are read before the rows: the name of the memo of what they stood for.
+    /// Whether rows are read, or hashes of them before.
+    pub compare: Compare,
+    /// The name of the memo of what hashes stood for; `None` if the rows are always read.
     pub hashes: Option<RowHash>,
     /// How much a run may change; `None` if a person has confirmed it.
     pub limits: Option<Limits>,
@@ -147,7 +149,7 @@ pub async fn run(
         notes: is_noted(import, platform),
         kind,
         cursor_state: begins.cursor_state.clone(),
-        mirror: begins.mirror.as_ref().map(MirrorState::checkpoint),
+        mirror: begins.mirror.clone(),
     };
     let checkpoint = state.checkpoint.as_ref();
     // A checkpoint that no longer fits its column ends the run before anything is read.
@@ -168,7 +170,7 @@ pub async fn run(
         opened?;
         if begins.leaves_source {
             // Entries at the source no longer hold once anything is sent.
-            let checkpoint = begins.mirror.as_ref().map(MirrorState::checkpoint);
+            let checkpoint = begins.mirror.as_ref().map(SharedMirrorState::checkpoint);
             let commit = BatchCommit { batch: interrupted::BATCH, checkpoint, ..BatchCommit::default() };
             parts.store.commit_batch(&run, commit).await?;
         }

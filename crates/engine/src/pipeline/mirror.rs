@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt};
 use tidegate_model::store::Lookback;
 use tidegate_model::{
-    Batch, Comparison, Error, Feed, Idempotency, Mapping, Platform, Progress, Row, RowHash, RunId,
+    Batch, Compared, Comparison, Error, Feed, Idempotency, Mapping, Platform, Progress, Row, RowHash, RunId,
 };
 use tokio::sync::watch;
 
@@ -18,6 +18,7 @@ use crate::pipeline::read::by_hash::ByHash;
 use crate::pipeline::read::by_source::{AtSource, CertainComparison, SourceComparison};
 use crate::pipeline::read::compare::{Comparing, Duplicates};
 use crate::pipeline::read::cursor_state::ChangeTracking;
+use crate::pipeline::read::mirror_state::Measured;
 use crate::pipeline::removal::{self, Removed};
 use crate::pipeline::run::Parts;
 use crate::pipeline::sent::SentAttributes;
@@ -71,7 +72,7 @@ pub(crate) async fn compared(
         }
         None => parts.store.compare(&import.sync).await?,
     };
-    let by_hash = match import.hashes {
+    let by_hash = match begins.hashes {
         Some(name) => Some(ByHash::new(import, parts.store.hash_memo(&import.sync, name).await?)),
         None => None,
     };
@@ -82,6 +83,11 @@ pub(crate) async fn compared(
         found.comparison = at_source.take_over(found.comparison, Arc::clone(&lookback)).await?;
     }
     parts.store.note_compared(run, found.differences.compared).await?;
+    if let Some((state, row_bytes)) = begins.mirror.as_ref().zip(found.row_bytes.or(begins.row_bytes)) {
+        let Compared { added, changed, unchanged, .. } = found.differences.compared;
+        let (rows, differing) = (added + changed + unchanged, added + changed);
+        state.measured(Measured { row_bytes, rows, differing, by_hash: begins.hashes.is_some() });
+    }
     if let Some(limits) = &import.limits
         && let Some(exceeded) =
             ExceededLimit::by_mirror(limits, removes, &found.differences.compared, &begins.vanished)

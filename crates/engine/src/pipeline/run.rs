@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd};
 use tidegate_model::{
-    Cause, Checkpoint, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency,
-    ObjectKind, Progress, Reaction, Run, RunId, Store, SyncId,
+    Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
+    Progress, Reaction, Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::worker::Worker;
 use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::read::equal_rows::EqualRows;
+use crate::pipeline::read::mirror_state::SharedMirrorState;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::repeat::RepeatPolicy;
@@ -72,7 +73,7 @@ pub(crate) struct Job<F: Transform> {
     /// The state of the cursor before the run.
     pub(crate) cursor_state: Option<CursorState>,
     /// The checkpoint of a mirror.
-    pub(crate) mirror: Option<Checkpoint>,
+    pub(crate) mirror: Option<SharedMirrorState>,
 }
 
 /// A feed, and what is done once all of it is committed.
@@ -252,7 +253,7 @@ async fn move_items<F: Transform>(
         keeps_users: job.keeps_users,
         counts_read: job.counts_read,
         cursor_state: job.cursor_state.clone(),
-        mirror: job.mirror.clone(),
+        mirror: job.mirror.as_ref().map(SharedMirrorState::checkpoint),
         chunks: std::mem::take(&mut resume.chunks).into(),
         any_failed: resume.any_failed,
         progress,

@@ -11,7 +11,7 @@ use tidegate_model::{Checks, ConnectionId, Error, Platform, Reason, Selection, S
 use super::active::object_changed;
 use super::{Engine, cursor};
 use crate::pipeline::{ChangeTracking, Import};
-use tidegate_project::SyncSpec;
+use tidegate_project::{Compare, SyncSpec};
 
 /// What was checked.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -135,7 +135,7 @@ impl Engine {
                             import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned());
                         let key: Vec<String> = key.collect();
                         note(&mut checks, "key", import.source.check_key(&import.selection, &key).await);
-                        if import.hashes.is_some() {
+                        if import.compare == Compare::Hashes {
                             let hashes = hashes(&import, &key).await;
                             note(&mut checks, "hashes", hashes);
                         }

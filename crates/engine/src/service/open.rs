@@ -223,8 +223,19 @@ impl Engine {
             (None, None) => Err(Error::settings("neither `mapping` nor `contract` is given")),
         };
         let mapping = mapping.map_err(|error| error.context(format!("sync `{id}`")))?;
-        let hashes = (sync.compare == Compare::Hashes).then(|| memo_name(&dataset, &mapping));
+        let chosen = match sync.compare {
+            Compare::Rows => false,
+            Compare::Hashes => true,
+            // A query is as much work for the source whatever is read of its rows.
+            Compare::Auto => {
+                sync.mode == Mode::Mirror
+                    && sync.state == State::Ours
+                    && selection.members().contains_key("table")
+            }
+        };
+        let hashes = chosen.then(|| memo_name(&dataset, &mapping));
         Ok(narrowed(Import {
+            compare: sync.compare,
             hashes,
             sync: id.clone(),
             source,

@@ -196,6 +196,7 @@ impl Comparing<'_> {
         seen: &mut Seen,
     ) -> Result<(), Error> {
         let HashedRows { batch, hashes } = rows;
+        seen.measure(&batch.items);
         let mut versions = judge.versions(&batch, &mut seen.scratch);
         by_hash.note(&versions, &hashes, &mut seen.scratch).await?;
         let new: Vec<RowVersion> =

@@ -86,8 +86,13 @@ pub(crate) struct Found {
     /// How many rows could not be read so far as to know their key: any of them may be under a key
     /// that seems to be gone.
     pub(crate) unreadable: u64,
+    /// Bytes of a row, on average; `None` if none was read.
+    pub(crate) row_bytes: Option<u64>,
     held: Held,
 }
+
+/// Rows that are measured.
+const MEASURED_ROWS: u64 = 10_000;
 
 /// What has been seen of the source so far.
 #[derive(Default)]
@@ -95,6 +100,19 @@ pub(super) struct Seen {
     pub(super) held: Held,
     pub(super) unreadable: u64,
     pub(super) scratch: Vec<u8>,
+    /// Rows that were measured, and their bytes.
+    measured: (u64, u64),
+}
+
+impl Seen {
+    /// Measures rows that were read, as long as few were.
+    pub(super) fn measure(&mut self, rows: &[Row]) {
+        let (measured, bytes) = &mut self.measured;
+        for row in rows.iter().take(usize::try_from(MEASURED_ROWS.saturating_sub(*measured)).unwrap_or(0)) {
+            *measured += 1;
+            *bytes += row.values.iter().map(tidegate_model::value_bytes).sum::<u64>();
+        }
+    }
 }
 
 /// Rows that differ.
@@ -155,10 +173,10 @@ impl Comparing<'_> {
         if twice > Differences::DUPLICATES_MAX as u64 {
             return Err(no_key(&self.import.sync, twice));
         }
-        let Seen { mut held, unreadable, .. } = seen;
+        let Seen { mut held, unreadable, measured: (rows, bytes), .. } = seen;
         // What was told of them row by row was not so: they are not held.
         held.overflows |= differences.overtaken > 0;
-        Ok(Found { differences, comparison, unreadable, held })
+        Ok(Found { differences, comparison, unreadable, row_bytes: bytes.checked_div(rows), held })
     }
 
     /// Adds a batch of rows to a comparison, and holds those that differ.
@@ -170,6 +188,7 @@ impl Comparing<'_> {
         seen: &mut Seen,
     ) -> Result<(), Error> {
         let DifferingRows { batch, hashes, malformed } = rows;
+        seen.measure(&batch.items);
         let mut versions = judge.versions(&batch, &mut seen.scratch);
         if let Some(at_source) = &self.at_source {
             at_source.sees(versions.rows.iter().zip(versions.hashes(&hashes)));

@@ -1,6 +1,7 @@
 //! What a mirror keeps as its checkpoint: no position, but the files that it has read.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tidegate_model::{Checkpoint, Error, SyncId};
@@ -21,6 +22,37 @@ pub(crate) struct MirrorState {
     /// The name of the entries at the source, with `state: source`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
+    /// What the last run has measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) measured: Option<Measured>,
+}
+
+/// What a run has measured of the rows that it compared, by which the next one chooses what it reads of them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// Bytes of the mapped columns of a row, on average.
+    pub(crate) row_bytes: u64,
+    /// Rows of the source.
+    pub(crate) rows: u64,
+    /// How many of them were added or had changed.
+    pub(crate) differing: u64,
+    /// Whether hashes were read.
+    pub(crate) by_hash: bool,
+}
+
+impl Measured {
+    /// Rows of fewer bytes are not much more than their key and their hash.
+    const WIDE_BYTES: u64 = 512;
+    /// Fewer rows are read in a moment, whatever is read of them.
+    const ROWS_MIN: u64 = 1_000;
+
+    /// Returns whether hashes are read by the next run: rows are wide, and at most one of 20 differs. Once they are,
+    /// they are until one of 5 does.
+    pub(crate) fn prefers_hashes(self) -> bool {
+        let one_of = if self.by_hash { 5 } else { 20 };
+        let few = self.differing.saturating_mul(one_of) <= self.rows;
+        self.rows >= Self::ROWS_MIN && self.row_bytes >= Self::WIDE_BYTES && few
+    }
 }
 
 impl MirrorState {
@@ -32,7 +64,7 @@ impl MirrorState {
         let files = import.source.files(&import.selection).await?;
         let files = files.filter(|files| files.len() <= FILES_MAX);
         let files = files.map(|files| files.into_iter().collect());
-        Ok(MirrorState { mirror: true, files, source: None })
+        Ok(MirrorState { mirror: true, files, source: None, measured: None })
     }
 
     /// Reads the state from a checkpoint; the default if there is none.
@@ -65,6 +97,26 @@ impl MirrorState {
     }
 }
 
+/// The state of a mirror that a run works on: what it measures is added before anything is committed.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedMirrorState(Arc<Mutex<MirrorState>>);
+
+impl SharedMirrorState {
+    pub(crate) fn new(state: MirrorState) -> SharedMirrorState {
+        SharedMirrorState(Arc::new(Mutex::new(state)))
+    }
+
+    /// Returns the state as a checkpoint.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).checkpoint()
+    }
+
+    /// Adds what the run has measured.
+    pub(crate) fn measured(&self, measured: Measured) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).measured = Some(measured);
+    }
+}
+
 /// Returns whether a mirror made a checkpoint.
 pub(crate) fn is_of_mirror(checkpoint: &Checkpoint) -> bool {
     MirrorState::deserialize(&checkpoint.0).is_ok()
@@ -76,7 +128,28 @@ mod tests {
 
     fn state(files: &[&str]) -> MirrorState {
         let files = files.iter().map(|name| (*name).to_owned()).collect();
-        MirrorState { mirror: true, files: Some(files), source: None }
+        MirrorState { mirror: true, files: Some(files), source: None, measured: None }
+    }
+
+    #[test]
+    fn hashes_are_chosen_for_wide_rows_of_which_few_differ_and_kept_until_many_do() {
+        let measured =
+            |row_bytes, differing, by_hash| Measured { row_bytes, rows: 10_000, differing, by_hash };
+        for (row_bytes, differing, by_hash, chosen) in [
+            (2_000, 100, false, true),
+            (2_000, 501, false, false),
+            (2_000, 501, true, true),
+            (2_000, 2_001, true, false),
+            (200, 0, false, false),
+            (2_000, 10_000, false, false),
+        ] {
+            assert_eq!(
+                measured(row_bytes, differing, by_hash).prefers_hashes(),
+                chosen,
+                "{row_bytes}, {differing}"
+            );
+        }
+        assert!(!Measured { rows: 900, ..measured(2_000, 0, false) }.prefers_hashes(), "few rows");
     }
 
     #[test]

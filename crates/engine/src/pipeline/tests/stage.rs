@@ -194,6 +194,7 @@ impl Stage {
                 keys_for: None,
                 removal: None,
                 compares_at_source: false,
+                compare: tidegate_project::Compare::Hashes,
                 hashes: None,
                 limits: None,
                 time_zone: "UTC".into(),
