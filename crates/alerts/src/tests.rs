@@ -53,6 +53,18 @@ async fn slack_gets_text_and_a_block_with_its_three_characters_escaped() {
     assert!(text.contains("<https://tidegate.example.com/syncs/orders|Open the dashboard>"), "{text}");
 }
 
+#[test]
+fn an_address_of_slack_without_https_is_told_before_a_message_is_lost() {
+    let slack = CHANNELS.iter().find(|channel| channel.kind == "slack").expect("a type");
+    let opened = (slack.open)(
+        &raw(json!({ "url": "hooks.slack.com/services/T/B/canary" })),
+        &context(Canned::once(202, ""), &ManualClock::default()),
+    );
+    let error = opened.err().expect("no address");
+    assert_eq!(error.message(), "`url`: this is not an address");
+    assert!(!error.next_step().contains("canary"));
+}
+
 #[tokio::test]
 async fn pagerduty_gets_a_trigger_and_a_resolve_with_one_key() {
     let settings = || json!({ "routing_key": "0123456789abcdef0123456789abcdef" });

@@ -38,12 +38,19 @@ struct Tools {
 pub(crate) struct Shown {
     engine: Engine,
     /// Holds empty state while it is shown.
-    _empty: Option<TempDir>,
+    empty: Option<TempDir>,
 }
 
 impl From<Engine> for Shown {
     fn from(engine: Engine) -> Shown {
-        Shown { engine, _empty: None }
+        Shown { engine, empty: None }
+    }
+}
+
+impl Shown {
+    /// Whether there is state; otherwise it is empty, and goes with this value.
+    pub(crate) fn has_state(&self) -> bool {
+        self.empty.is_none()
     }
 }
 
@@ -137,6 +144,17 @@ impl ProjectArgs {
     /// The engine of a verb that shows what is there. It makes no state: if there is none, it shows what
     /// empty state would, and says so.
     pub(crate) async fn showing_engine(&self) -> Result<Shown, Error> {
+        let shown = self.examined_engine().await?;
+        if !shown.has_state() {
+            note(format!("no state in {}", self.data_folder().display()));
+            note("  → nothing has run yet, or the state is elsewhere: `--data`, or `TIDEGATE_STORE`");
+        }
+        Ok(shown)
+    }
+
+    /// The engine of a verb that looks at what is there. It makes no state: if there is none, it works by
+    /// empty state.
+    pub(crate) async fn examined_engine(&self) -> Result<Shown, Error> {
         let data = self.data_folder();
         if self.store.is_some() || self.replaced.store.is_some() || data.join(STATE_FILE).exists() {
             return self.engine().await.map(Shown::from);
@@ -148,9 +166,7 @@ impl ProjectArgs {
         })?;
         let args = ProjectArgs { data: Some(empty.path().to_owned()), ..self.clone() };
         let engine = args.engine().await?;
-        note(format!("no state in {}", data.display()));
-        note("  → nothing has run yet, or the state is elsewhere: `--data`, or `TIDEGATE_STORE`");
-        Ok(Shown { engine, _empty: Some(empty) })
+        Ok(Shown { engine, empty: Some(empty) })
     }
 
     /// The engine of the one process that events come in to.

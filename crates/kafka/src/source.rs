@@ -226,7 +226,7 @@ impl Source for KafkaSource {
                         behind: end.abs_diff(start.from),
                         last_seen: offset.and_then(|offset| offset.seen()),
                         per_minute: offset.map(|offset| offset.per_minute(now)),
-                        trouble: None,
+                        trouble: start.trouble(),
                     }
                 });
                 Ok(lag.collect())

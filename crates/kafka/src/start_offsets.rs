@@ -30,6 +30,20 @@ pub(crate) struct StartOffset {
     /// The offset that need not be committed: the group has committed it, or would
     /// start there again.
     pub(crate) committed: Option<i64>,
+    /// The offset that was known and is beyond the end: the topic was created again, and is read from `start`.
+    pub(crate) gone: Option<i64>,
+}
+
+impl StartOffset {
+    /// Returns what a person should know of it.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let gone = self.gone?;
+        Some(format!(
+            "the topic was created again: {} ends before the known offset {gone}, and is read from offset {}",
+            name_of(&self.partition),
+            self.from
+        ))
+    }
 }
 
 impl StartOffsets {
@@ -62,17 +76,18 @@ impl StartOffsets {
             let committed = committed.filter(|committed| !baseline.is_gone(partition, *committed));
             let known = known.get(partition).map(|offset| offset.next);
             // Offsets beyond the end belong to a topic that is gone.
-            let beyond = committed.max(known).is_some_and(|offset| offset > watermarks.end);
+            let gone = committed.max(known).filter(|offset| *offset > watermarks.end);
             match known_offset(partition, watermarks, committed, known) {
-                Some(from) => StartOffset { partition: partition.clone(), from, committed },
+                Some(from) => StartOffset { partition: partition.clone(), from, committed, gone: None },
                 None => {
                     // Messages of a partition that came later were never skipped by `latest`.
-                    let later = self.start == Start::Latest && (beyond || baseline.is_later(partition));
+                    let later =
+                        self.start == Start::Latest && (gone.is_some() || baseline.is_later(partition));
                     let since = since.get(partition).copied().flatten();
                     let from =
                         if later { watermarks.low } else { self.start_of(partition, watermarks, since) };
                     let committed = self.is_steady().then_some(from);
-                    StartOffset { partition: partition.clone(), from, committed }
+                    StartOffset { partition: partition.clone(), from, committed, gone }
                 }
             }
         };
@@ -139,6 +154,18 @@ mod tests {
         assert_eq!(known_offset(&partition, watermarks, Some(5), Some(11)), Some(5));
         assert_eq!(known_offset(&partition, watermarks, None, Some(11)), None);
         assert_eq!(known_offset(&partition, watermarks, Some(12), Some(11)), None);
+    }
+
+    #[test]
+    fn a_topic_that_was_created_again_is_said_to_be_read_once_more() {
+        let start = |gone| StartOffset { partition: ("t".into(), 0), from: 0, committed: None, gone };
+        assert_eq!(start(None).trouble(), None);
+        assert_eq!(
+            start(Some(20)).trouble().as_deref(),
+            Some(
+                "the topic was created again: t[0] ends before the known offset 20, and is read from offset 0"
+            )
+        );
     }
 
     #[test]

@@ -110,8 +110,8 @@ impl Alert {
             Trigger::InDoubt => format!("{subject}: rows are in doubt"),
             Trigger::Stale => format!("{subject} is out of date"),
             Trigger::NoRows => format!("{subject} reads no rows"),
-            Trigger::Channel => format!("the channel {subject} cannot be reached"),
-            Trigger::Test => "a test of this channel".to_owned(),
+            Trigger::Channel => format!("The channel {subject} cannot be reached"),
+            Trigger::Test => "A test of this channel".to_owned(),
         }
     }
 }

@@ -18,5 +18,6 @@ pub(crate) struct ProfilesSettings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Target {
     /// The catalog, for `catalog_item`. It is created with its first item.
+    #[schemars(extend("x-objects" = ["catalog_item"]))]
     pub(crate) catalog: Option<String>,
 }

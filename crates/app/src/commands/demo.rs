@@ -81,7 +81,7 @@ pub(super) async fn demo(args: ProjectArgs, wanted: Wanted, out: Output) -> Resu
     let args = ProjectArgs { project: folder.clone(), ..args };
     create_catalog(&args, &folder).await?;
     let server = Server::start(&args, listen, false).await?;
-    let syncs = run::every_sync(&server.engine, out);
+    let syncs = run::every_sync(&server.engine, out).await?;
     let task = run::Task::Run(RunMode::Once);
     let code = run::run_each(&server.engine, syncs, 1, &task, &server.stop, out).await?;
     exported(&server).await?;

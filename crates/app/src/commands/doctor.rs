@@ -34,9 +34,12 @@ pub(super) async fn doctor(args: &ProjectArgs, listen: SocketAddr, out: Output) 
     look_at_port(&mut machine, listen).await;
     let mut reports = Vec::new();
     if project.is_ok() {
-        match args.engine().await {
+        match args.examined_engine().await {
             Ok(engine) => {
-                look_at_state(&mut machine, &engine, args.store.is_some()).await;
+                match engine.has_state() {
+                    true => look_at_state(&mut machine, &engine, args.store.is_some()).await,
+                    false => machine.pass("state", "there is none yet: the first run makes it"),
+                }
                 reports = check::everything(&engine).await?;
             }
             Err(error) => machine.fail("state", error.chain(), error.next_step()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_engine::service::{Engine, Rejection, RetryFilter, RetryResult, RunMode};
+use tidegate_model::store::{Pause, PausedBy};
 use tidegate_model::{Cause, Clock, Ending, Error, ErrorKind, Run, SyncId, SystemClock};
 use tidegate_project::Schedule;
 use tokio_util::sync::CancellationToken;
@@ -56,14 +57,14 @@ pub(super) async fn run(args: &ProjectArgs, wanted: Wanted, out: Output) -> Resu
     let Wanted { syncs: names, all, parallel, task } = wanted;
     let engine = Arc::new(args.engine().await?);
     let syncs = match all {
-        true => every_sync(&engine, out),
+        true => every_sync(&engine, out).await?,
         false => names.iter().map(SyncId::new).collect(),
     };
     if syncs.is_empty() && engine.project().syncs.is_empty() {
         return Err(Error::settings("the project has no syncs yet").hint("add one under `syncs`"));
     }
     if syncs.is_empty() && out == Output::Text {
-        note("nothing to run: every sync is a draft or runs continuously");
+        note("nothing to run: every sync is a draft, paused, or runs continuously");
     }
     for sync in &syncs {
         engine.sync(sync)?;
@@ -167,18 +168,26 @@ impl Faults {
     }
 }
 
-/// Every sync that `run --all` runs: continuous ones belong to `tidegate serve`.
-pub(super) fn every_sync(engine: &Engine, out: Output) -> Vec<SyncId> {
-    let all = engine.project().syncs.iter();
-    all.filter(|(id, sync)| {
-        let enabled = sync.options().enabled;
-        if !enabled && out == Output::Text {
-            note(format!("{id}: skipped, it is a draft (`enabled: false`)"));
+/// Every sync that `run --all` runs: continuous ones belong to `tidegate serve`, and what a person paused waits
+/// for a person.
+pub(super) async fn every_sync(engine: &Engine, out: Output) -> Result<Vec<SyncId>, Error> {
+    let states = engine.store().sync_states().await?;
+    let mut syncs = Vec::new();
+    for (id, sync) in &engine.project().syncs {
+        let pause = states.get(id).and_then(|state| state.paused.as_ref());
+        let skipped = match pause {
+            _ if !sync.options().enabled => Some("it is a draft (`enabled: false`)".to_owned()),
+            Some(Pause { by: PausedBy::Person(name), why, .. }) => Some(format!("{name} paused it: {why}")),
+            _ => None,
+        };
+        match skipped {
+            Some(why) if out == Output::Text => note(format!("{id}: skipped, {why}")),
+            Some(_) => {}
+            None if sync.schedule() == Some(&Schedule::Continuous) => {}
+            None => syncs.push(id.clone()),
         }
-        enabled && sync.schedule() != Some(&Schedule::Continuous)
-    })
-    .map(|(id, _)| id.clone())
-    .collect()
+    }
+    Ok(syncs)
 }
 
 pub(super) async fn retry(

@@ -99,7 +99,7 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
         word("state"),
         word("last run").optional(),
         word("ended"),
-        numeric("delivered"),
+        numeric("last delivered"),
         numeric("failed rows"),
         numeric("behind"),
     ]);

@@ -12,12 +12,12 @@ use tidegate_project::{
     ExportSpec, Finding, ImportSpec, KnownSettings, Project, RowSource, SyncSpec, Written,
 };
 
-use crate::registry::CONNECTORS;
+use crate::registry::{CHANNELS, CONNECTORS};
 
 /// A folder that is not there: opening writes nothing.
 const NOWHERE: &str = "/nonexistent/tidegate";
 
-/// Returns what is wrong with the settings of connections and syncs, in the order of the file. Settings that
+/// Returns what is wrong with the settings of connections, channels and syncs, in the order of the file. Settings that
 /// depend on a value that is not known here are not judged.
 pub(super) fn findings(project: &Project, folder: &Path) -> Vec<Finding> {
     let opening = Opening { project, folder, context: context(folder) };
@@ -35,6 +35,13 @@ pub(super) fn findings(project: &Project, folder: &Path) -> Vec<Finding> {
             && let Err(error) = (role.open)(&known.settings, &opening.context)
         {
             findings.extend(connection.settings.finding(&error, &known.unknown));
+        }
+    }
+    for channel in project.alerts.channels.values() {
+        let Some(kind) = CHANNELS.iter().find(|kind| kind.kind == channel.kind) else { continue };
+        let known = channel.settings.known(folder);
+        if let Err(error) = (kind.open)(&known.settings, &opening.context) {
+            findings.extend(channel.settings.finding(&error, &known.unknown));
         }
     }
     findings.sort_by(|a, b| (a.at, &a.path).cmp(&(b.at, &b.path)));

@@ -119,7 +119,12 @@ impl Table {
             |at: usize| self.rows.iter().any(|row| row.get(at).is_some_and(|cell| !cell.text.is_empty()));
         let mut shown: Vec<usize> = (0..self.columns.len()).filter(|at| filled(*at)).collect();
         let all = shown.clone();
-        let Some(width) = width else { return self.grid(&shown, None) };
+        let Some(width) = width else {
+            return match self.narrowest(&shown) <= WIDEST {
+                true => self.grid(&shown, None),
+                false => self.list(&shown, u16::MAX),
+            };
+        };
         loop {
             if self.narrowest(&shown) <= usize::from(width) {
                 return self.grid(&shown, Some(width));
@@ -230,6 +235,8 @@ impl Table {
 
 /// Spaces between two columns.
 const GAP: u16 = 2;
+/// A table without a terminal that would be wider becomes lists: one long name would fill every line with spaces.
+const WIDEST: usize = 400;
 
 fn blank(width: Option<u16>) -> comfy_table::Table {
     let mut drawn = comfy_table::Table::new();
@@ -325,6 +332,23 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\nstatus  rejected\nreason  not_an_object: "), "{text}");
+    }
+
+    #[test]
+    fn one_long_name_does_not_fill_the_lines_of_a_file_with_spaces() {
+        let mut table = rows();
+        let long = "u".repeat(5_000);
+        table.row([
+            "2026-11-29 07:43:13Z".into(),
+            long.as_str().into(),
+            "a → b".into(),
+            count(1),
+            count(0),
+            state("rejected"),
+            "no".into(),
+        ]);
+        let text = plain(&table.render(None));
+        assert!(text.contains(&long) && text.len() < 2 * long.len(), "{} bytes", text.len());
     }
 
     #[test]

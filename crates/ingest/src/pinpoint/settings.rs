@@ -47,7 +47,7 @@ pub(super) struct StreamAccess {
     pub(super) access_key_id: Option<String>,
     /// The secret access key that belongs to it.
     pub(super) secret_access_key: Option<Secret>,
-    /// The session token, where the key is a temporary one.
+    /// The session token, if the key is a temporary one.
     pub(super) session_token: Option<Secret>,
     /// The profile in the AWS configuration files.
     pub(super) profile: Option<String>,

@@ -12,6 +12,7 @@ use crate::context::{Context, RebalanceListener};
 use crate::errors;
 use crate::metadata::ClusterMetadata;
 use crate::partition::{TopicPartition, list, names_of, partitions_of};
+use crate::start_offsets::StartOffset;
 
 impl RebalanceListener for Session {
     /// Each partition starts at its own offset.
@@ -70,6 +71,9 @@ pub(super) fn assignment(
     let metadata = ClusterMetadata { consumer, access: &plan.access, brokers: &plan.brokers };
     let baseline = session.baseline.get_or_init(Baseline::default);
     let starts = plan.start_offsets.resolve(&metadata, partitions, &session.known(), baseline)?;
+    for trouble in starts.iter().filter_map(StartOffset::trouble) {
+        tracing::warn!(trouble, "messages may be sent a second time");
+    }
     session.own(&starts);
     list(starts.iter().map(|start| (&start.partition, Offset::Offset(start.from))))
 }

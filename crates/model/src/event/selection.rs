@@ -24,8 +24,8 @@ impl KindPattern {
     /// nothing, silently. Kinds that are not listed may be tomorrow's.
     ///
     /// # Errors
-    /// The kind that is probably meant.
-    pub fn check(pattern: &str) -> Result<(), &'static str> {
+    /// The kind or pattern that is probably meant.
+    pub fn check(pattern: &str) -> Result<(), String> {
         meant(pattern).map_or(Ok(()), Err)
     }
 
@@ -75,16 +75,22 @@ impl<'de> Deserialize<'de> for KindPattern {
 /// The kind that is probably meant by a misspelt one, which would export nothing,
 /// silently. Kinds that are not listed may be tomorrow's: only what differs by a
 /// letter or two, in a channel that is known, counts as misspelt.
-fn meant(pattern: &str) -> Option<&'static str> {
+fn meant(pattern: &str) -> Option<String> {
     let distance = |kind: &&str| strsim::damerau_levenshtein(kind, pattern);
+    let nearest = || MESSAGE_KINDS.iter().copied().min_by_key(distance);
     if has_misspelt_channel(pattern) {
-        return MESSAGE_KINDS.iter().copied().min_by_key(distance);
+        let near = nearest()?;
+        let (channel, rest) = (near.split('.').nth(1)?, pattern.splitn(3, '.').nth(2));
+        return Some(match rest.filter(|rest| rest.contains('*')) {
+            Some(rest) => format!("message.{channel}.{rest}"),
+            None => near.to_owned(),
+        });
     }
     let listed = MESSAGE_KINDS.contains(&pattern) || current_kind(pattern) != pattern;
     if listed || pattern.contains('*') || channel_of(pattern).is_none() {
         return None;
     }
-    MESSAGE_KINDS.iter().copied().min_by_key(distance).filter(|kind| distance(kind) <= MISSPELT_MAX)
+    nearest().filter(|kind| distance(kind) <= MISSPELT_MAX).map(str::to_owned)
 }
 
 /// Whether the channel of a pattern differs from a known one by a letter: `message.pusch.*`.
@@ -166,6 +172,7 @@ mod tests {
     fn a_misspelt_message_kind_is_an_error_with_the_nearest_one() {
         let error = serde_json::from_str::<EventSelection>(r#"{"kinds":["message.push.clickd"]}"#);
         assert!(error.expect_err("misspelt").to_string().contains("`message.push.clicked`"));
+        assert_eq!(KindPattern::check("message.psh.*"), Err("message.push.*".to_owned()));
         let good = r#"{"kinds":["message.*.clicked","my_event"]}"#;
         assert!(serde_json::from_str::<EventSelection>(good).is_ok());
     }

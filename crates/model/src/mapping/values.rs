@@ -124,7 +124,9 @@ fn instant_of_text(text: &str, zone: &jiff::tz::TimeZone) -> Result<Option<Times
     let year = local.split_once('-').map_or("", |(year, _)| year);
     match year.parse::<u32>() {
         Ok(year) if year >= 9_999 => Err(out_of_reach()),
-        _ => Err("is not a time in ISO 8601".to_owned()),
+        _ => Err("is not a time in ISO 8601, such as `2026-03-01T12:00:00Z`: convert it in the query, for example by \
+             `to_timestamp(at, 'DD/MM/YYYY')`, or where the file is made"
+            .to_owned()),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct BrazeSettings {
     #[serde(default = "objects_per_request")]
     #[schemars(range(min = 1, max = 75))]
     pub(super) objects_per_request: usize,
-    /// Request rates of your contract, where they differ from the documented ones.
+    /// Request rates of your contract, if they differ from the documented ones.
     #[serde(default)]
     pub(super) rates: Rates,
 }
@@ -60,12 +60,14 @@ impl Default for Rates {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Target {
     /// The catalog, for `catalog_item`. It must exist.
+    #[schemars(extend("x-objects" = ["catalog_item"]))]
     pub(super) catalog: Option<String>,
     /// Leaves out rows of users that Braze does not know, instead of creating them.
     pub(super) update_existing_only: bool,
     /// For `user`: the attributes hold increments such as `{ "visits": { "inc": 1 } }`.
     /// A request whose answer was lost is then not sent again automatically, since
     /// that could count twice: it follows the sync's `in_doubt`.
+    #[schemars(extend("x-objects" = ["user"]))]
     pub(super) increments: bool,
 }
 

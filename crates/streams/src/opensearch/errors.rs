@@ -85,5 +85,5 @@ pub(super) fn request_error(answer: &Response<Bytes>, denied: &str, now: Timesta
     }
 }
 
-const SIGN_IN: &str = "correct `user` and `password`, or set `region` where the domain asks for signed requests, \
+const SIGN_IN: &str = "correct `user` and `password`, or set `region` if the domain asks for signed requests, \
      then run `tidegate check`";

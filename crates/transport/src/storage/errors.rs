@@ -1,5 +1,6 @@
 //! What went wrong at a store, in the program's own words.
 
+use std::error::Error as _;
 use std::io;
 
 use object_store::client::HttpError;
@@ -38,7 +39,7 @@ pub fn explain(doing: &str, cause: &object_store::Error) -> Error {
         Answer::AlreadyExists { .. } | Answer::Precondition { .. } => (ErrorKind::Unavailable, None),
         _ => (ErrorKind::Unexpected, None),
     };
-    let error = Error::new(kind, format!("{doing}: {}", shortened(&told(cause))));
+    let error = Error::new(kind, format!("{doing}: {}", shortened(&told(doing, cause))));
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
@@ -46,8 +47,6 @@ pub fn explain(doing: &str, cause: &object_store::Error) -> Error {
 }
 
 fn own_error(cause: &object_store::Error) -> Option<&Error> {
-    use std::error::Error as _;
-
     let mut next = cause.source();
     while let Some(inner) = next {
         if let Some(own) = inner.downcast_ref::<Error>() {
@@ -115,22 +114,63 @@ fn by_disk(kind: io::ErrorKind) -> Option<(ErrorKind, Option<&'static str>)> {
 
 /// The sentence that says most: on a disk the one with the path, of a store its
 /// own words. The causes around it repeat each other.
-fn told(cause: &object_store::Error) -> String {
-    use std::error::Error as _;
-
+fn told(doing: &str, cause: &object_store::Error) -> String {
     if let object_store::Error::Generic { store: "LocalFileSystem", source } = cause {
-        return source.to_string();
+        return on_disk(doing, source.as_ref());
     }
     let mut last = cause.to_string();
+    let mut host = host_in(&last);
     let mut next = cause.source();
     while let Some(inner) = next {
         last = inner.to_string();
+        host = host.or_else(|| host_in(&last));
         next = inner.source();
+    }
+    if last.starts_with(UNRESOLVED) {
+        let host = host.map(|host| format!(" {host}")).unwrap_or_default();
+        return format!("the name of the host{host} cannot be resolved");
     }
     match (member(&last, "Code"), member(&last, "Message")) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         _ => last,
     }
+}
+
+/// How the system begins to say that a name cannot be resolved.
+const UNRESOLVED: &str = "failed to lookup address information";
+
+/// The host of the first address in a text.
+fn host_in(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("https://").or_else(|| text.split_once("http://"))?;
+    let host = rest.split(['/', ' ', ')', ',', '?']).next().unwrap_or_default();
+    (!host.is_empty()).then(|| host.to_owned())
+}
+
+/// What went wrong on a disk: the file, unless `doing` names it, and the reason.
+fn on_disk(doing: &str, source: &(dyn std::error::Error + 'static)) -> String {
+    let text = source.to_string();
+    let mut io = source.downcast_ref::<io::Error>();
+    let mut next = source.source();
+    while let Some(cause) = next {
+        io = cause.downcast_ref().or(io);
+        next = cause.source();
+    }
+    let Some(io) = io else { return text };
+    let said = io.to_string();
+    let reason = match io.kind() {
+        io::ErrorKind::NotADirectory => return "it is not a folder".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder",
+        io::ErrorKind::NotFound => "it is not there",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no space is left",
+        _ => said.split(" (os error ").next().unwrap_or(&said),
+    };
+    let name_of = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let path =
+        text.split_whitespace().find(|word| word.starts_with('/')).map(|word| word.trim_end_matches(':'));
+    let file = path.map(name_of).filter(|file| !file.is_empty() && *file != name_of(doing));
+    file.map_or_else(|| reason.to_owned(), |file| format!("{file}: {reason}"))
 }
 
 /// What is in an element of an XML answer.
@@ -174,6 +214,49 @@ mod tests {
             (error.kind(), error.message()),
             (ErrorKind::Missing, "listing s3://x: NoSuchBucket: It is gone")
         );
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_resolved_is_named() {
+        let inner = "Error performing GET https://lake.s3.nowhere.example/?list-type=2 in 1.2s";
+        assert_eq!(host_in(inner).as_deref(), Some("lake.s3.nowhere.example"));
+        let source = "failed to lookup address information: Name or service not known";
+        let error = explain(
+            "listing s3://lake",
+            &object_store::Error::Generic { store: "S3", source: source.into() },
+        );
+        assert_eq!(error.message(), "listing s3://lake: the name of the host cannot be resolved");
+    }
+
+    #[test]
+    fn what_fails_on_a_disk_is_one_sentence_with_one_path() {
+        #[derive(Debug)]
+        struct Local(&'static str, io::Error);
+        impl std::fmt::Display for Local {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}: {}", self.0, self.1)
+            }
+        }
+        impl std::error::Error for Local {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.1)
+            }
+        }
+        let said = |text, code| {
+            let source = Box::new(Local(text, io::Error::from_raw_os_error(code)));
+            let cause = object_store::Error::Generic { store: "LocalFileSystem", source };
+            explain("opening the table /lake/orders", &cause).message().to_owned()
+        };
+        let walk = "Unable to walk dir: IO error for operation on /lake/orders/_delta_log";
+        assert_eq!(said(walk, 20), "opening the table /lake/orders: it is not a folder");
+        let open = "Unable to open file /lake/orders/part-1.parquet";
+        assert_eq!(said(open, 13), "opening the table /lake/orders: part-1.parquet: permission denied");
+        assert_eq!(
+            said("Unable to open file /lake/orders", 2),
+            "opening the table /lake/orders: it is not there"
+        );
+        let other = said("Unable to sync data to disk for /lake/orders", 5);
+        assert!(other.ends_with("/lake/orders: Input/output error"), "{other}");
     }
 
     #[test]

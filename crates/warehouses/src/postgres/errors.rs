@@ -36,7 +36,7 @@ impl Access {
         let said = describe(error);
         if said.contains("server does not support TLS") {
             return Error::settings(format!("{title} at {place} does not offer TLS"))
-                .hint("switch `ssl` on at the server, or set `tls: disable` where the network is trusted");
+                .hint("switch `ssl` on at the server, or set `tls: disable` if the network is trusted");
         }
         if said.contains("password missing") {
             return Error::new(ErrorKind::Denied, format!("{title} at {place} asks for a password"))

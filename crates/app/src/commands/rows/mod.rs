@@ -283,6 +283,26 @@ fn to_json<'a>(entry: &'a RowEntry, note: Option<&'a str>) -> Line<'a> {
     }
 }
 
+/// Returns the key of a row. One without a key and a user is named by its first value, as long as its columns are
+/// kept: lines that look the same would name no row.
+fn named(entry: &RowEntry) -> String {
+    /// The longest value that is shown.
+    const CHARS_MAX: usize = 40;
+    let Some(row) = entry.payload.as_ref().filter(|_| entry.key.is_empty() && entry.user.is_empty()) else {
+        return entry.key.clone();
+    };
+    let row: serde_json::Value = serde_json::from_str(row.to_json().as_str()).unwrap_or_default();
+    let mut values = row.as_object().into_iter().flatten();
+    let Some((name, value)) = values.find(|(_, value)| !value.is_null() && *value != "") else {
+        return String::new();
+    };
+    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match value.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{name}={}…", &value[..end]),
+        None => format!("{name}={value}"),
+    }
+}
+
 /// The rows; dismissed ones with their notes.
 fn table(entries: &[RowEntry], notes: &[String]) -> Table {
     let columns = [
@@ -303,7 +323,7 @@ fn table(entries: &[RowEntry], notes: &[String]) -> Table {
             entry.sync.to_string().into(),
             entry.object.as_str().into(),
             entry.user.as_str().into(),
-            entry.key.as_str().into(),
+            named(entry).into(),
             state(entry.status.as_str()),
             reason.unwrap_or_default().into(),
             notes.get(at).cloned().unwrap_or_default().into(),

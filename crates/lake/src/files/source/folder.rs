@@ -199,6 +199,13 @@ impl FilesSource {
         let Some(selection) = selection else { return Ok(checks) };
         let files = Files::of(selection)?;
         let name = format!("files {}", files.pattern.text());
+        if let Some(detail) = self.ignored(&files)? {
+            checks.warn(
+                "no files",
+                detail,
+                "they fit the pattern and are not read: remove them, or correct `path`",
+            );
+        }
         match self.look(&files) {
             Ok(look) if look.found == 0 && files.pattern.is_one_file() => {
                 let error = self.missing(&files);
@@ -220,6 +227,21 @@ impl FilesSource {
             Err(error) => checks.fail(name, error.chain(), error.next_step()),
         }
         Ok(checks)
+    }
+
+    /// Returns what fits the pattern and is no file, in words; `None` if there is nothing of the kind.
+    fn ignored(&self, files: &Files) -> Result<Option<String>, Error> {
+        /// Names that are listed.
+        const LISTED: usize = 5;
+        let Folder::Disk(folder) = self.folder()? else { return Ok(None) };
+        // A folder that is gone is reported with the files.
+        let ignored = files.pattern.list(&folder).map(|listing| listing.ignored).unwrap_or_default();
+        let named = ignored.iter().take(LISTED).map(|(name, what)| format!("`{name}` is {what}"));
+        let mut named: Vec<String> = named.collect();
+        if ignored.len() > LISTED {
+            named.push(format!("{} more", ignored.len() - LISTED));
+        }
+        Ok(Some(named.join("; ")).filter(|named| !named.is_empty()))
     }
 
     fn list(&self) -> Result<Vec<Dataset>, Error> {

@@ -83,6 +83,8 @@ pub struct Listing {
     pub files: Vec<Found>,
     /// What cannot be read, whatever else can.
     pub odd: Vec<Odd>,
+    /// What fits and is no file: its name, and what it is.
+    pub ignored: Vec<(String, &'static str)>,
 }
 
 /// A pattern such as `orders/**/*.csv`: `*`, `?`, `[a-z]` and `{a,b}` stand for parts of a name.
@@ -167,6 +169,8 @@ impl Pattern {
         listing.files.sort_by(|a, b| (a.modified_us, &a.name).cmp(&(b.modified_us, &b.name)));
         listing.files.dedup_by(|a, b| a.name == b.name);
         listing.odd.dedup();
+        listing.ignored.sort();
+        listing.ignored.dedup();
         Ok(listing)
     }
 }
@@ -247,7 +251,12 @@ fn walk(
         let full = if above.is_empty() { name.to_string() } else { format!("{above}/{name}") };
         let metadata = match fs::metadata(entry.path()) {
             // A file that went away since the folder was read counts as absent.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                if rest.is_empty() && entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                    listing.ignored.push((full, "a link to a file that is not there"));
+                }
+                continue;
+            }
             Err(cause) => {
                 listing.odd.push(Odd { name: full, modified_us: 0, reason: malformed(&cause) });
                 continue;
@@ -272,6 +281,8 @@ fn walk(
             let size = metadata.len();
             let location = Location::Disk(entry.path());
             listing.files.push(Found { name: full, location, modified_us, size, tag: None });
+        } else if rest.is_empty() {
+            listing.ignored.push((full, if metadata.is_dir() { "a folder" } else { "no regular file" }));
         }
     }
     Ok(())

@@ -12,13 +12,13 @@ use super::optimize::Optimize;
 pub struct DatabricksTarget {
     /// Catalog of the table. Default: the one of the connection.
     pub catalog: Option<String>,
-    /// Schema of the table, made where it is missing. Default: the name of the
+    /// Schema of the table, made if it is missing. Default: the name of the
     /// stream and `_events`, for example `onesignal_events`.
     pub schema: Option<String>,
-    /// Name of the table, made where it is missing. Default: `message_events`
+    /// Name of the table, made if it is missing. Default: `message_events`
     /// for message events, `events` for others.
     pub table: Option<String>,
-    /// Volume of the schema that files are staged in, made where it is missing.
+    /// Volume of the schema that files are staged in, made if it is missing.
     /// Default: `tidegate_staging`.
     pub volume: Option<String>,
     /// Whether a table that is made here is partitioned by the day of its events
