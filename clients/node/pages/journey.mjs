@@ -51,7 +51,7 @@ async function open({ keyboard }) {
 
   await page.goto(url);
   await reads('Your sync needs you');
-  await reads('2 rows failed: the row has no identifier of a user: the column is empty');
+  await reads('2 rows failed. The row has no identifier of a user: the column is empty');
   const before = count();
   await press('See the failed rows');
   await press('See the rows');

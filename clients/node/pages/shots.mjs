@@ -25,6 +25,7 @@ async function pages({ get }) {
   const { data: runs } = await get('/runs');
   const { data: groups } = await get('/groups');
   const { data: rows } = await get('/failed-rows?limit=1');
+  const { data: connections } = await get('/connections');
   const all = {
     overview: '/', syncs: '/syncs', runs: '/runs', failed: '/failed-rows', users: '/users', events: '/events',
     connections: '/connections', project: '/project', newconnection: '/connections/new', newpostgres: '/connections/new/postgres',
@@ -32,6 +33,7 @@ async function pages({ get }) {
   };
   syncs.slice(0, 2).forEach((sync, at) => { all[`sync${at + 1}`] = `/syncs/${sync.sync}`; });
   if (syncs.length > 0) all.mapping = `/syncs/${syncs[0].sync}/edit/mapping`;
+  if (connections.length > 0) all.editconnection = `/connections/${connections[0].connection}/edit`;
   if (runs.length > 0) all.run = `/runs/${(runs.find((run) => run.ending !== 'succeeded') ?? runs[0]).id}`;
   if (syncs.length > 0) all.kinds = '/events?count=kinds';
   for (const { sync, status, reason } of groups.slice(0, 1)) {

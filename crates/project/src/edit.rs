@@ -97,6 +97,28 @@ impl ProjectText {
         }
     }
 
+    /// Returns the text with lines added behind the last setting of an entry.
+    ///
+    /// # Errors
+    /// As [`ProjectText::put`].
+    pub(super) fn append(&self, path: &[&str], lines: &str) -> Result<String, Error> {
+        let (entry, _) = self.find(path).ok_or_else(|| not_by_lines(path))?;
+        let last = entry.value.entries().last().ok_or_else(|| not_by_lines(path))?;
+        let of_last = [path, &[last.key.as_str()]].concat();
+        let (last, range) = self.find(&of_last).ok_or_else(|| not_by_lines(path))?;
+        Ok(self.spliced(range.end..range.end, &indented(lines, last.at.column - 1)))
+    }
+
+    /// Returns the tree of the text.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Returns the text.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
     fn find(&self, path: &[&str]) -> Option<(&Entry, Range<usize>)> {
         let position = |node: &Node, key: &str| node.entries().iter().position(|entry| entry.key == key);
         let (first, rest) = path.split_first()?;
@@ -179,8 +201,8 @@ fn leading(line: &str) -> usize {
     line.len() - line.trim_start_matches(' ').len()
 }
 
-/// Whether each entry begins on a line of its own below its section.
-fn has_own_lines(section: &Entry, entries: &[Entry]) -> bool {
+/// Returns whether each entry begins on a line of its own below its section.
+pub(super) fn has_own_lines(section: &Entry, entries: &[Entry]) -> bool {
     let below = entries.iter().all(|entry| entry.at.line > section.at.line);
     below && entries.windows(2).all(|pair| pair[0].at.line < pair[1].at.line)
 }
@@ -198,7 +220,7 @@ fn indented(lines: &str, indent: usize) -> String {
     text
 }
 
-fn not_by_lines(path: &[&str]) -> Error {
+pub(super) fn not_by_lines(path: &[&str]) -> Error {
     let path = path.join(".");
     Error::settings(format!("`{path}` cannot be changed here: it does not stand on lines of its own"))
         .hint("write each entry on a line below its section, or change the file as a whole")

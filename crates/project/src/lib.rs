@@ -7,6 +7,7 @@ mod alerts;
 mod changes;
 mod conform;
 mod edit;
+mod edit_settings;
 mod export;
 mod file;
 mod file_position;

@@ -21,6 +21,7 @@ use tidegate_model::address::encoded;
 use tidegate_model::people::Role;
 
 use crate::api::Problem;
+use crate::reader::Reader;
 use crate::rules::{self, Right, Rule};
 use crate::server::Peer;
 
@@ -47,7 +48,7 @@ enum Refused {
     /// There is no visitor.
     SignIn,
     /// The visitor lacks a right.
-    Lacks(Right),
+    Lacks(Right, Visitor),
     /// It could not be found out.
     Failed(Error),
 }
@@ -73,10 +74,11 @@ pub(crate) async fn guard(State(engine): State<Arc<Engine>>, request: Request, n
     if let Some(visitor) = visitor.clone() {
         parts.extensions.insert(visitor);
     }
+    let reader = Reader { visitor: visitor.clone(), ..Reader::of(&parts.headers) };
     let request = Request::from_parts(parts, body);
     let answer = match rows {
-        true => next.run(request).await,
-        false => without_row_values(next.run(request)).await,
+        true => reader.reads(next.run(request)).await,
+        false => without_row_values(reader.reads(next.run(request))).await,
     };
     let done = (answer.status().is_success() || answer.status().is_redirection())
         && answer.extensions().get::<NotNoted>().is_none();
@@ -126,17 +128,20 @@ async fn admit(
     let visitor = visitor.ok_or(Refused::SignIn)?;
     match rule.right.is_had_by(&visitor) {
         true => Ok(Some(visitor)),
-        false => Err(Refused::Lacks(rule.right)),
+        false => Err(Refused::Lacks(rule.right, visitor)),
     }
 }
 
 impl Refused {
     fn answer(self, request: &Parts, is_api: bool) -> Response {
+        let mut reader = Reader::of(&request.headers);
+        reader.is_outside = matches!(self, Refused::Forbidden(..) | Refused::SignIn);
         let problem = match self {
             Refused::Forbidden(why, remedy) => {
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", why).remedy(remedy)
             }
-            Refused::Lacks(right) => {
+            Refused::Lacks(right, visitor) => {
+                reader.visitor = Some(visitor);
                 let (why, remedy) = match right {
                     Right::Rows => ("you may not see values of rows", "an admin can give you that right"),
                     _ => ("your role does not allow this", "an admin can give you another role"),
@@ -148,7 +153,8 @@ impl Refused {
             Refused::SignIn if !is_api => {
                 let problem =
                     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "you are not signed in any more");
-                return crate::pages::refused(&problem.remedy("sign in at `/sign-in`, then do it again"));
+                let problem = problem.remedy("sign in at `/sign-in`, then do it again");
+                return reader.sees(|| crate::pages::refused(&problem));
             }
             Refused::SignIn => {
                 let mut answer = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in first")
@@ -161,7 +167,7 @@ impl Refused {
         };
         match is_api {
             true => problem.into_response(),
-            false => crate::pages::refused(&problem),
+            false => reader.sees(|| crate::pages::refused(&problem)),
         }
     }
 }

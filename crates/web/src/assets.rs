@@ -27,6 +27,15 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg").to_owned()));
 
+/// The licenses of what is inside the program, which `scripts/dist` collects before it builds.
+#[cfg(feature = "dist")]
+const NOTICES: Option<&str> = Some(include_str!(env!("TIDEGATE_NOTICES")));
+#[cfg(not(feature = "dist"))]
+const NOTICES: Option<&str> = None;
+static NOTICES_FILE: LazyLock<Option<Asset>> = LazyLock::new(|| {
+    NOTICES.map(|text| Asset::new("notices", "txt", "text/plain; charset=utf-8", text.to_owned()))
+});
+
 /// The licenses of files that come from elsewhere.
 pub(crate) const THIRD_PARTY: &str = include_str!("assets/THIRD-PARTY");
 /// The symbols of the pages.
@@ -61,10 +70,16 @@ pub(crate) fn icon() -> &'static str {
     &ICON.path
 }
 
+/// Returns the address of the licenses of what is inside the program; `None` if it was built from source.
+pub(crate) fn notices() -> Option<&'static str> {
+    NOTICES_FILE.as_ref().map(|asset| asset.path.as_str())
+}
+
 /// Answers with a file.
 pub(crate) async fn get(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let path = format!("/assets/{name}");
-    let Some(asset) = [&*SCRIPT, &*STYLE, &*ICON].into_iter().find(|asset| asset.path == path) else {
+    let files = [&*SCRIPT, &*STYLE, &*ICON].into_iter().chain(NOTICES_FILE.as_ref());
+    let Some(asset) = files.into_iter().find(|asset| asset.path == path) else {
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
     let compressed = takes_gzip(&headers);

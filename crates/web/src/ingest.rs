@@ -56,13 +56,14 @@ fn shows_html(head: &HeaderMap) -> bool {
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
     let engine = ingest.project.engine();
-    let Some(found) = find(engine.ingest_endpoints(), request.uri()) else {
+    let head = request.uri().clone();
+    let Some(found) = find(engine.ingest_endpoints(), &head) else {
         let is_browser = request.method() == Method::GET && shows_html(request.headers());
         body::throw_away(request.into_body());
         if is_browser {
             return pages::nothing_here();
         }
-        return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
+        return nothing_at(head.path());
     };
     let (mut head, body) = request.into_parts();
     let connection = found.route.connection.clone();
@@ -85,6 +86,19 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
         body::throw_away(rest);
     }
     answer
+}
+
+/// Answers a request for which there is no route. Senders of events read JSON.
+fn nothing_at(path: &str) -> Response {
+    let Some((kind, name)) = path.strip_prefix("/in/").and_then(|rest| rest.split_once('/')) else {
+        return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
+    };
+    let [kind, name] = [kind, name].map(|part| tidegate_model::address::decoded(part).unwrap_or_default());
+    let answer = serde_json::json!({
+        "error": format!("no connection `{name}` of the type `{kind}` takes events"),
+        "hint": "`/in/TYPE/CONNECTION` is the address; the page Events and `tidegate setup CONNECTION` show it",
+    });
+    (StatusCode::NOT_FOUND, axum::Json(answer)).into_response()
 }
 
 fn sender(connection: &ConnectionId, head: &Parts) -> Sender {

@@ -1,7 +1,8 @@
 //! What `tidegate serve` answers: events that come in, the dashboard, the API, health, metrics.
 //!
 //! - `pages` is the dashboard, `assets` its script and stylesheet,
-//! - `api` is what the command line does, over HTTP; `access` says who may ask, `rules` for what,
+//! - `api` is what the command line does, over HTTP; `access` says who may ask, `rules` for what, `reader` who reads
+//!   a page,
 //! - `server` accepts connections, `connections` counts them and makes room,
 //! - `ingest` gives requests to the connection that they belong to,
 //! - `body` reads their bodies, `budget` shares the memory for them.
@@ -14,6 +15,7 @@ mod budget;
 mod connections;
 mod ingest;
 mod pages;
+mod reader;
 mod rules;
 mod server;
 #[cfg(test)]

@@ -52,7 +52,7 @@ async fn api_a_failed_row_is_found_fixed_and_retried() {
     let syncs = served.get("/api/v1/syncs").await.json();
     assert_eq!(syncs["data"][0]["sync"], "orders_to_braze", "what needs a person comes first");
     assert!(
-        syncs["data"][0]["why"].as_str().is_some_and(|why| why.starts_with("2 rows failed: ")),
+        syncs["data"][0]["why"].as_str().is_some_and(|why| why.starts_with("2 rows failed. ")),
         "{syncs}"
     );
 

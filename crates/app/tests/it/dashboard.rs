@@ -75,9 +75,58 @@ async fn dashboard_a_reset_and_rows_in_doubt_need_a_confirmation() {
     let served = Served::start(&project);
     let (status, page) = form(&served, "/syncs/orders_to_braze/reset", "confirm=orders").await;
     assert!(status == 422 && page.contains("nothing was reset"), "{page}");
+    assert!(page.contains("<details class=\"danger\" id=\"start-over\" open>"), "the page is lost: {page}");
     let retry = "sync=orders_to_braze&status=in_doubt&reason=no_answer";
     let (status, page) = form(&served, "/failed-rows/retry", retry).await;
     assert!(status == 422 && page.contains("may take effect twice"), "{page}");
+}
+
+#[tokio::test]
+async fn dashboard_colors_and_times_are_chosen_without_a_script_and_last() {
+    let project = api::project();
+    let served = Served::start(&project);
+    form(&served, "/syncs/orders_to_braze/run", "").await;
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let choose = async |body: &'static str| {
+        let referer = format!("{}/runs", served.url);
+        let request = client.post(format!("{}/display", served.url)).header("referer", referer);
+        let answer =
+            request.header("content-type", "application/x-www-form-urlencoded").body(body).send().await;
+        let answer = answer.expect("an answer");
+        assert_eq!((answer.status().as_u16(), answer.headers()["location"].as_bytes()), (303, &b"/runs"[..]));
+        let cookie = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
+        cookie.split_once(';').expect("a cookie").0.to_owned()
+    };
+    let cookie = format!("{}; {}", choose("theme=dark").await, choose("times=exact").await);
+    let page = client.get(format!("{}/runs", served.url)).header("cookie", cookie).send().await;
+    let page = page.expect("an answer").text().await.expect("text");
+    assert!(page.contains("<html lang=\"en\" data-theme=\"dark\">"), "{page}");
+    assert!(!page.contains("just now") && page.contains(" UTC</time>"), "{page}");
+    assert_eq!(form(&served, "/display", "theme=pink").await.0, 422);
+}
+
+#[tokio::test]
+async fn dashboard_a_mapping_that_cannot_run_has_one_verdict_and_is_saved_on_the_second_word() {
+    let project = api::project();
+    let served = Served::start(&project);
+    let file = || std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("a file");
+    let before = file();
+    let page = served.get("/syncs/orders_to_braze/edit/mapping").await.body;
+    let (_, rest) = page.split_once("name=\"version\" value=\"").expect("a version");
+    let version = rest.split_once('"').expect("an end").0;
+    let lines = "mapping%3A%20%7B%20external_id%3A%20custmer%2C%20name%3A%20%7B%20value%3A%20x%20%7D%20%7D";
+    let body = |act: &str| format!("version={version}&lines={lines}&act={act}");
+    let path = "/syncs/orders_to_braze/edit/mapping";
+    for act in ["look", "save"] {
+        let (_, page) = form(&served, path, &body(act)).await;
+        assert!(page.contains("By these lines the sync cannot run."), "{act}: {page}");
+        assert!(!page.contains("The file is valid") && !page.contains("card good"), "{act}: {page}");
+        assert_eq!(page.contains("Save it all the same"), act == "save");
+        assert_eq!(file(), before);
+    }
+    let (_, page) = form(&served, path, &body("anyway")).await;
+    assert!(page.contains("It is saved and active.") && file().contains("custmer"), "{page}");
 }
 
 #[tokio::test]

@@ -79,3 +79,80 @@ async fn an_export_is_set_up_by_its_form_and_runs_at_once() {
     let again = send(&served, "/exports/new", &format!("{form}&act=activate")).await;
     assert!(again.body.contains("shop_to_out</code> already"), "{again:?}");
 }
+
+/// Returns the text between two others in a page.
+fn between<'p>(page: &'p str, start: &str, end: &str) -> &'p str {
+    let (_, rest) = page.split_once(start).unwrap_or_else(|| panic!("no {start} in {page}"));
+    rest.split_once(end).expect("an end").0
+}
+
+#[tokio::test]
+async fn the_key_of_a_connection_is_replaced_in_its_form_and_nothing_else_of_the_file_changes() {
+    let written = "connections:
+  braze:
+    # the account of the shop
+    type: braze
+    endpoint: sandbox
+    api_key: canary-of-the-file
+  other: { type: braze, endpoint: sandbox, api_key: canary-of-another }
+syncs:
+";
+    let project = Project::new(written);
+    let served = Served::start(&project);
+    let list = served.get("/connections").await;
+    assert!(list.body.contains("href=\"/connections/braze/edit\""), "{list:?}");
+    let page = served.get("/connections/braze/edit").await;
+    assert!(page.body.contains("It is written out in the project file."), "{page:?}");
+    assert!(!page.body.contains("canary") && page.body.contains("value=\"sandbox\""), "{page:?}");
+    let version = between(&page.body, "name=\"version\" value=\"", "\"").to_owned();
+
+    // Nothing was typed, nothing is written.
+    let same = format!("version={version}&endpoint=sandbox&api_key=");
+    let checked = send(&served, "/connections/braze/edit", &format!("{same}&act=check")).await;
+    assert!(checked.body.contains("It works. Nothing is saved yet."), "{checked:?}");
+    send(&served, "/connections/braze/edit", &format!("{same}&act=save")).await;
+    assert_eq!(file(&project), written);
+
+    let typed = format!("version={version}&endpoint=sandbox&api_key=canary-of-the-form&act=save");
+    let saved = send(&served, "/connections/braze/edit", &typed).await;
+    assert!(saved.body.contains("<b>braze</b> is saved."), "{saved:?}");
+    let sealed = written.replace("canary-of-the-file", "{ secret: braze_api_key }");
+    assert_eq!(file(&project), sealed);
+    let audit = project.document(&["audit", "list"]).to_string();
+    assert!(audit.contains("~ connection braze") && !audit.contains("canary"), "{audit}");
+
+    // A form that was made from an older file writes nothing over.
+    let older = format!("version={version}&endpoint=https%3A%2F%2Fbraze.example&api_key=&act=anyway");
+    let stale = send(&served, "/connections/braze/edit", &older).await;
+    assert!(stale.body.contains("The project was changed meanwhile"), "{stale:?}");
+    assert_eq!(file(&project), sealed);
+
+    // The key before it stays for runs under way, and the page says how to remove it.
+    let page = served.get("/connections/braze/edit").await;
+    assert!(page.body.contains("It is sealed as <code>braze_api_key</code>."), "{page:?}");
+    let version = between(&page.body, "name=\"version\" value=\"", "\"");
+    let again = format!("version={version}&endpoint=sandbox&api_key=canary-of-the-next&act=save");
+    let saved = send(&served, "/connections/braze/edit", &again).await;
+    assert!(saved.body.contains("tidegate secret remove braze_api_key"), "{saved:?}");
+    assert!(file(&project).contains("{ secret: braze_api_key_2 }"), "{}", file(&project));
+    assert_eq!(project.json(&["secret", "list"]), serde_json::json!(["braze_api_key", "braze_api_key_2"]));
+    assert_eq!(served.get("/connections/nosuch/edit").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_connection_called_new_and_one_on_one_line_have_their_forms() {
+    let project = Project::new("connections:\n  new: { type: files, path: ./drops }\nsyncs:\n");
+    fs::create_dir(project.path().join("other")).expect("a folder");
+    let served = Served::start(&project);
+    let page = served.get("/connections/new/edit").await;
+    let version = between(&page.body, "name=\"version\" value=\"", "\"");
+    let saved =
+        send(&served, "/connections/new/edit", &format!("version={version}&path=./other&act=anyway")).await;
+    assert!(saved.body.contains("<b>new</b> is saved."), "{saved:?}");
+    let text = file(&project);
+    assert!(text.contains("new: { type: files, path: \"./other\" }"), "{text}");
+    assert_eq!(served.stop().await.0, 0);
+    let read_only = Served::with(&project, &["--read-only-project"]);
+    let page = read_only.get("/connections/new/edit").await;
+    assert!(page.body.contains("--read-only-project") && !page.body.contains("Check and save"), "{page:?}");
+}

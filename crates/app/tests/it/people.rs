@@ -144,8 +144,11 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/connections/new", "editor"),
     ("GET", "/connections/new/braze", "editor"),
     ("POST", "/connections/new/braze", "editor"),
+    ("GET", "/connections/braze/edit", "editor"),
+    ("POST", "/connections/braze/edit", "editor"),
     ("GET", "/alerts", "viewer"),
     ("GET", "/about", "viewer"),
+    ("POST", "/display", "viewer"),
     ("GET", "/people", "admin"),
     ("GET", "/audit", "admin"),
     ("POST", "/syncs/refunds_to_braze/run", "editor"),
@@ -287,7 +290,7 @@ async fn the_first_link_makes_an_admin_and_what_people_do_is_noted_and_cannot_be
     let key = link.split("key=").nth(1).expect("a key");
     let form = |password: &str| format!("key={key}&name=ada&password={}", password.replace(' ', "+"));
     let short = door.ask(Method::POST, "/welcome", &Asker::NoOne, &form("short")).await;
-    assert_eq!(short.status(), StatusCode::FORBIDDEN);
+    assert_eq!(short.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert!(short.text().await.expect("text").contains("12 characters"));
     let done = door.ask(Method::POST, "/welcome", &Asker::NoOne, &form(PASSWORD)).await;
     assert_eq!(done.status(), StatusCode::SEE_OTHER);
@@ -351,6 +354,10 @@ async fn those_who_may_not_see_rows_see_none_and_a_foreign_page_can_do_nothing()
     };
     for path in ["/", "/syncs/orders_to_braze", "/failed-rows", "/api/v1/groups", "/api/v1/syncs"] {
         assert!(text(path, &ed).await.contains("no_identifier"), "{path} names the code of the reason");
+    }
+    for link in ["href=\"/people\"", "href=\"/users\"", "action=\"/users\""] {
+        assert!(text("/", &ada).await.contains(link), "{link}");
+        assert!(!text("/", &ed).await.contains(link), "a link that is refused: {link}");
     }
     let told = text("/api/v1/groups", &ada).await;
     assert!(!told.contains("the reason is `no_identifier`"), "{told}");

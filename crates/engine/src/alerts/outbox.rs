@@ -85,6 +85,14 @@ impl Engine {
         Ok(all)
     }
 
+    /// Returns the number of open alerts.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn open_alerts(&self) -> Result<u64, Error> {
+        Ok(self.config.store.alert_book().list(0).await?.len() as u64)
+    }
+
     /// Returns the channels of the project.
     pub fn channels(&self) -> Vec<ChannelDetails> {
         let title = |kind: &str| {

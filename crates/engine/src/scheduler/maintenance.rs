@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::rest;
 use crate::service::Engine;
 use crate::service::export::stream_of;
-use tidegate_project::SyncSpec;
+use tidegate_project::{Schedule, SyncSpec};
 
 /// How often lag is measured.
 const LAG: Duration = Duration::from_secs(15);
@@ -90,12 +90,18 @@ impl Engine {
                 if !lagging.contains(id) {
                     continue;
                 }
+                if state.paused.is_some() {
+                    self.backlogs.forget(id);
+                }
                 // A stream that does not answer holds up no end of the process.
                 let lags = tokio::select! {
                     lags = self.lag(sync, state.checkpoint.as_ref()) => lags,
                     () = stop.cancelled() => return,
                 };
                 lags.iter().for_each(|lag| measure(id, lag));
+                if state.paused.is_none() && is_continuous(sync) {
+                    self.backlogs.look(id, &lags, slack(sync), self.config.clock.now());
+                }
             }
             rest(LAG, &stop, &stop).await;
         }
@@ -107,6 +113,17 @@ impl Engine {
         let syncs = self.config.project.syncs.iter().filter(|(_, sync)| streams(sync));
         syncs.map(|(id, _)| id.clone()).collect()
     }
+}
+
+/// Whether a sync is to send what comes as soon as it comes.
+fn is_continuous(sync: &SyncSpec) -> bool {
+    matches!(sync.schedule(), None | Some(Schedule::Continuous)) && sync.options().enabled
+}
+
+/// How many items may be left in a partition of a stream that is read to its end: the mark that ends a
+/// transaction of Kafka has a position, too.
+fn slack(sync: &SyncSpec) -> u64 {
+    u64::from(sync.as_import().is_some())
 }
 
 fn measure(id: &SyncId, lag: &Lag) {

@@ -6,7 +6,9 @@ use futures_util::TryStreamExt;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::source::{Column, Hashed};
-use tidegate_model::{Checks, ConnectionId, Error, Platform, Reason, Selection, Sink, Source, SyncId};
+use tidegate_model::{
+    Checks, ConnectionId, Error, ErrorKind, Platform, Reason, Selection, Sink, Source, SyncId,
+};
 
 use super::active::object_changed;
 use super::{Engine, cursor};
@@ -229,10 +231,39 @@ async fn hashes(import: &Import, key: &[String]) -> Result<Checks, Error> {
     Ok(checks)
 }
 
-/// Adds what was found; what prevented looking is a failed check of its own.
+/// Adds what was found; what prevented looking is a failed check of its own. It is said once, and what is denied
+/// is called so, whatever was looked at.
 fn note(checks: &mut Checks, name: &str, found: Result<Checks, Error>) {
-    match found {
-        Ok(found) => checks.0.extend(found.0),
-        Err(error) => checks.fail(name, error.chain(), inside_check(error.next_step())),
+    let error = match found {
+        Ok(found) => return checks.0.extend(found.0),
+        Err(error) => error,
+    };
+    let (name, said) = match error.kind() {
+        ErrorKind::Denied => ("access", error.chain()),
+        _ => (name, error.chain()),
+    };
+    if !checks.0.iter().any(|check| !check.passed && check.detail == said) {
+        checks.fail(name, said, inside_check(error.next_step()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_that_is_missing_is_said_once_and_not_called_the_key() {
+        let mut checks = Checks::default();
+        let denied =
+            || Error::new(ErrorKind::Denied, "permission denied for table orders").hint("GRANT SELECT");
+        note(&mut checks, "key", Err(denied()));
+        note(&mut checks, "reading", Err(denied()));
+        note(&mut checks, "lookback", Err(Error::new(ErrorKind::Unavailable, "it does not answer")));
+        let said: Vec<(&str, &str)> =
+            checks.0.iter().map(|check| (check.name.as_str(), check.detail.as_str())).collect();
+        assert_eq!(
+            said,
+            [("access", "permission denied for table orders"), ("lookback", "it does not answer")]
+        );
     }
 }

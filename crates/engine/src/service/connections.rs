@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_model::{Error, SyncId};
+use tidegate_model::{ConnectionId, Error, SyncId};
 
 use super::Engine;
 use super::export::stream_of;
 use super::shown::without_secrets;
-use tidegate_project::ConnectionSpec;
+use tidegate_project::{ConnectionSpec, Project};
 
 /// A connection and its use.
 #[derive(Clone, Debug, Serialize)]
@@ -42,7 +42,7 @@ impl Engine {
     /// Returns every connection of the project, in the order of the file.
     pub fn connections(&self) -> Vec<ConnectionDetails> {
         let endpoints = self.ingest_endpoints();
-        let details = |(id, spec): (&tidegate_model::ConnectionId, &ConnectionSpec)| {
+        let details = |(id, spec): (&ConnectionId, &ConnectionSpec)| {
             let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
             let schema = connector.map_or(json!({}), |connector| json!((connector.settings)()));
             let used = self.config.project.syncs.iter().flat_map(|(sync, spec)| {
@@ -62,6 +62,17 @@ impl Engine {
         };
         self.config.project.connections.iter().map(details).collect()
     }
+}
+
+/// How much of a project talks to sandboxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Simulated {
+    /// No connection.
+    Nothing,
+    /// A connection does, and a sync delivers to another one.
+    Some,
+    /// Every connection that a sync delivers to.
+    All,
 }
 
 /// A stream of events.
@@ -97,10 +108,21 @@ impl Engine {
         Ok(streams)
     }
 
-    /// Returns whether a connection of the project is a sandbox.
-    pub fn uses_sandbox(&self) -> bool {
-        let mut connections = self.config.project.connections.values();
-        connections.any(|spec| spec.settings.shown().get("endpoint").is_some_and(|at| at == "sandbox"))
+    /// Returns how much of the project talks to sandboxes of this process.
+    pub fn simulated(&self) -> Simulated {
+        let at_sandbox = |spec: &ConnectionSpec| {
+            spec.settings.shown().get("endpoint").is_some_and(|endpoint| endpoint == "sandbox")
+        };
+        let Project { connections, syncs, .. } = &self.config.project;
+        // A system that rows or events come from is sent nothing.
+        let takes =
+            |id: &ConnectionId| syncs.is_empty() || syncs.values().any(|sync| sync.destination() == id);
+        let is_real = connections.iter().any(|(id, spec)| takes(id) && !at_sandbox(spec));
+        match (connections.values().any(at_sandbox), is_real) {
+            (false, _) => Simulated::Nothing,
+            (true, true) => Simulated::Some,
+            (true, false) => Simulated::All,
+        }
     }
 
     /// Returns the time, as runs have it.

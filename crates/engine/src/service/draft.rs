@@ -21,7 +21,7 @@ pub enum Section {
 }
 
 impl Section {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Section::Connections => "connections",
             Section::Syncs => "syncs",
@@ -42,6 +42,18 @@ pub struct Draft {
     pub engine: Arc<Engine>,
     /// What it changes.
     pub proposal: Proposal,
+}
+
+impl Draft {
+    pub(super) fn new(
+        base: String,
+        yaml: String,
+        lines: String,
+        engine: Engine,
+        proposal: Proposal,
+    ) -> Draft {
+        Draft { base, yaml, lines, engine: Arc::new(engine), proposal }
+    }
 }
 
 impl ActiveProject {
@@ -66,9 +78,7 @@ impl ActiveProject {
         }
         let yaml = ProjectText::new(&text.yaml)?.put(path, lines)?;
         let (engine, proposal) = self.read(&yaml).await?;
-        let draft =
-            Draft { base: text.version, yaml, lines: lines.to_owned(), engine: Arc::new(engine), proposal };
-        Ok(draft)
+        Ok(Draft::new(text.version, yaml, lines.to_owned(), engine, proposal))
     }
 
     /// Returns a version of the project in which the sync is no draft.
@@ -79,7 +89,7 @@ impl ActiveProject {
         let text = self.text()?;
         let yaml = ProjectText::new(&text.yaml)?.without(&["syncs", sync.as_str(), "enabled"])?;
         let (engine, proposal) = self.read(&yaml).await?;
-        Ok(Draft { base: text.version, yaml, lines: String::new(), engine: Arc::new(engine), proposal })
+        Ok(Draft::new(text.version, yaml, String::new(), engine, proposal))
     }
 
     /// Writes a draft to the project file, and activates it.
@@ -127,10 +137,12 @@ impl Engine {
         found.map(|connector| form::fields(&(connector.settings)())).ok_or_else(unknown)
     }
 
-    /// Returns the settings of a destination that a sync has of its own.
-    pub fn target_fields(&self, destination: &ConnectionId) -> Vec<Field> {
+    /// Returns the settings of a destination that a sync of this object has of its own.
+    pub fn target_fields(&self, destination: &ConnectionId, object: &str) -> Vec<Field> {
         let target = self.connector_of(destination).and_then(|connector| connector.platform);
-        target.map(|role| form::fields(&(role.target)())).unwrap_or_default()
+        let mut fields = target.map(|role| form::fields(&(role.target)())).unwrap_or_default();
+        fields.retain(|field| field.objects.is_empty() || field.objects.iter().any(|one| one == object));
+        fields
     }
 
     /// Returns the settings that an export has of its own at a connection that takes events.

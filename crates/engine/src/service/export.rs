@@ -48,6 +48,8 @@ impl Engine {
 
     /// Opens both ends of an export.
     pub(crate) async fn export(&self, id: &SyncId, export: &ExportSpec) -> Result<Export, Error> {
+        let sink = self.sink(id, export).await?;
+        self.backlogs.gathers(id, sink.limits().linger);
         Ok(Export {
             sync: id.clone(),
             log: self.config.log.clone(),
@@ -55,7 +57,7 @@ impl Engine {
             selection: EventSource::lists(&self.resolved(&export.source.selection).await?)?,
             since: Timestamp::MIN,
             connection: export.destination.connection.clone(),
-            sink: self.sink(id, export).await?,
+            sink,
             retry_for: export.options.retry_for,
         })
     }

@@ -23,6 +23,8 @@ pub struct Field {
     pub default: Option<String>,
     /// An example.
     pub example: Option<String>,
+    /// The objects that it is for; empty if it is for all.
+    pub objects: Vec<String>,
 }
 
 /// What a setting takes.
@@ -61,11 +63,16 @@ pub fn fields(schema: &Schema) -> Vec<Field> {
                 takes: takes(&all)?,
                 default: default.and_then(shown),
                 example,
+                objects: words_of(&property["x-objects"]),
             })
         })
         .collect();
     fields.sort_by_key(|field| !field.required);
     fields
+}
+
+fn words_of(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn shown(value: &Value) -> Option<String> {
@@ -120,22 +127,74 @@ pub fn filled(
         if text.is_empty() || is_default {
             continue;
         }
-        let is_reference = text.starts_with("${") && text.ends_with('}');
-        let value = match &field.takes {
-            Takes::Secret if !is_reference => secret(field, text),
-            Takes::Number if !is_reference => {
-                let number = text.parse::<i64>();
-                json!(number.map_err(|_| {
-                    Error::settings(format!("`{}` is not a whole number", field.name))
-                        .hint("write digits, or a reference such as `${NAME}`")
-                })?)
-            }
-            Takes::Switch if !is_reference => json!(text == "true"),
-            _ => json!(text),
-        };
+        let value = value_of(field, text, &mut secret)?;
         settings.insert(field.name.clone(), value);
     }
     Ok(settings)
+}
+
+/// Returns what the file says for the text of a field.
+fn value_of(
+    field: &Field,
+    text: &str,
+    secret: &mut impl FnMut(&Field, &str) -> Value,
+) -> Result<Value, Error> {
+    let is_reference = text.starts_with("${") && text.ends_with('}');
+    Ok(match &field.takes {
+        Takes::Secret if !is_reference => secret(field, text),
+        Takes::Number if !is_reference => {
+            let number = text.parse::<i64>();
+            json!(number.map_err(|_| {
+                Error::settings(format!("`{}` is not a whole number", field.name))
+                    .hint("write digits, or a reference such as `${NAME}`")
+            })?)
+        }
+        Takes::Switch if !is_reference => json!(text == "true"),
+        _ => json!(text),
+    })
+}
+
+/// Returns the text of a setting in a form, empty if it is not written; `None` if a form cannot show it, as a
+/// list or a reference to a file.
+pub fn form_text(value: Option<&Value>) -> Option<String> {
+    value.map_or(Some(String::new()), shown)
+}
+
+/// Returns the settings that a form changes: the key and the new value, or `None` for one that is removed. A field
+/// that shows what is written changes nothing, nor does one that the form lacks or cannot show. A secret that is
+/// left empty stays, unless `remove.FIELD` is ticked.
+///
+/// # Errors
+/// As [`filled`].
+pub fn changed(
+    fields: &[Field],
+    written: &Map<String, Value>,
+    given: &BTreeMap<String, String>,
+    mut secret: impl FnMut(&Field, &str) -> Value,
+) -> Result<Vec<(String, Option<Value>)>, Error> {
+    let mut changes = Vec::new();
+    for field in fields {
+        let Some(text) = given.get(&field.name).map(|text| text.trim()) else { continue };
+        let before = written.get(&field.name);
+        let is_secret = field.takes == Takes::Secret;
+        let is_same = match form_text(before) {
+            _ if is_secret => text.is_empty(),
+            None => true,
+            // Nothing is written, so that the form shows the default.
+            Some(shown) if shown.is_empty() => text.is_empty() || field.default.as_deref() == Some(text),
+            Some(shown) => text == shown.trim(),
+        };
+        let is_removed = match is_secret {
+            true => given.contains_key(&format!("remove.{}", field.name)),
+            false => !is_same,
+        };
+        if text.is_empty() && is_removed {
+            changes.push((field.name.clone(), None));
+        } else if !is_same {
+            changes.push((field.name.clone(), Some(value_of(field, text, &mut secret)?)));
+        }
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]
@@ -209,5 +268,34 @@ mod tests {
         let reference = [("port".to_owned(), "${PORT}".to_owned())].into();
         let settings = filled(&fields, &reference, |_, _| Value::Null).expect("settings");
         assert_eq!(settings["port"], "${PORT}");
+    }
+
+    #[test]
+    fn a_form_that_is_sent_back_as_it_was_shown_changes_nothing() {
+        let fields = fields(&schemars::schema_for!(Shop));
+        let written =
+            json!({ "host": "${HOST}", "port": 5432, "password": { "file": "key" }, "close": true });
+        let written = written.as_object().expect("an object");
+        let of = |given: &[(&str, &str)]| {
+            let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+            changed(&fields, written, &given, |_, text| json!({ "secret": text })).expect("changes")
+        };
+        let shown =
+            [("host", "${HOST}"), ("port", "5432"), ("password", ""), ("tls", "Full"), ("close", "true")];
+        assert!(of(&shown).is_empty());
+        assert!(of(&[]).is_empty(), "what a form lacks stays");
+        let change = |name: &str, value: Value| (name.to_owned(), Some(value));
+        assert_eq!(
+            of(&[("host", "db"), ("port", " 5433 "), ("password", "p"), ("tls", "Off"), ("close", "")]),
+            [
+                change("host", json!("db")),
+                change("port", json!(5433)),
+                change("password", json!({ "secret": "p" })),
+                change("tls", json!("Off")),
+                ("close".to_owned(), None),
+            ]
+        );
+        assert_eq!(of(&[("password", ""), ("remove.password", "yes")]), [("password".to_owned(), None)]);
+        assert_eq!(of(&[("password", "p"), ("remove.password", "yes")]).len(), 1);
     }
 }

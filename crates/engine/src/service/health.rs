@@ -4,6 +4,7 @@ use serde::Serialize;
 use tidegate_model::Ending;
 use tidegate_model::store::{FailedRowGroup, PausedBy, StatusKind};
 
+use super::backlog::Behind;
 use super::runs::SyncStatus;
 
 /// How a sync is doing: its open state, not the result of its last run alone. The order is
@@ -13,7 +14,7 @@ use super::runs::SyncStatus;
 pub enum Health {
     /// It cannot run, or its last run failed.
     Broken,
-    /// It runs, and left failed rows or an interrupted run behind.
+    /// It runs, and left failed rows or an interrupted run, or is behind its stream.
     NeedsAttention,
     /// A person paused it.
     Paused,
@@ -44,8 +45,20 @@ impl Health {
     }
 }
 
+/// What else counts for the health of a sync.
+pub(super) struct Outlook {
+    /// Whether it runs again without a person.
+    pub(super) continues: bool,
+    /// By how much it is behind the stream that it follows.
+    pub(super) behind: Option<Behind>,
+}
+
 /// Returns how a sync is doing, and the sentence that says why.
-pub(super) fn of(status: &SyncStatus, groups: &[FailedRowGroup]) -> (Health, Option<String>) {
+pub(super) fn of(
+    status: &SyncStatus,
+    groups: &[FailedRowGroup],
+    outlook: &Outlook,
+) -> (Health, Option<String>) {
     if let Some(pause) = &status.paused {
         return match &pause.by {
             PausedBy::System => (Health::Broken, Some(pause.why.clone())),
@@ -63,21 +76,158 @@ pub(super) fn of(status: &SyncStatus, groups: &[FailedRowGroup]) -> (Health, Opt
     if let Some(group) = groups.iter().max_by_key(|group| group.rows) {
         return (Health::NeedsAttention, Some(failed_rows(status.failed_rows, group)));
     }
-    if run.ending == Some(Ending::Interrupted) {
-        let why = "The last run was interrupted. The next one continues from the checkpoint.";
-        return (Health::NeedsAttention, Some(why.to_owned()));
+    if let Some(behind) = &outlook.behind {
+        return (Health::NeedsAttention, Some(falls_behind(status, behind)));
     }
-    (Health::Healthy, None)
+    match (run.ending, outlook.continues) {
+        (Some(Ending::Interrupted), true) => {
+            let why = "The last run was interrupted. The next one continues from the checkpoint.";
+            (Health::Healthy, Some(why.to_owned()))
+        }
+        (Some(Ending::Interrupted), false) => {
+            let why = "The last run was interrupted. Next: run it again, it continues from the checkpoint";
+            (Health::NeedsAttention, Some(why.to_owned()))
+        }
+        _ => (Health::Healthy, None),
+    }
+}
+
+/// The sentence about a sync that does not keep up with its stream.
+fn falls_behind(status: &SyncStatus, behind: &Behind) -> String {
+    let Behind { waiting, lasts } = behind;
+    let what = match (status.object == "events", *waiting) {
+        (true, 1) => "1 event waits".to_owned(),
+        (true, _) => format!("{waiting} events wait"),
+        (false, 1) => "1 message waits".to_owned(),
+        (false, _) => format!("{waiting} messages wait"),
+    };
+    let minutes = lasts.as_mins();
+    let lasts = if minutes < 120 { format!("{minutes} minutes") } else { format!("{} hours", minutes / 60) };
+    let next = match &status.wait {
+        Some(wait) => wait.to_string(),
+        None => format!("`tidegate check {}` proves that both ends answer", status.sync),
+    };
+    format!("It is behind: {what}, the oldest for {lasts} or more. Next: {next}")
 }
 
 /// The sentence about failed rows; `group` is the largest one.
 fn failed_rows(rows: u64, group: &FailedRowGroup) -> String {
-    let message = group.reason.message.trim_end_matches('.');
+    const LOOK: &str = "look them up at the destination, then retry or dismiss them";
+    let reason = sentence(&group.reason.message);
     match (group.status, rows) {
-        (StatusKind::InDoubt, 1) => format!("1 row is in doubt: {message}"),
-        (StatusKind::InDoubt, _) if group.rows == rows => format!("{rows} rows are in doubt: {message}"),
-        (_, 1) => format!("1 row failed: {message}"),
-        (_, _) if group.rows == rows => format!("{rows} rows failed: {message}"),
-        (_, _) => format!("{rows} rows failed, the most frequent reason is: {message}"),
+        (StatusKind::InDoubt, 1) => {
+            format!(
+                "1 row is in doubt. {reason}. Next: look it up at the destination, then retry or dismiss it"
+            )
+        }
+        (StatusKind::InDoubt, _) if group.rows == rows => {
+            format!("{rows} rows are in doubt. {reason}. Next: {LOOK}")
+        }
+        (_, 1) => format!("1 row failed. {reason}"),
+        (_, _) if group.rows == rows => format!("{rows} rows failed. {reason}"),
+        (_, _) => format!("{rows} rows failed, most of them for one reason. {reason}"),
+    }
+}
+
+/// A message as a sentence, without its full stop.
+fn sentence(message: &str) -> String {
+    let message = message.trim_end_matches('.');
+    let mut letters = message.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::{SignedDuration, Timestamp};
+    use tidegate_model::{Cause, Counts, ObjectKind, Reason, Run, RunId, SyncId};
+
+    use super::*;
+
+    fn status(ending: Option<Ending>, failed_rows: u64) -> SyncStatus {
+        let run = Run {
+            id: RunId::new("r"),
+            sync: SyncId::new("s"),
+            cause: Cause::Schedule,
+            started_at: Timestamp::UNIX_EPOCH,
+            finished_at: None,
+            ending,
+            counts: Counts::default(),
+            error: None,
+            compared: None,
+        };
+        SyncStatus {
+            sync: SyncId::new("s"),
+            object: "events",
+            route: "a → b".to_owned(),
+            paused: None,
+            wait: None,
+            last_run: Some(run),
+            failed_rows,
+            lag: Vec::new(),
+            enabled: true,
+            next_run_at: None,
+            waiting: false,
+            contacts: Vec::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    fn group(status: StatusKind, rows: u64) -> FailedRowGroup {
+        FailedRowGroup {
+            sync: SyncId::new("s"),
+            object: ObjectKind::Event,
+            status,
+            reason: Reason::new("no_answer", "no answer came to the request"),
+            rows,
+            users: rows,
+            first_at: Timestamp::UNIX_EPOCH,
+            last_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    const CONTINUES: Outlook = Outlook { continues: true, behind: None };
+
+    #[test]
+    fn an_interrupted_run_needs_a_person_only_if_nothing_continues_it() {
+        let interrupted = status(Some(Ending::Interrupted), 0);
+        assert_eq!(of(&interrupted, &[], &CONTINUES).0, Health::Healthy);
+        let (health, why) = of(&interrupted, &[], &Outlook { continues: false, behind: None });
+        assert_eq!(health, Health::NeedsAttention);
+        assert!(why.expect("a sentence").contains("run it again"));
+    }
+
+    #[test]
+    fn an_export_that_runs_and_falls_behind_is_not_healthy() {
+        let behind = Some(Behind { waiting: 818, lasts: SignedDuration::from_mins(25) });
+        let (health, why) = of(&status(None, 0), &[], &Outlook { continues: true, behind });
+        assert_eq!(health, Health::NeedsAttention);
+        assert_eq!(
+            why.as_deref(),
+            Some(
+                "It is behind: 818 events wait, the oldest for 25 minutes or more. Next: `tidegate check s` proves \
+                 that both ends answer"
+            )
+        );
+    }
+
+    #[test]
+    fn rows_in_doubt_say_what_to_do_and_a_reason_is_a_sentence_of_its_own() {
+        let said = |status_kind, rows, all| {
+            of(&status(Some(Ending::Partial), all), &[group(status_kind, rows)], &CONTINUES)
+                .1
+                .expect("a sentence")
+        };
+        assert_eq!(
+            said(StatusKind::InDoubt, 3, 3),
+            "3 rows are in doubt. No answer came to the request. Next: look them up at the destination, then retry \
+             or dismiss them"
+        );
+        assert_eq!(said(StatusKind::Rejected, 1, 1), "1 row failed. No answer came to the request");
+        assert_eq!(
+            said(StatusKind::Rejected, 2, 5),
+            "5 rows failed, most of them for one reason. No answer came to the request"
+        );
     }
 }

@@ -5,8 +5,10 @@ mod advice;
 mod attempt;
 mod backfill;
 mod background;
+pub(crate) mod backlog;
 mod catalog;
 mod check;
+mod connection_form;
 mod connections;
 mod cursor;
 mod draft;
@@ -61,11 +63,12 @@ pub use active::{ActiveProject, Expected, Proposal, Refusal, Text, every_variabl
 pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
-pub use connections::{ConnectionDetails, StreamDetails, Usage};
+pub use connection_form::{ConnectionForm, WrittenConnection};
+pub use connections::{ConnectionDetails, Simulated, StreamDetails, Usage};
 pub use draft::{Draft, Section};
 pub use dry_run::{DryRun, PlannedRequest, PlannedRequests, Rejection};
 pub use events::KindCount;
-pub use form::{Field, Takes, filled};
+pub use form::{Field, Takes, filled, form_text};
 pub use health::Health;
 pub use measures::{RUN_BUCKETS, RUN_SECONDS, describe_metrics};
 pub use overview::{Endpoint, Hour, Overview, SyncDetails, SyncOverview};
@@ -152,6 +155,8 @@ pub struct Engine {
     pub(crate) pauses: Arc<pauses::Pauses>,
     /// What is remembered between two looks for alerts.
     pub(crate) watching: Arc<Watching>,
+    /// What waits in the streams that syncs follow.
+    pub(crate) backlogs: Arc<backlog::Backlogs>,
     /// Attempts to sign in that failed.
     pub(crate) sign_ins: Arc<SignInLimit>,
 }
@@ -174,6 +179,7 @@ impl Engine {
             turns: Arc::new(Semaphore::new(turns)),
             pauses: Arc::default(),
             watching: Arc::default(),
+            backlogs: Arc::default(),
             sign_ins: Arc::default(),
         }
     }
@@ -198,6 +204,7 @@ impl Engine {
             turns: self.turns.clone(),
             pauses: self.pauses.clone(),
             watching: self.watching.clone(),
+            backlogs: self.backlogs.clone(),
             sign_ins: self.sign_ins.clone(),
         }
     }

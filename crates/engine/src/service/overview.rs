@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_model::store::{FailedRowGroup, RunQuery};
-use tidegate_model::{Checkpoint, Error, Run, SyncId};
+use tidegate_model::{Checkpoint, Error, Mode, Run, SyncId};
 
 use super::Engine;
-use super::health::{self, Health};
+use super::health::{self, Health, Outlook};
 use super::runs::SyncStatus;
 use super::shown;
 use tidegate_project::SyncSpec;
@@ -29,7 +29,7 @@ pub struct SyncOverview {
     pub status: SyncStatus,
     /// How it is doing.
     pub health: Health,
-    /// The sentence that says why, unless it is healthy, new or a draft.
+    /// The sentence that says why, unless there is nothing to say.
     pub why: Option<String>,
     /// The connection that is read from, and its type.
     pub source: Endpoint,
@@ -167,7 +167,12 @@ impl Engine {
             SyncSpec::Import(_) => Vec::new(),
         };
         let status = self.status_of(id, sync, state, recent_runs.first().cloned(), failed_rows, lag);
-        let (health, why) = health::of(&status, groups);
+        let follows = sync.as_import().is_none_or(|import| import.mode == Mode::Stream);
+        let outlook = Outlook {
+            continues: sync.schedule().is_some() || follows,
+            behind: self.backlogs.behind(id, self.config.clock.now()),
+        };
+        let (health, why) = health::of(&status, groups, &outlook);
         let schedule = match sync {
             SyncSpec::Export(_) if sync.schedule().is_none() => Some("continuous".to_owned()),
             _ => sync.schedule().map(ToString::to_string),

@@ -33,6 +33,34 @@ impl Engine {
         Ok(name)
     }
 
+    /// Seals what was typed into the secret fields of a form, and keeps what an earlier step sealed and is not
+    /// replaced. `stored` names these, as `FIELD=NAME`. Returns the field and the name of each.
+    pub(super) async fn seal_unsaved(
+        &self,
+        fields: &[&str],
+        typed: &[(String, String)],
+        stored: &str,
+        is_decided: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let stored: Vec<(&str, &str)> = stored.split(' ').filter_map(|pair| pair.split_once('=')).collect();
+        let mut unsaved = Vec::new();
+        for field in fields {
+            let before = stored.iter().find(|(of, _)| of == field).map(|(_, secret)| (*secret).to_owned());
+            let known = match &before {
+                Some(before) => self.unsaved_secret(before).await?.is_some(),
+                None => false,
+            };
+            let before = before.filter(|_| known);
+            if let Some((_, text)) = typed.iter().find(|(of, _)| of == field) {
+                unsaved.push(((*field).to_owned(), self.put_unsaved_secret(text).await?));
+                self.forget_secrets(before.as_slice()).await;
+            } else if let Some(before) = before.filter(|_| !is_decided(field)) {
+                unsaved.push(((*field).to_owned(), before));
+            }
+        }
+        Ok(unsaved)
+    }
+
     /// Returns a secret that [`Engine::put_unsaved_secret`] sealed; `None` for every other name.
     ///
     /// # Errors

@@ -96,3 +96,48 @@ fn a_good_file_stays_good_when_any_entry_is_put_back() {
         }
     }
 }
+
+#[test]
+fn a_setting_is_changed_and_every_other_line_stays_as_it_was() {
+    let file = "connections:
+  shop:
+    type: system # ours
+    # the host of the replica
+    host: ${SHOP_HOST}
+    stream:
+      token: { secret: t }
+  # the other one
+  one: { type: system, host: a }
+syncs:
+";
+    let text = |key: &str, value: &str| (key.to_owned(), Some(json!(value)));
+    let changed = sheet(file)
+        .with_settings(
+            &["connections", "shop"],
+            &[
+                text("host", "db.example.com"),
+                ("key".to_owned(), Some(json!({ "secret": "k" }))),
+                text("type", "system"),
+            ],
+        )
+        .expect("changed");
+    let expected = file
+        .replace("host: ${SHOP_HOST}", "host: db.example.com")
+        .replace("{ secret: t }\n", "{ secret: t }\n    key: { secret: k }\n");
+    assert_eq!(changed, expected);
+    let removed =
+        sheet(file).with_settings(&["connections", "shop"], &[("stream".to_owned(), None)]).expect("removed");
+    assert_eq!(removed, file.replace("    stream:\n      token: { secret: t }\n", ""));
+    let on_one_line = sheet(file)
+        .with_settings(&["connections", "one"], &[text("host", "b"), text("note", "c d")])
+        .expect("changed");
+    assert_eq!(
+        on_one_line,
+        file.replace(
+            "  one: { type: system, host: a }\n",
+            "  one:\n    type: system\n    host: b\n    note: c d\n"
+        )
+    );
+    assert_eq!(sheet(file).with_settings(&["connections", "one"], &[text("host", "a")]).expect("same"), file);
+    assert!(sheet(file).with_settings(&["connections", "two"], &[text("host", "a")]).is_err());
+}

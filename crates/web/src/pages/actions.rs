@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
-use axum::response::Redirect;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
 use tidegate_engine::service::{ActiveProject, Engine, Refusal, RetryFilter, Visitor};
@@ -13,6 +14,7 @@ use tidegate_model::SyncId;
 use tidegate_model::store::{RunQuery, StatusKind};
 
 use super::shell::{Failure, known};
+use super::syncs;
 use crate::access::Subject;
 use crate::api::row_key;
 use tidegate_model::address::encoded;
@@ -112,17 +114,16 @@ pub(super) struct Reset {
 pub(super) async fn reset(
     State(engine): State<Arc<Engine>>,
     Path(sync): Path<String>,
+    headers: HeaderMap,
     form: Result<Form<Reset>, FormRejection>,
-) -> Result<Redirect, Failure> {
+) -> Result<Response, Failure> {
     let id = known(&engine, &sync)?;
     let Form(Reset { confirm }) = form?;
     if confirm.trim() != id.as_str() {
-        return Err(Failure::invalid(
-            "The name that was typed is not the name of the sync: nothing was reset.",
-        ));
+        return syncs::not_reset(&engine, &id, &headers).await;
     }
     engine.reset(&id).await?;
-    Ok(to_sync(&id, "reset"))
+    Ok(to_sync(&id, "reset").into_response())
 }
 
 /// Which failed rows to send again.

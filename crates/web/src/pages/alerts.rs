@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use axum::response::{Redirect, Response};
-use axum::{Extension, Form};
+use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tidegate_engine::service::{AlertDetails, ChannelDetails, Engine, Visitor};
+use tidegate_engine::service::{AlertDetails, ChannelDetails, Engine};
 use tidegate_model::address::encoded;
 use tidegate_model::alert::{Change, Notice, Severity, Trigger};
 
@@ -41,6 +41,8 @@ struct AlertsPage {
     resolved: Vec<AlertView>,
     channels: Vec<ChannelDetails>,
     tested: Option<String>,
+    /// Why a channel that was tested does not work, and what to do about it.
+    failed: Option<(String, String)>,
 }
 
 /// The channel that was tested just now.
@@ -51,31 +53,36 @@ pub(super) struct Asked {
 
 pub(super) async fn page(
     State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
     asked: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Query(Asked { tested }) = asked?;
-    let alerts = engine.alerts(RESOLVED).await?;
-    let shell = Shell::new(&engine, "Alerts", "/alerts").await?.of(visitor);
-    let (open, resolved): (Vec<_>, Vec<_>) =
-        alerts.iter().partition(|details| details.alert.resolved_at.is_none());
-    let headline = match open.len() {
-        0 => "No alert is open".to_owned(),
-        1 => "1 alert is open".to_owned(),
-        many => format!("{} are open", count(many as u64, "alert", "alerts")),
-    };
-    let view = |details: &&AlertDetails| AlertView::new(details, shell.now);
-    let channels = engine.channels();
-    let template = AlertsPage {
-        headline,
-        open: open.iter().map(view).collect(),
-        resolved: resolved.iter().map(view).collect(),
-        tested: tested.filter(|tested| channels.iter().any(|channel| channel.channel == *tested)),
-        channels,
-        shell,
-    };
-    shell::page(&headers, &template)
+    shell::page(&headers, &AlertsPage::new(&engine, tested).await?)
+}
+
+impl AlertsPage {
+    async fn new(engine: &Engine, tested: Option<String>) -> Result<AlertsPage, Failure> {
+        let alerts = engine.alerts(RESOLVED).await?;
+        let shell = Shell::new(engine, "Alerts", "/alerts").await?;
+        let (open, resolved): (Vec<_>, Vec<_>) =
+            alerts.iter().partition(|details| details.alert.resolved_at.is_none());
+        let headline = match open.len() {
+            0 => "No alert is open".to_owned(),
+            1 => "1 alert is open".to_owned(),
+            many => format!("{} are open", count(many as u64, "alert", "alerts")),
+        };
+        let view = |details: &&AlertDetails| AlertView::new(details, shell.now);
+        let channels = engine.channels();
+        Ok(AlertsPage {
+            headline,
+            open: open.iter().map(view).collect(),
+            resolved: resolved.iter().map(view).collect(),
+            tested: tested.filter(|tested| channels.iter().any(|channel| channel.channel == *tested)),
+            failed: None,
+            channels,
+            shell,
+        })
+    }
 }
 
 impl AlertView {
@@ -95,7 +102,7 @@ impl AlertView {
             title: alert.title(),
             path: is_sync.then(|| format!("/syncs/{}", encoded(&alert.subject))),
             summary: show::with_next(&alert.summary),
-            opened: ago(alert.opened_at, now),
+            opened: show::exact(alert.opened_at),
             lasted: show::span(until.as_second() - alert.opened_at.as_second()),
             told: notices.iter().map(|notice| told(notice, now)).collect(),
         }
@@ -128,15 +135,18 @@ pub(super) struct Test {
 
 pub(super) async fn test(
     State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
     form: Result<Form<Test>, FormRejection>,
-) -> Result<Redirect, Failure> {
+) -> Result<Response, Failure> {
     let Form(Test { channel }) = form?;
     let tested = engine.test_channels(Some(&channel)).await?;
     match tested.into_iter().find_map(|tested| Some((tested.error?, tested.next))) {
-        None => Ok(Redirect::to(&format!("/alerts?tested={}", encoded(&channel)))),
+        None => Ok(Redirect::to(&format!("/alerts?tested={}", encoded(&channel))).into_response()),
         Some((error, next)) => {
-            let next = format!("Next: {}", next.unwrap_or_default());
-            Err(Failure::failed(format!("The channel `{channel}` does not work: {error}"), next))
+            let mut page = AlertsPage::new(&engine, None).await?;
+            let why = show::marked(&format!("The channel `{channel}` does not work: {error}"));
+            page.failed = Some((why, show::marked(&next.unwrap_or_default())));
+            shell::page_of_failure(&headers, &page)
         }
     }
 }

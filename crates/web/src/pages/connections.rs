@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tidegate_engine::service::{ConnectionDetails, Engine, Visitor};
+use serde::Deserialize;
+use tidegate_engine::service::{ConnectionDetails, Engine};
 
 use super::shell::{self, Failure, Shell};
 use super::syncs::lines;
@@ -17,6 +18,7 @@ use tidegate_model::address::encoded;
 /// A connection.
 struct ConnectionView {
     name: String,
+    edit_path: String,
     kind: String,
     title: String,
     settings: Vec<(String, String)>,
@@ -29,16 +31,35 @@ struct ConnectionView {
 struct ConnectionsPage {
     shell: Shell,
     connections: Vec<ConnectionView>,
+    saved: Option<String>,
+    /// Sealed secrets that the connection that was saved does not use any more.
+    unused: Vec<String>,
+}
+
+/// What was done right before.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Done {
+    saved: String,
+    unused: String,
 }
 
 pub(super) async fn page(
     State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
+    done: Result<Query<Done>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
+    let Query(Done { saved, unused }) = done?;
+    let connections: Vec<ConnectionView> = engine.connections().into_iter().map(view).collect();
+    let sealed = if unused.is_empty() { Vec::new() } else { engine.store().secrets().await? };
+    let is_unused = |name: &&str| {
+        sealed.iter().any(|one| one == name) && engine.project().users_of_secret(name).is_empty()
+    };
     let template = ConnectionsPage {
-        shell: Shell::new(&engine, "Connections", "/connections").await?.of(visitor),
-        connections: engine.connections().into_iter().map(view).collect(),
+        shell: Shell::new(&engine, "Connections", "/connections").await?,
+        saved: connections.iter().any(|one| one.name == saved).then_some(saved),
+        unused: unused.split(' ').filter(is_unused).map(str::to_owned).collect(),
+        connections,
     };
     shell::page(&headers, &template)
 }
@@ -49,6 +70,7 @@ fn view(connection: ConnectionDetails) -> ConnectionView {
         (path, usage.sync.to_string(), if usage.reads { "reads from it" } else { "delivers to it" })
     });
     ConnectionView {
+        edit_path: format!("/connections/{}/edit", encoded(&connection.connection)),
         name: connection.connection,
         kind: connection.kind,
         title: connection.title,
@@ -63,6 +85,8 @@ fn view(connection: ConnectionDetails) -> ConnectionView {
 struct AboutPage {
     shell: Shell,
     licenses: &'static str,
+    /// The address of the licenses of the program, if it has them.
+    notices: Option<&'static str>,
 }
 
 pub(super) async fn about(
@@ -70,5 +94,5 @@ pub(super) async fn about(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let shell = Shell::new(&engine, "About", "").await?;
-    shell::page(&headers, &AboutPage { shell, licenses: assets::THIRD_PARTY })
+    shell::page(&headers, &AboutPage { shell, licenses: assets::THIRD_PARTY, notices: assets::notices() })
 }

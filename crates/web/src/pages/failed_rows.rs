@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
-use tidegate_engine::service::{Engine, Visitor};
+use tidegate_engine::service::Engine;
 use tidegate_model::SyncId;
 use tidegate_model::address::encoded;
 use tidegate_model::store::{FailedRowGroup, FailedRowQuery, StatusKind};
@@ -32,11 +31,10 @@ struct GroupsPage {
 
 pub(super) async fn groups(
     State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let groups = engine.failed_row_groups(None).await?;
-    let shell = Shell::new(&engine, "Failed rows", "/failed-rows").await?.of(visitor);
+    let shell = Shell::new(&engine, "Failed rows", "/failed-rows").await?;
     let headline = match (shell.failed_rows, groups.len()) {
         (0, _) => "No failed rows".to_owned(),
         (1, _) => "1 row failed".to_owned(),
@@ -71,7 +69,6 @@ struct GroupPage {
 
 pub(super) async fn group(
     State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -95,7 +92,7 @@ pub(super) async fn group(
         format!("/failed-rows/group?{names}&after={}", after(row))
     });
     let title = found.as_ref().map_or("Failed rows".to_owned(), |group| group.reason.message.clone());
-    let shell = Shell::new(&engine, title, "/failed-rows").await?.of(visitor);
+    let shell = Shell::new(&engine, title, "/failed-rows").await?;
     let template = GroupPage {
         group: found.as_ref().map(|group| GroupView::new(group, shell.now)),
         rows: rows.iter().map(|row| RowView::new(row, shell.now)).collect(),
@@ -136,7 +133,6 @@ struct RowPage {
 
 pub(super) async fn row(
     State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
     Path((sync, row)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -149,7 +145,7 @@ pub(super) async fn row(
     let key = row_key(&row).ok_or_else(gone)?;
     let found = engine.failed_row(&SyncId::new(&sync), key).await?.ok_or_else(gone)?;
     let title = format!("Failed row of {sync}");
-    let shell = Shell::new(&engine, title, "/failed-rows").await?.of(visitor);
+    let shell = Shell::new(&engine, title, "/failed-rows").await?;
     let row = RowView::new(&found, shell.now);
     shell::page(&headers, &RowPage { shell, row })
 }

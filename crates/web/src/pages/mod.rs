@@ -3,7 +3,9 @@
 mod actions;
 mod alerts;
 mod chart;
+mod connection_form;
 mod connections;
+mod edit_connection;
 mod events;
 mod failed_rows;
 mod new_connection;
@@ -42,6 +44,8 @@ pub(super) fn routes(serving: Serving) -> Router {
         .route("/project", get(project::page).post(project::send))
         .route("/connections/new", get(new_connection::kinds))
         .route("/connections/new/{kind}", get(new_connection::form).post(new_connection::send))
+        .route("/connections/{name}/edit", get(edit_connection::form).post(edit_connection::send))
+        .route("/connections/new/edit", get(edit_connection::form_of_new).post(edit_connection::send_of_new))
         .route("/syncs/{sync}", get(syncs::page))
         .route("/syncs/{sync}/run", post(actions::run))
         .route("/syncs/{sync}/pause", post(actions::pause))
@@ -70,6 +74,7 @@ pub(super) fn routes(serving: Serving) -> Router {
         .route("/alerts", get(alerts::page))
         .route("/alerts/test", post(alerts::test))
         .route("/about", get(connections::about))
+        .route("/display", post(shell::display))
         .route("/assets/{name}", get(assets::get))
         .with_state(serving)
 }

@@ -14,9 +14,10 @@ use tidegate_engine::service::{ActiveProject, Draft, Engine, ExportForm, Refusal
 use tidegate_model::address::encoded;
 use tidegate_model::{ConnectionId, SyncId};
 
-use super::new_connection::{CheckView, FieldView};
+use super::connection_form::{CheckView, FieldView};
 use super::project::Judged;
 use super::shell::{self, Failure, Shell};
+use super::views::with_edit_path;
 use crate::access::{NotNoted, Subject};
 
 /// Between which connections.
@@ -39,6 +40,8 @@ struct Choice {
 struct ExportPage {
     shell: Shell,
     ends: Ends,
+    /// Its connections, with the pages that change and check them.
+    connections: Vec<(String, String)>,
     sources: Vec<Choice>,
     sinks: Vec<Choice>,
     form: Option<FormView>,
@@ -86,6 +89,7 @@ impl ExportPage {
             checks: None,
             passed: false,
             judged: None,
+            connections: [&ends.from, &ends.to].map(|name| with_edit_path(name.clone())).into(),
             ends,
         })
     }

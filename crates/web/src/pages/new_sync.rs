@@ -17,10 +17,11 @@ use tidegate_model::address::encoded;
 use tidegate_model::source::Dataset;
 use tidegate_model::{ConnectionId, ObjectKind, Row, SyncId};
 
-use super::new_connection::{CheckView, FieldView};
+use super::connection_form::{CheckView, FieldView};
 use super::preview::{Records, records};
 use super::project::Judged;
 use super::shell::{self, Failure, Shell};
+use super::views::with_edit_path;
 use crate::access::{NotNoted, Subject};
 
 /// Datasets that a page lists; others are typed.
@@ -109,6 +110,14 @@ pub(super) async fn page(
         trouble: None,
         step,
     };
+    // A name that is no connection is not chosen.
+    for (name, choices) in
+        [(&mut template.step.from, &template.sources), (&mut template.step.to, &template.destinations)]
+    {
+        if !choices.iter().any(|choice| choice.is_chosen) {
+            name.clear();
+        }
+    }
     let Step { from, to, .. } = &template.step;
     if !from.is_empty() && !to.is_empty() {
         let objects = engine.objects_of(&ConnectionId::new(to));
@@ -164,6 +173,8 @@ impl MappingView {
 struct FormPage {
     shell: Shell,
     step: Step,
+    /// Its connections, with the pages that change and check them.
+    connections: Vec<(String, String)>,
     name: String,
     columns: Vec<ColumnView>,
     sees_rows: bool,
@@ -271,7 +282,7 @@ impl FormPage {
             .iter()
             .filter_map(|(key, value)| Some((key.strip_prefix("target.")?.to_owned(), value.clone())))
             .collect();
-        let targets = engine.target_fields(&ConnectionId::new(&step.to));
+        let targets = engine.target_fields(&ConnectionId::new(&step.to), &step.object);
         Ok(FormPage {
             shell: Shell::new(engine, "New sync", "/syncs").await?,
             name: first(pairs, "name").to_owned(),
@@ -290,6 +301,7 @@ impl FormPage {
             passed: false,
             records: None,
             judged: None,
+            connections: [&step.from, &step.to].map(|name| with_edit_path(name.clone())).into(),
             step,
         })
     }
@@ -326,15 +338,17 @@ fn table_of(dataset: &str) -> &str {
     }
 }
 
-/// Returns a name in small letters, digits and `_`.
+/// Returns a name in small letters of any script, digits and single `_`.
 fn plain(text: &str) -> String {
-    let small = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' };
-    text.chars().map(small).collect::<String>().trim_matches('_').to_owned()
+    let small = text.chars().flat_map(char::to_lowercase);
+    let words: String = small.map(|letter| if letter.is_alphanumeric() { letter } else { '_' }).collect();
+    words.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
 }
 
 fn proposed_name(engine: &Engine, step: &Step) -> String {
     let plain = plain(&format!("{}_to_{}", table_of(&step.dataset), step.to));
-    engine.free_name(Section::Syncs, &plain)
+    let begins = plain.starts_with(char::is_alphabetic);
+    engine.free_name(Section::Syncs, &if begins { plain } else { format!("sync_{plain}") })
 }
 
 pub(super) async fn send(
@@ -427,7 +441,7 @@ async fn drafted(
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("target.")?.to_owned(), value.clone())))
         .collect();
-    let targets = engine.target_fields(&ConnectionId::new(&step.to));
+    let targets = engine.target_fields(&ConnectionId::new(&step.to), &step.object);
     let target = service::filled(&targets, &given, |_, text| serde_json::Value::String(text.to_owned()))?;
     let key = engine.selection_key(&ConnectionId::new(&step.from)).unwrap_or("table");
     let (every, cron) = (first(pairs, "every"), first(pairs, "cron"));
@@ -452,4 +466,16 @@ async fn drafted(
         is_draft,
     };
     project.draft(Section::Syncs, name, &form.settings()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_letters_of_every_script() {
+        assert_eq!(plain(table_of("mis.Größe 表 🎉")), "größe_表");
+        assert_eq!(plain("drops/*.csv"), "drops_csv");
+        assert_eq!(plain("public.Orders__2026_"), "public_orders_2026");
+    }
 }

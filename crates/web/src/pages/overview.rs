@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tidegate_engine::service::{Engine, Visitor};
+use tidegate_engine::service::Engine;
 
 use super::chart::{self, HoursChart};
 use super::shell::{self, Failure, Shell};
@@ -26,13 +25,9 @@ struct OverviewPage {
     chart: HoursChart,
 }
 
-pub(super) async fn page(
-    State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
+pub(super) async fn page(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Result<Response, Failure> {
     let overview = engine.overview().await?;
-    let shell = Shell::new(&engine, "Overview", "/").await?.of(visitor);
+    let shell = Shell::new(&engine, "Overview", "/").await?;
     let views: Vec<SyncView> = overview.syncs.iter().map(|sync| SyncView::new(sync, overview.at)).collect();
     let (needing, _) = overview
         .syncs

@@ -39,6 +39,8 @@ pub(super) struct Judged {
     /// Why it was not taken.
     pub(super) refused: Option<(String, String)>,
     pub(super) findings: Vec<FindingView>,
+    /// Why a sync could not run by a text that is valid, and what to do about it.
+    pub(super) fails: Option<(String, String)>,
 }
 
 impl Judged {
@@ -52,7 +54,7 @@ impl Judged {
             changes: lines,
             is_valid: true,
             findings: notes.into_iter().map(FindingView::from).collect(),
-            refused: None,
+            ..Judged::default()
         }
     }
 

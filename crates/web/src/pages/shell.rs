@@ -1,18 +1,21 @@
 //! What all pages share: the frame, the headers, errors.
 
 use askama::Template;
+use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use flate2::Compression;
 use jiff::Timestamp;
-use tidegate_engine::service::{Engine, Visitor};
+use serde::Deserialize;
+use tidegate_engine::service::{Engine, Simulated};
 use tidegate_model::people::Role;
 use tidegate_model::{Error, ErrorKind, SyncId};
 
 use super::show;
 use crate::api::Problem;
 use crate::assets;
+use crate::reader::{self, Reader, Theme};
 
 /// What a page may load and run: its own files, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -27,14 +30,16 @@ pub(super) struct Shell {
     pub(super) section: &'static str,
     /// Open failed rows of all syncs.
     pub(super) failed_rows: u64,
-    /// Whether a connection is a sandbox.
-    pub(super) sandbox: bool,
+    /// Open alerts.
+    pub(super) alerts: u64,
+    /// Which connections are simulated, for the mark at the top; empty if none is.
+    pub(super) sandbox: &'static str,
     /// The time at which the page was made.
     pub(super) now: Timestamp,
     /// Whether there are people, so that someone signed in.
     pub(super) signed_in: bool,
-    /// Who reads it, if the page depends on that.
-    visitor: Option<Visitor>,
+    /// Who reads it.
+    reader: Reader,
 }
 
 /// An entry of the navigation.
@@ -67,41 +72,83 @@ impl Shell {
             title: title.into(),
             section,
             failed_rows: groups.iter().map(|group| group.rows).sum(),
-            sandbox: engine.uses_sandbox(),
+            alerts: engine.open_alerts().await?,
+            sandbox: match engine.simulated() {
+                Simulated::Nothing => "",
+                Simulated::Some => "some connections are simulated",
+                Simulated::All => "every destination is simulated",
+            },
             now: engine.now(),
             signed_in: engine.has_people().await?,
-            visitor: None,
+            reader: Reader::current(),
         })
     }
 
-    /// Leaves out of the page what the visitor may not do.
-    pub(super) fn of(mut self, visitor: Visitor) -> Shell {
-        self.visitor = Some(visitor);
-        self
+    /// The frame of a page that needs nothing of the engine.
+    fn bare(title: &str) -> Shell {
+        Shell {
+            title: title.to_owned(),
+            section: "",
+            failed_rows: 0,
+            alerts: 0,
+            sandbox: "",
+            now: Timestamp::UNIX_EPOCH,
+            signed_in: false,
+            reader: Reader::current(),
+        }
     }
 
     pub(super) fn may_edit(&self) -> bool {
-        self.visitor.as_ref().is_none_or(|visitor| visitor.role >= Role::Editor)
+        self.reader.visitor.as_ref().is_none_or(|visitor| visitor.role >= Role::Editor)
     }
 
     pub(super) fn may_manage(&self) -> bool {
-        self.visitor.as_ref().is_none_or(|visitor| visitor.role >= Role::Admin)
+        self.reader.visitor.as_ref().is_none_or(|visitor| visitor.role >= Role::Admin)
     }
 
     pub(super) fn sees_rows(&self) -> bool {
-        self.visitor.as_ref().is_none_or(|visitor| visitor.rows)
+        self.reader.visitor.as_ref().is_none_or(|visitor| visitor.rows)
     }
 
-    pub(super) fn links(&self) -> &'static [Link] {
-        LINKS
+    /// The entries of the navigation that the reader may open.
+    pub(super) fn links(&self) -> impl Iterator<Item = &'static Link> {
+        let may_open = |link: &&Link| link.path != "/users" || self.sees_rows();
+        LINKS.iter().filter(move |link| !self.reader.is_outside && may_open(link))
+    }
+
+    /// Whether the reader sees nothing but this page.
+    pub(super) fn is_outside(&self) -> bool {
+        self.reader.is_outside
+    }
+
+    /// The number beside an entry of the navigation, empty if there is none.
+    pub(super) fn count_of(&self, link: &Link) -> String {
+        match link.path {
+            "/failed-rows" if self.failed_rows > 0 => show::number(self.failed_rows),
+            "/alerts" if self.alerts > 0 => show::number(self.alerts),
+            _ => String::new(),
+        }
+    }
+
+    pub(super) fn theme(&self) -> Theme {
+        self.reader.theme
+    }
+
+    /// The colors that a browser begins with, before the stylesheet is there.
+    pub(super) fn color_scheme(&self) -> &'static str {
+        self.reader.theme.color_scheme()
+    }
+
+    pub(super) fn exact_times(&self) -> bool {
+        self.reader.exact_times
+    }
+
+    pub(super) fn themes(&self) -> [Theme; 3] {
+        Theme::ALL
     }
 
     pub(super) fn is_current(&self, link: &Link) -> bool {
         link.path == self.section
-    }
-
-    pub(super) fn shown_failed_rows(&self) -> String {
-        show::number(self.failed_rows)
     }
 
     pub(super) fn symbols(&self) -> &'static str {
@@ -136,6 +183,11 @@ impl Shell {
 /// Answers with a page.
 pub(super) fn page(asked: &HeaderMap, template: &impl Template) -> Result<Response, Failure> {
     respond(asked, StatusCode::OK, template)
+}
+
+/// Answers with a page that says that something was not done.
+pub(super) fn page_of_failure(asked: &HeaderMap, template: &impl Template) -> Result<Response, Failure> {
+    respond(asked, StatusCode::UNPROCESSABLE_ENTITY, template)
 }
 
 fn respond(asked: &HeaderMap, status: StatusCode, template: &impl Template) -> Result<Response, Failure> {
@@ -226,19 +278,13 @@ struct FailurePage {
     headline: &'static str,
     what: String,
     next: String,
+    /// The page that led here.
+    back: Option<String>,
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let shell = Shell {
-            title: "Not done".to_owned(),
-            section: "",
-            failed_rows: 0,
-            sandbox: false,
-            now: Timestamp::UNIX_EPOCH,
-            signed_in: false,
-            visitor: None,
-        };
+        let shell = Shell::bare("Not done");
         let headline = match self.status {
             StatusCode::NOT_FOUND => "Not found",
             StatusCode::UNPROCESSABLE_ENTITY => "Nothing was done",
@@ -248,7 +294,9 @@ impl IntoResponse for Failure {
             _ => "This is not possible now",
         };
         let what = show::prose(&format!("{}.", self.what.trim_end_matches('.')));
-        let template = FailurePage { shell, headline, what, next: show::prose(&self.next) };
+        // Who is not signed in any more would be refused there, too.
+        let back = shell.reader.came_from.clone().filter(|_| self.status != StatusCode::UNAUTHORIZED);
+        let template = FailurePage { shell, headline, what, next: show::prose(&self.next), back };
         let plain = HeaderMap::new();
         respond(&plain, self.status, &template).unwrap_or_else(|_| self.status.into_response())
     }
@@ -282,6 +330,25 @@ impl AskAgain<'_> {
 pub(crate) fn ask_again(path: &str) -> Response {
     let page = page(&HeaderMap::new(), &AskAgain { path });
     page.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// How pages are to look: what was chosen of it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Display {
+    theme: Option<String>,
+    times: Option<String>,
+}
+
+/// Keeps in a cookie how pages look, and leads back.
+pub(super) async fn display(form: Result<Form<Display>, FormRejection>) -> Result<Response, Failure> {
+    let Form(Display { theme, times }) = form?;
+    let cookie = match (theme.as_deref().map(Theme::named), times) {
+        (Some(Some(theme)), _) => theme.cookie(),
+        (None, Some(times)) => reader::cookie_of_times(&times),
+        _ => return Err(Failure::invalid("There is nothing to choose by this name.")),
+    };
+    let back = Reader::current().came_from.unwrap_or_else(|| "/".to_owned());
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&back)).into_response())
 }
 
 /// The sync of this name.

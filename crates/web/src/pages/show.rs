@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::reader::Reader;
+
 /// Separates groups of three digits: narrow, and never the end of a line.
 const THIN: char = '\u{202f}';
 
@@ -50,8 +52,12 @@ pub(super) fn took(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-/// Returns a time as an element: how long ago it was, with the exact time and its zone.
+/// Returns a time as an element: how long ago it was, with the exact time and its zone; for readers who chose so,
+/// the exact time itself.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    if Reader::sees_exact_times() {
+        return exact(at);
+    }
     let seconds = now.as_second() - at.as_second();
     let words = match seconds {
         i64::MIN..0 => format!("in {}", rough(-seconds)),
@@ -185,6 +191,8 @@ mod tests {
         );
         assert!(ago(soon, now).contains(">in 5 min<"));
         assert!(next(soon, now).contains(">in 5 min<") && next(now, soon).contains(">now<"));
+        let reader = Reader { exact_times: true, ..Reader::default() };
+        assert!(reader.sees(|| ago(now, soon)).contains(">1 Mar 2026, 12:00:00 UTC<"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tidegate_model::ErrorKind;
 use super::shell::{self, Failure};
 use crate::access::{cookie, session};
 use crate::assets;
+use crate::reader::Reader;
 use crate::server::Peer;
 
 /// The page of signing in, and that of choosing a password.
@@ -42,6 +43,11 @@ impl SignInPage {
 
     fn favicon(&self) -> &'static str {
         assets::icon()
+    }
+
+    /// The colors that a browser begins with.
+    fn color_scheme(&self) -> &'static str {
+        Reader::current().theme.color_scheme()
     }
 
     fn sign_in(next: String) -> SignInPage {
@@ -193,7 +199,7 @@ pub(super) async fn choose(
             let wrong = format!("{}. {}.", capital(error.message()), capital(error.next_step()));
             let person = invitation.and_then(|invitation| invitation.person);
             let page = SignInPage { wrong: Some(wrong), name, ..SignInPage::welcome(key, person) };
-            refused(&headers, &page)
+            shell::page_of_failure(&headers, &page)
         }
         Err(error) => Err(error.into()),
     }

@@ -57,6 +57,8 @@ struct EditPage {
     read_only: bool,
     sees_rows: bool,
     saved: bool,
+    /// Whether it is asked to save what cannot run.
+    may_be_forced: bool,
     judged: Option<Judged>,
     records: Option<Records>,
 }
@@ -118,6 +120,7 @@ impl EditPage {
             read_only: project.is_read_only(),
             sees_rows: visitor.rows,
             saved: false,
+            may_be_forced: false,
             judged: None,
             records: None,
         })
@@ -145,19 +148,28 @@ pub(super) async fn send(
     let lines = lines.replace("\r\n", "\n");
     let mut page = EditPage::new(&project, &visitor, &id, part, Some(lines.clone())).await?;
     match project.draft_of(&part.path(&sync), &lines, Some(&version)).await {
-        Ok(draft) if act == "save" => match project.activate_draft(&draft).await {
-            Ok(proposal) => {
-                let said = proposal.changes.to_string().replace('\n', ", ");
-                let there = Redirect::to(&format!("{}/edit/{}?done=saved", page.path, page.part));
-                return Ok((Extension(Subject(said)), there).into_response());
-            }
-            Err(refusal) => page.judged = Some(Judged::refused(refusal)),
-        },
         Ok(draft) => {
-            if draft.engine.import_spec(&id).is_ok() {
+            if act != "anyway" && draft.engine.import_spec(&id).is_ok() {
                 page.records = Some(records(&draft.engine, &id, visitor.rows).await);
             }
-            page.judged = Some(Judged::valid(draft.proposal));
+            // One verdict: what cannot run is not called valid, and is saved if a person says so twice.
+            let fails = page.records.as_mut().and_then(|records| records.trouble.take());
+            if fails.is_some() {
+                page.records = None;
+            }
+            page.may_be_forced = act == "save" && fails.is_some();
+            let saves = act == "anyway" || (act == "save" && fails.is_none());
+            match saves {
+                true => match project.activate_draft(&draft).await {
+                    Ok(proposal) => {
+                        let said = proposal.changes.to_string().replace('\n', ", ");
+                        let there = Redirect::to(&format!("{}/edit/{}?done=saved", page.path, page.part));
+                        return Ok((Extension(Subject(said)), there).into_response());
+                    }
+                    Err(refusal) => page.judged = Some(Judged::refused(refusal)),
+                },
+                false => page.judged = Some(Judged { fails, ..Judged::valid(draft.proposal) }),
+            }
         }
         Err(refusal) => page.judged = Some(Judged::refused(refusal)),
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_engine::service::{Engine, Health, Visitor};
+use tidegate_engine::service::{Engine, Health};
+use tidegate_model::SyncId;
 
 use super::shell::{self, Failure, Shell, known};
 use super::show::{ago, number};
@@ -49,7 +49,6 @@ const CHIPS: &[(&str, &str, &[Health])] = &[
 
 pub(super) async fn list(
     State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -75,7 +74,7 @@ pub(super) async fn list(
     let shown =
         overview.syncs.iter().filter(|sync| wanted.is_none_or(|states| states.contains(&sync.health)));
     let template = SyncsPage {
-        shell: Shell::new(&engine, "Syncs", "/syncs").await?.of(visitor),
+        shell: Shell::new(&engine, "Syncs", "/syncs").await?,
         chips,
         syncs: shown.map(|sync| SyncView::new(sync, overview.at)).collect(),
     };
@@ -105,6 +104,8 @@ struct SyncPage {
     runs: Vec<RunView>,
     lag: Vec<LagView>,
     done: &'static str,
+    /// Whether a reset was asked for by another name.
+    mistyped: bool,
 }
 
 /// What was done right before.
@@ -116,48 +117,63 @@ pub(super) struct Done {
 
 pub(super) async fn page(
     State(engine): State<Arc<Engine>>,
-    Extension(visitor): Extension<Visitor>,
     Path(sync): Path<String>,
     done: Result<Query<Done>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Query(Done { done }) = done?;
     let id = known(&engine, &sync)?;
-    let details = engine.sync_details(&id).await?;
-    let shell = Shell::new(&engine, id.as_str(), "/syncs").await?.of(visitor);
-    let now = shell.now;
-    let export = details.mode.is_none();
-    let overview = &details.overview;
-    let lag = |lag: &tidegate_model::Lag| LagView {
-        partition: lag.partition.clone(),
-        position: number(lag.position),
-        behind: number(lag.behind),
-        last_seen: lag.last_seen.map(|at| ago(at, now)).unwrap_or_default(),
-    };
-    let template = SyncPage {
-        sync: SyncView::new(overview, now),
-        mode: details.mode.unwrap_or("events of a stream").to_owned(),
-        cursor: details.cursor.clone(),
-        mapping: details.mapping.as_ref().map(mapped).unwrap_or_default(),
-        reads: lines(&details.reads),
-        writes: lines(&details.writes),
-        contacts: overview.status.contacts.join(", "),
-        groups: details.groups.iter().map(|group| GroupView::new(group, now)).collect(),
-        runs: overview.recent_runs.iter().take(10).map(|run| RunView::new(run, export, now)).collect(),
-        lag: overview.status.lag.iter().map(lag).collect(),
-        done: match done.as_str() {
-            "paused" => "It is paused: it does not run until you resume it.",
-            "dismissed" => "The rows are closed. `tidegate rows --dismissed` lists them with the note.",
-            "activated" => "It is active.",
-            "drafted" => "It is saved as a draft.",
-            "resumed" => "It is active again.",
-            "reset" => "Its checkpoint is cleared: the next run reads from the beginning.",
-            "started" => "A run has started. It is listed below as soon as it has read something.",
-            _ => "",
-        },
-        shell,
-    };
-    shell::page(&headers, &template)
+    shell::page(&headers, &SyncPage::new(&engine, &id, &done).await?)
+}
+
+/// The page of a sync that was not reset, since the name that was typed is not its own.
+pub(super) async fn not_reset(
+    engine: &Engine,
+    id: &SyncId,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let page = SyncPage { mistyped: true, ..SyncPage::new(engine, id, "").await? };
+    shell::page_of_failure(headers, &page)
+}
+
+impl SyncPage {
+    async fn new(engine: &Engine, id: &SyncId, done: &str) -> Result<SyncPage, Failure> {
+        let details = engine.sync_details(id).await?;
+        let shell = Shell::new(engine, id.as_str(), "/syncs").await?;
+        let now = shell.now;
+        let export = details.mode.is_none();
+        let overview = &details.overview;
+        let lag = |lag: &tidegate_model::Lag| LagView {
+            partition: lag.partition.clone(),
+            position: number(lag.position),
+            behind: number(lag.behind),
+            last_seen: lag.last_seen.map(|at| ago(at, now)).unwrap_or_default(),
+        };
+        Ok(SyncPage {
+            sync: SyncView::new(overview, now),
+            mode: details.mode.unwrap_or("events of a stream").to_owned(),
+            cursor: details.cursor.clone(),
+            mapping: details.mapping.as_ref().map(mapped).unwrap_or_default(),
+            reads: lines(&details.reads),
+            writes: lines(&details.writes),
+            contacts: overview.status.contacts.join(", "),
+            groups: details.groups.iter().map(|group| GroupView::new(group, now)).collect(),
+            runs: overview.recent_runs.iter().take(10).map(|run| RunView::new(run, export, now)).collect(),
+            lag: overview.status.lag.iter().map(lag).collect(),
+            mistyped: false,
+            done: match done {
+                "paused" => "It is paused: it does not run until you resume it.",
+                "dismissed" => "The rows are closed. `tidegate rows --dismissed` lists them with the note.",
+                "activated" => "It is active.",
+                "drafted" => "It is saved as a draft.",
+                "resumed" => "It is active again.",
+                "reset" => "Its checkpoint is cleared: the next run reads from the beginning.",
+                "started" => "A run has started. It is listed below as soon as it has read something.",
+                _ => "",
+            },
+            shell,
+        })
+    }
 }
 
 /// A mapping as pairs: a field of the destination, and what fills it.

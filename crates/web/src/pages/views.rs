@@ -43,6 +43,8 @@ pub(super) struct SyncView {
     pub(super) strip: Vec<Bar>,
     /// What an export or a stream has not delivered yet.
     pub(super) waiting: String,
+    /// Its connections, with the pages that change and check them.
+    pub(super) connections: Vec<(String, String)>,
 }
 
 impl SyncView {
@@ -59,7 +61,10 @@ impl SyncView {
             Health::Healthy => ("good", "good", "Healthy"),
         };
         let export = status.object == "events";
+        let mut connections = vec![sync.source.connection.clone(), sync.destination.connection.clone()];
+        connections.dedup();
         SyncView {
+            connections: connections.into_iter().map(with_edit_path).collect(),
             path: format!("/syncs/{}", encoded(status.sync.as_str())),
             name: status.sync.to_string(),
             label: show::name(status.sync.as_str()),
@@ -90,6 +95,12 @@ impl SyncView {
             },
         }
     }
+}
+
+/// A connection, with the page that changes and checks it.
+pub(super) fn with_edit_path(connection: String) -> (String, String) {
+    let path = format!("/connections/{}/edit", encoded(&connection));
+    (connection, path)
 }
 
 /// A run in a list or on its page.
@@ -244,8 +255,9 @@ pub(super) struct RowView {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) advice: &'static str,
-    pub(super) first: String,
     pub(super) last: String,
+    pub(super) first_exactly: String,
+    pub(super) last_exactly: String,
     pub(super) attempts: String,
     pub(super) group_path: String,
     pub(super) cells: Vec<(String, String)>,
@@ -278,8 +290,9 @@ impl RowView {
             code: code.to_owned(),
             message: show::prose(message),
             advice: text::advice(code, entry.status == StatusKind::InDoubt),
-            first: ago(row.first_at, now),
             last: ago(entry.at, now),
+            first_exactly: show::exact(row.first_at),
+            last_exactly: show::exact(entry.at),
             attempts: show::count(row.attempts, "time", "times"),
             group_path: format!(
                 "/failed-rows/group?{}",
