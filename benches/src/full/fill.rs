@@ -118,6 +118,7 @@ async fn runs(folder: &Path, amounts: &Amounts) -> Result<()> {
         failed_row_days: 0,
         master_keys: MasterKeys::default(),
         lease: tidegate_state::LEASE,
+        bucket: None,
     };
     let store = tidegate_state::open(config).await?;
     let between = SignedDuration::from_hours(24 * DAYS) / i32::try_from(amounts.syncs * amounts.runs)?;

@@ -8,9 +8,13 @@ use std::time::Duration;
 use crate::registry::{CHANNELS, CONNECTORS};
 use tempfile::TempDir;
 use tidegate_engine::service::{Config, Engine};
-use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, EventLog, Http, Secret, Store, SystemClock};
+use tidegate_model::{
+    Bucket, Clock, ConnectorContext, Error, ErrorKind, EventLog, Http, Secret, Store, SystemClock,
+};
 use tidegate_project::{Project, Retention};
-use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
+use tidegate_state::{
+    BucketConfig, CACHE_BYTES, LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation,
+};
 
 use crate::cli::ProjectArgs;
 use crate::output::note;
@@ -79,13 +83,16 @@ impl ProjectArgs {
     }
 
     /// Where state is kept, and how.
-    pub(crate) fn state_config(&self, retention: Retention) -> StateConfig {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a bucket that cannot be used.
+    pub(crate) fn state_config(&self, retention: Retention) -> Result<StateConfig, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = match &self.store {
             None => StoreLocation::Embedded,
             Some(url) => StoreLocation::Postgres { url: Secret::new(url.clone()) },
         };
-        StateConfig {
+        Ok(StateConfig {
             data: self.data_folder(),
             store,
             clock,
@@ -96,12 +103,26 @@ impl ProjectArgs {
                 former: std::env::var(FORMER_MASTER_KEY).ok().map(Secret::new),
             },
             lease: Duration::from_secs(self.lease_seconds),
-        }
+            bucket: self.bucket()?.map(|(bucket, cache_bytes)| BucketConfig { bucket, cache_bytes }),
+        })
+    }
+
+    /// The bucket for files of the state, and how many bytes of copies may stay here.
+    pub(crate) fn bucket(&self) -> Result<Option<(Arc<dyn Bucket>, u64)>, Error> {
+        let Some(address) = &self.bucket else { return Ok(None) };
+        let http = Arc::new(tidegate_transport::http::RealHttp::new()?);
+        let context = self.connector_context(http, Arc::new(SystemClock));
+        let bucket = address.open(&context).map_err(|error| error.context("--bucket"))?;
+        Ok(Some((Arc::new(bucket), address.cache_bytes().unwrap_or(CACHE_BYTES))))
+    }
+
+    fn connector_context(&self, http: Arc<dyn Http>, clock: Arc<dyn Clock>) -> ConnectorContext {
+        ConnectorContext { http, clock, project: self.folder(), data: self.data_folder(), dry_run: false }
     }
 
     /// What is remembered.
     pub(crate) async fn open_store(&self, retention: Retention) -> Result<Arc<dyn Store>, Error> {
-        let store = tidegate_state::open(self.state_config(retention)).await?;
+        let store = tidegate_state::open(self.state_config(retention)?).await?;
         Ok(match self.replaced.store {
             Some(wrap) => wrap(store),
             None => store,
@@ -124,13 +145,7 @@ impl ProjectArgs {
         };
         let (connection, settings) = address.settings(project, tools.log_days)?;
         let connection = connection.settings.resolve(&self.folder(), tools.store.as_ref()).await;
-        let context = ConnectorContext {
-            http: tools.http.clone(),
-            clock: tools.clock.clone(),
-            project: self.folder(),
-            data: self.data_folder(),
-            dry_run: false,
-        };
+        let context = self.connector_context(tools.http.clone(), tools.clock.clone());
         connection
             .and_then(|connection| tidegate_kafka::event_log(&connection, settings, &context))
             .map_err(|error| error.context(format!("the event log at {address}")))

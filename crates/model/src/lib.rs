@@ -2,7 +2,7 @@
 //!
 //! A *sync* moves a feed to a destination and records every outcome. This crate names the things
 //! that flow ([`Value`], [`Row`], [`Record`], [`Event`]), the contracts that parts keep
-//! ([`Source`], [`Platform`], [`Sink`], [`Ingest`], [`Store`], [`Lease`], [`Comparison`],
+//! ([`Source`], [`Platform`], [`Sink`], [`Ingest`], [`Store`], [`Lease`], [`Bucket`], [`Comparison`],
 //! [`AlertBook`](alert::AlertBook), [`PeopleBook`](people::PeopleBook), [`EventLog`], [`Http`]) and what is
 //! said about what happened ([`Outcome`], [`Run`], [`Error`]). It opens no sockets, speaks no
 //! SQL and starts no runtime.
@@ -11,6 +11,7 @@ pub mod address;
 pub mod alert;
 pub mod answers;
 pub mod bookkeeping;
+pub mod bucket;
 pub mod checks;
 pub mod clear_text;
 pub mod clock;
@@ -54,6 +55,7 @@ pub mod store;
 pub mod value;
 pub mod varint;
 
+pub use bucket::{Bucket, BucketFile};
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};
 pub use comparison::{Compared, Comparison, Differences, HashMemo};

@@ -3,7 +3,7 @@
 //! [`open`] gives the [`Store`] that the engine asks. It keeps its tables in one
 //! SQLite file in the data folder, or on a PostgreSQL server where several
 //! processes share the work, and the history of rows in Parquet files that other
-//! programs can read. [`open_log`] gives the event log in files.
+//! programs can read. Processes on several machines keep these files in a [`Bucket`]. [`open_log`] gives the event log in files.
 
 pub mod backup;
 mod blocking;
@@ -14,6 +14,7 @@ mod history;
 mod log;
 mod lookback;
 mod seal;
+mod shared_files;
 mod store;
 
 pub use log::{LogAccess, LogConfig, open_log};
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::{Clock, Error, Secret, Store};
+use tidegate_model::{Bucket, Clock, Error, Secret, Store};
 
 /// Where state is kept.
 pub struct StateConfig {
@@ -42,7 +43,21 @@ pub struct StateConfig {
     pub master_keys: MasterKeys,
     /// How long a lease on a server lasts without being renewed.
     pub lease: Duration,
+    /// Where files of the state are kept, if machines that share no disk share a PostgreSQL store.
+    pub bucket: Option<BucketConfig>,
 }
+
+/// A bucket for files of the state.
+#[derive(Clone)]
+pub struct BucketConfig {
+    /// The bucket.
+    pub bucket: Arc<dyn Bucket>,
+    /// How many bytes of copies of history files may stay on this machine.
+    pub cache_bytes: u64,
+}
+
+/// How many bytes of copies stay by default: 1 GiB.
+pub const CACHE_BYTES: u64 = 1 << 30;
 
 /// How long a lease lasts by default.
 pub const LEASE: Duration = Duration::from_secs(30);

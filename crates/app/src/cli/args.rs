@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tidegate_transport::storage::BucketAddress;
 
 use super::log_address::LogAddress;
 use crate::replaced::Replaced;
@@ -32,6 +33,12 @@ pub(crate) struct ProjectArgs {
         value_name = "URL"
     )]
     pub(crate) store: Option<String>,
+
+    /// A folder in an object store for the files of the state, beside `--store`: the history of rows and
+    /// the hashes of delivered ones. `s3://BUCKET/FOLDER?region=eu-central-1`, `gs://BUCKET/FOLDER` or
+    /// `az://CONTAINER/FOLDER?account=NAME`.
+    #[arg(long, global = true, env = "TIDEGATE_BUCKET", hide_short_help = true, value_name = "ADDRESS")]
+    pub(crate) bucket: Option<BucketAddress>,
 
     /// Keep incoming events in topics of a Kafka connection of the project, instead of files in the
     /// data folder: `kafka://CONNECTION`, or with the beginning of the names of its topics and what

@@ -18,7 +18,7 @@ pub(super) async fn backup(
     out: Output,
 ) -> Result<u8, Error> {
     let options = BackupOptions { version: env!("CARGO_PKG_VERSION"), master_key };
-    let made = back_up(args.state_config(Retention::default()), folder, options).await?;
+    let made = back_up(args.state_config(Retention::default())?, folder, options).await?;
     let backup = folder.display().to_string();
     match out {
         Output::Text => {
@@ -27,6 +27,11 @@ pub(super) async fn backup(
             if !made.tables {
                 output::note("the tables of the state are on a PostgreSQL server and not in it");
                 output::note("→ `pg_dump` copies them: run it before the backup");
+            }
+            if let Some(bucket) = &args.bucket {
+                output::note(format!(
+                    "the history and the hashes of delivered rows are in {bucket} and not in it"
+                ));
             }
             if args.log.is_some() {
                 output::note("events are in Kafka and not in it");

@@ -11,8 +11,8 @@ use tidegate_model::{Checks, Clock as _, Error, Http as _, SystemClock};
 use tidegate_project::Project;
 use tidegate_transport::http::RealHttp;
 
-use super::check;
 use super::documents::Examined;
+use super::{check, doctor_bucket};
 use crate::cli::{Output, ProjectArgs};
 use crate::output;
 use crate::{DONE, FAILED};
@@ -32,6 +32,14 @@ pub(super) async fn doctor(args: &ProjectArgs, listen: SocketAddr, out: Output) 
     look_at_folder(&mut machine, &args.data_folder());
     look_at_limits(&mut machine);
     look_at_port(&mut machine, listen).await;
+    match args.bucket() {
+        Ok(Some((bucket, _))) => doctor_bucket::look(&mut machine, bucket.as_ref()).await,
+        Ok(None) => {}
+        Err(error) => machine.fail("bucket", error.chain(), error.next_step()),
+    }
+    if args.store.is_some() {
+        look_at_files_of_the_state(&mut machine, args);
+    }
     let mut reports = Vec::new();
     if project.is_ok() {
         match args.examined_engine().await {
@@ -110,6 +118,26 @@ fn look_at_folder(machine: &mut Checks, folder: &Path) {
         0..SPACE_MIN => machine.fail("disk", detail, "free some space: a full disk stops every sync"),
         SPACE_MIN..SPACE_GOOD => machine.warn("disk", detail, "free some space before events fill it"),
         _ => machine.pass("disk", detail),
+    }
+}
+
+/// Says what would be lost with this machine, if others share its state database.
+fn look_at_files_of_the_state(machine: &mut Checks, args: &ProjectArgs) {
+    let name = "if this machine is lost";
+    match (args.bucket.is_some(), args.log.is_some()) {
+        (true, true) => {
+            machine.pass(name, "another one continues: its files are in the bucket, events in Kafka")
+        }
+        (false, _) => machine.warn(
+            name,
+            "the status of rows that are in files here is lost with it",
+            "keep them in an object store with --bucket, if another machine is to take over",
+        ),
+        (true, false) => machine.warn(
+            name,
+            "events that came in here and were not exported are lost with it",
+            "keep events in Kafka with --log, if this machine takes any",
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod connectors;
 mod demo;
 mod doctor;
+mod doctor_bucket;
 pub(crate) mod documents;
 mod events;
 mod init;

@@ -80,7 +80,7 @@ pub(super) async fn restore(
         Output::Text => print(&restored, args.log.is_some()),
         _ => output::document(out, &restored),
     }
-    let restored_state = args.state_config(args.project()?.retention);
+    let restored_state = args.state_config(args.project()?.retention)?;
     if about.tables && backup::lacks_key(restored_state).await.unwrap_or_default() {
         output::note(format!(
             "{}: the master key is missing, with which failed rows and secrets of this backup are sealed: they cannot be opened, \
@@ -120,7 +120,7 @@ impl Work {
     async fn done(mut self) -> Result<(Erased, Vec<(SyncId, SinceBackup)>), Error> {
         self.args.data = Some(self.staged.clone());
         let project = self.args.project()?;
-        let state = self.args.state_config(project.retention);
+        let state = self.args.state_config(project.retention)?;
         let noted = erased_since(&self.from, state).await?;
         let mut by = Vec::new();
         if !noted.is_empty() {

@@ -14,7 +14,7 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
         UsersAction::Erase { id } => {
             let engine = args.serving_engine().await?;
             // First: a backup that is restored after a crash erases the user, too.
-            let state = args.state_config(engine.project().retention);
+            let state = args.state_config(engine.project().retention)?;
             let backups = note_erasure_in_backups(state, &id).await?;
             let removed = engine.erase_user(&id).await?;
             done(&engine, "erase_user", "").await;

@@ -374,6 +374,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         failed_row_days: 0,
         master_keys: MasterKeys::default(),
         lease: tidegate_state::LEASE,
+        bucket: None,
     };
     let log = LogConfig::new(folder.join("events"), clock.clone(), LogAccess::Append);
     Engine::new(Parts {

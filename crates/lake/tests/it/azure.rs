@@ -18,13 +18,13 @@ const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// A container of its own.
-struct Container {
+pub struct Container {
     endpoint: String,
     name: String,
 }
 
 impl Container {
-    fn new(name: &str) -> Container {
+    pub fn new(name: &str) -> Container {
         let endpoint = std::env::var("TIDEGATE_TEST_AZURITE").expect("scripts/test sets it");
         let container = Container { endpoint, name: format!("{name}-{}", std::process::id()) };
         container.run(&["make", &container.name], b"");
@@ -51,7 +51,7 @@ impl Container {
         assert!(child.wait().expect("an end").success(), "{arguments:?}");
     }
 
-    fn connection(&self, folder: &str) -> Value {
+    pub fn connection(&self, folder: &str) -> Value {
         json!({
             "path": format!("az://{}/{folder}", self.name), "endpoint": format!("{}/{ACCOUNT}", self.endpoint),
             "account": ACCOUNT, "account_key": KEY,

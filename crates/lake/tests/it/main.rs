@@ -12,4 +12,5 @@ mod fixtures;
 mod readers;
 mod s3;
 mod sinks;
+mod state_bucket;
 mod support;

@@ -52,7 +52,8 @@ pub struct BackupOptions<'a> {
 
 /// Copies all state into a folder that is empty or new, while other processes may work on it.
 ///
-/// Of a PostgreSQL store it copies what is in the data folder; its tables are left to `pg_dump`.
+/// Of a PostgreSQL store it copies what is in the data folder; its tables are left to `pg_dump`, and files in
+/// a bucket to the tools of that.
 ///
 /// # Errors
 /// [`Settings`](ErrorKind::Settings) if the folder cannot take a backup,
@@ -93,8 +94,9 @@ async fn write(config: StateConfig, to: &Path, options: BackupOptions<'_>) -> Re
     match tables {
         true => copies = copy_tables(&database, &data, copies).await?,
         false => {
-            for name in ["history", "lookback"] {
-                copies = walk(&data, name.to_owned(), copies).await?;
+            // Files in a bucket are copied there; those of this machine are copies of them.
+            for name in ["history", "lookback"].iter().filter(|_| config.bucket.is_none()) {
+                copies = walk(&data, (*name).to_owned(), copies).await?;
             }
             for name in KEYS {
                 copies = copied(copies, data.join(name), name.to_owned()).await?.0;

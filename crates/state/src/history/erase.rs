@@ -22,6 +22,12 @@ const COLUMNS: [&str; 2] = ["user", "key"];
 /// Rewrites a file without the rows of a user. Returns how many they were; without any,
 /// the file stays as it is.
 pub(crate) fn erase(path: &Path, user: &str) -> Result<u64, Error> {
+    erase_into(path, path, user)
+}
+
+/// Writes a file without the rows of a user as another one. Returns how many they were; without any,
+/// none is written.
+pub(crate) fn erase_into(path: &Path, target: &Path, user: &str) -> Result<u64, Error> {
     let fail = |cause| of_parquet(cause, "erasing from", path);
     let theirs = select(path, user, true)?.try_fold(0, |rows, batch| Ok(rows + batch?.num_rows() as u64));
     let theirs = theirs.map_err(|cause: ArrowError| fail(cause.into()))?;
@@ -29,7 +35,7 @@ pub(crate) fn erase(path: &Path, user: &str) -> Result<u64, Error> {
         return Ok(0);
     }
     let io = |cause| failure::of_io(cause, "erasing from", path);
-    let unfinished = path.with_extension(UNFINISHED);
+    let unfinished = target.with_extension(UNFINISHED);
     let file = folder::create_file(&unfinished).map_err(io)?;
     let others = select(path, user, false)?;
     let sync = sync_of(path)?;
@@ -38,7 +44,7 @@ pub(crate) fn erase(path: &Path, user: &str) -> Result<u64, Error> {
         writer.write(&batch.map_err(|cause| fail(cause.into()))?).map_err(fail)?;
     }
     writer.into_inner().map_err(fail)?.sync_all().map_err(io)?;
-    fs::rename(&unfinished, path).map_err(io)?;
+    fs::rename(&unfinished, target).map_err(io)?;
     path.parent().map_or(Ok(()), folder::sync).map_err(io)?;
     Ok(theirs)
 }

@@ -193,7 +193,8 @@ mod tests {
         }
         writer.finish().expect("whole");
 
-        let lines = |filter: &Filter| read::newest(&path, filter, usize::MAX).expect("readable");
+        let lines =
+            |filter: &Filter| read::newest(&path, filter, usize::MAX).expect("readable").expect("there");
         let all = lines(&Filter::default());
         let rejected = lines(&Filter {
             user: Some("user 3".to_owned()),
@@ -226,14 +227,15 @@ mod tests {
         }
         writer.finish().expect("whole");
 
-        let runs: Vec<RunId> = (read::newest(&path, &Filter::default(), usize::MAX).expect("readable"))
-            .into_iter()
-            .map(|line| line.entry.run)
-            .collect();
+        let runs: Vec<RunId> =
+            (read::newest(&path, &Filter::default(), usize::MAX).expect("readable").expect("there"))
+                .into_iter()
+                .map(|line| line.entry.run)
+                .collect();
 
         let expected = (0..1_000).rev().flat_map(|number| vec![run(number); 1 + number % 3]);
         assert_eq!(runs, expected.collect::<Vec<_>>());
         let one = Filter { run: Some(run(500)), ..Filter::default() };
-        assert_eq!(read::newest(&path, &one, usize::MAX).expect("readable").len(), 3);
+        assert_eq!(read::newest(&path, &one, usize::MAX).expect("readable").expect("there").len(), 3);
     }
 }

@@ -4,6 +4,9 @@
 //! The store lists the files (`store/history_files.rs`). A file is written under
 //! another name, synced and renamed, so whatever ends in `.parquet` is whole. Its name says which
 //! blocks it holds, so that one that was written right before a crash is found again.
+//!
+//! With a bucket the files are there, and those of this machine are copies
+//! (`store/shared_history.rs`).
 
 pub(crate) mod block;
 mod dictionary;
@@ -41,7 +44,11 @@ pub(crate) type BlockId = (RunId, u64);
 /// One file, as described by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HistoryFile {
+    /// Below the history folder.
+    pub(crate) name: String,
     pub(crate) path: PathBuf,
+    /// Whether it is in the bucket.
+    pub(crate) is_shared: bool,
     /// The sync's folder; the sync's exact name is in the file.
     pub(crate) folder: String,
     pub(crate) day: Date,
@@ -93,18 +100,32 @@ impl HistoryFile {
         let mut pieces = name.split('/');
         let (folder, day, file) = (pieces.next()?, pieces.next()?, pieces.next()?);
         let (first, last) = file.strip_suffix(".parquet")?.split_once("..")?;
+        let last = last.split_once('.').map_or(last, |(last, _)| last);
         let block = |text: &str| {
             let (run, number) = text.rsplit_once('-')?;
             Some((RunId::new(run), number.parse().ok()?))
         };
         Some(HistoryFile {
+            name: name.to_owned(),
             path: root.root.join(name),
+            is_shared: false,
             folder: folder.to_owned(),
             day: day.parse().ok()?,
             first: block(first)?,
             last: block(last)?,
         })
     }
+}
+
+/// Returns the name of a file without its version: the same rows, but for those that were erased.
+pub(crate) fn stem_of(name: &str) -> &str {
+    let at = name.rfind("..").map_or(0, |at| at + 2);
+    name[at..].find('.').map_or(name, |end| &name[..at + end])
+}
+
+/// Returns a name for the rows of a file after some were erased. It is not used again.
+pub(crate) fn new_version_of(name: &str) -> String {
+    format!("{}.{}.parquet", stem_of(name), uuid::Uuid::new_v4().simple())
 }
 
 impl History {
@@ -175,7 +196,8 @@ impl History {
         Ok(())
     }
 
-    fn days(&self) -> Result<Vec<(String, Date, PathBuf)>, Error> {
+    /// Returns the folders of syncs, and the days in them, that are there.
+    pub(crate) fn days(&self) -> Result<Vec<(String, Date, PathBuf)>, Error> {
         let mut days = Vec::new();
         for folder in list(&self.root)?.iter().filter_map(name_of) {
             for entry in list(&self.root.join(&folder))? {
@@ -199,7 +221,7 @@ fn name_of(entry: &DirEntry) -> Option<String> {
 }
 
 /// What is in a folder; nothing if there is none.
-fn list(folder: &Path) -> Result<Vec<DirEntry>, Error> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<DirEntry>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries.collect::<Result<Vec<DirEntry>, io::Error>>(),
         Err(cause) => Err(cause),
@@ -235,7 +257,12 @@ mod tests {
 
         assert_eq!(names, [name.as_str()]);
         let file = HistoryFile::parse(&history, &name).expect("a file of ours");
-        assert_eq!((file.day, file.first, file.last), (date(2026, 11, 22), first, last));
+        let blocks = (date(2026, 11, 22), first, last);
+        assert_eq!((file.day, file.first, file.last), blocks);
+        let version = new_version_of(&new_version_of(&name));
+        let file = HistoryFile::parse(&history, &version).expect("a file of ours");
+        assert_eq!((file.day, file.first, file.last), blocks);
+        assert_eq!((stem_of(&version), stem_of(&name)), (stem_of(&name), name.trim_end_matches(".parquet")));
         assert_eq!(HistoryFile::parse(&history, "orders/2026-11-22/notes.parquet"), None);
     }
 }

@@ -36,12 +36,11 @@ const REASON_CODE: usize = 6;
 const REASON: usize = 7;
 const ROW_HASH: usize = 8;
 
-/// The newest `limit` rows of a file that are wanted, newest first; none where
-/// the file was removed meanwhile.
-pub(crate) fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Vec<Line>, Error> {
+/// Returns the newest `limit` rows of a file that are wanted, newest first; `None` if there is no such file.
+pub(crate) fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Option<Vec<Line>>, Error> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(failure::of_io(cause, "reading", path)),
     };
     let fail = |cause| of_parquet(cause, "reading", path);
@@ -67,7 +66,7 @@ pub(crate) fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Vec<L
             },
         )?);
     }
-    Ok(lines)
+    Ok(Some(lines))
 }
 
 enum Failure {

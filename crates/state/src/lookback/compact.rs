@@ -1,11 +1,11 @@
 //! Merges chunks, so that a run has few of them to look at.
 //!
 //! A merge writes a new file, and one transaction puts it in the place of what it was made of.
-//! A crash before that leaves a file that nothing names, which is removed when a run ends.
+//! A crash before that leaves a file that nothing names, which is removed when a run ends. With a
+//! bucket the file is durable there before that transaction.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use tidegate_model::store::RowVersion;
@@ -15,10 +15,11 @@ use uuid::Uuid;
 use super::block;
 use super::file::{RunFile, RunWriter, UNFINISHED};
 use super::merge::{Sorted, merge};
+use super::run_files::RunFiles;
 use super::tiers::{Chunk, LOOSE_ROWS_MAX, to_merge};
-use super::view::{folder_of, high_of, open_file};
+use super::view::high_of;
 use crate::blocking::blocking;
-use crate::store::dialect::{Database, Tx};
+use crate::store::dialect::Tx;
 use crate::store::payload;
 use crate::store::statement::sql;
 
@@ -29,8 +30,7 @@ const PIECE_ROWS: usize = 1 << 20;
 
 /// One merge of a sync.
 pub(crate) struct Merge {
-    pub(crate) database: Arc<Database>,
-    pub(crate) data: PathBuf,
+    pub(crate) files: RunFiles,
     pub(crate) sync: SyncId,
 }
 
@@ -62,24 +62,18 @@ impl Merge {
     async fn merge(&self, merged: &[Chunk]) -> Result<bool, Error> {
         let Some((name, written)) = self.write(merged).await? else { return Ok(false) };
         let replaced = self.replace(merged, &name, written).await?;
-        let folder = folder_of(&self.data, &self.sync);
-        let gone: Vec<PathBuf> = match replaced {
-            true => {
-                merged.iter().filter_map(|chunk| chunk.file.as_ref()).map(|name| folder.join(name)).collect()
-            }
-            false => vec![folder.join(name)],
+        let gone = match replaced {
+            true => merged.iter().filter_map(|chunk| chunk.file.clone()).collect(),
+            false => vec![name],
         };
-        blocking(move || {
-            gone.iter().for_each(|path| _ = std::fs::remove_file(path));
-            Ok(replaced)
-        })
-        .await
+        self.files.discard(&self.sync, gone).await?;
+        Ok(replaced)
     }
 
     async fn chunks(&self) -> Result<Vec<Chunk>, Error> {
         let statement = sql("SELECT seq, run, high, row_count, file FROM lookback
             WHERE sync = $1 AND piece = 0 ORDER BY seq");
-        let records = self.database.all(statement.bind(&self.sync)).await?;
+        let records = self.files.database.all(statement.bind(&self.sync)).await?;
         let chunk = |record: &crate::store::statement::Record| {
             Ok(Chunk {
                 seq: record.count("seq")?,
@@ -95,7 +89,7 @@ impl Merge {
     /// Writes the rows of these chunks into a new file. Returns its name, and the rows
     /// themselves if they are few; `None` if a file is gone.
     async fn write(&self, chunks: &[Chunk]) -> Result<Option<(String, Written)>, Error> {
-        let folder = folder_of(&self.data, &self.sync);
+        let folder = self.files.folder_of(&self.sync);
         let mut inputs: Vec<(u64, Input)> = Vec::new();
         let (mut generation, mut run) = (0, chunks.first().map(|chunk| chunk.run.as_str()));
         for chunk in chunks {
@@ -103,7 +97,7 @@ impl Merge {
                 (generation, run) = (generation + 1, Some(chunk.run.as_str()));
             }
             let input = match &chunk.file {
-                Some(name) => match open_file(&self.database, &folder, &self.sync, name).await? {
+                Some(name) => match self.files.open(&self.sync, name).await? {
                     Some(file) => Input::File(file),
                     None => return Ok(None),
                 },
@@ -134,7 +128,7 @@ impl Merge {
     /// The rows of a block; none if it was forgotten meanwhile.
     async fn block(&self, seq: u64) -> Result<Vec<RowVersion>, Error> {
         let statement = sql("SELECT body FROM lookback WHERE sync = $1 AND seq = $2 AND file IS NULL");
-        match self.database.first(statement.bind(&self.sync).bind(seq)).await? {
+        match self.files.database.first(statement.bind(&self.sync).bind(seq)).await? {
             Some(record) => block::unpack(&record.get::<Vec<u8>>("body")?),
             None => Ok(Vec::new()),
         }
@@ -144,7 +138,11 @@ impl Merge {
     /// still there; the oldest of them may have been forgotten.
     async fn replace(&self, merged: &[Chunk], name: &str, written: Written) -> Result<bool, Error> {
         let (Some(first), Some(last)) = (merged.first(), merged.last()) else { return Ok(false) };
-        let mut tx = self.database.write().await?;
+        let uploaded = match &written {
+            Written::Block(_) => None,
+            Written::File(_) => self.files.publish(&self.sync, name).await?,
+        };
+        let mut tx = self.files.database.write().await?;
         // Neither a commit nor a reset comes in between. The process may have lost the sync meanwhile:
         // a merge changes how rows are stored, and not which.
         tx.execute(sql("UPDATE syncs SET complete = complete WHERE id = $1").bind(&self.sync)).await?;
@@ -168,8 +166,8 @@ impl Merge {
             Written::Block(rows) => {
                 new.insert(&mut tx, 0, rows.len() as u64, Some(block::pack(&rows)), None).await?;
             }
-            Written::File(rows) if self.database.is_server() => {
-                let path = folder_of(&self.data, &self.sync).join(name);
+            Written::File(rows) if self.files.are_rows_kept() => {
+                let path = self.files.folder_of(&self.sync).join(name);
                 let mut file = blocking(move || Ok(RunFile::open(&path)?.rows())).await?;
                 for piece in 0.. {
                     let read = blocking(move || {
@@ -183,6 +181,7 @@ impl Merge {
             }
             Written::File(rows) => new.insert(&mut tx, 0, rows, None, Some(name)).await?,
         }
+        uploaded.map_or(Ok(()), |uploaded| uploaded.still_there())?;
         tx.commit().await?;
         Ok(true)
     }
@@ -191,12 +190,12 @@ impl Merge {
     pub(super) async fn sweep(&self, folder: &Path) {
         let named = async {
             let statement = sql("SELECT file FROM lookback WHERE sync = $1 AND file IS NOT NULL");
-            let records = self.database.all(statement.bind(&self.sync)).await?;
+            let records = self.files.database.all(statement.bind(&self.sync)).await?;
             records.iter().map(|record| record.get::<String>("file")).collect::<Result<HashSet<_>, Error>>()
         };
         let (Ok(named), folder) = (named.await, folder.to_path_buf()) else { return };
         // With a server a process that only plans may make a file of what the server has.
-        let others = self.database.is_server();
+        let others = self.files.database.is_server();
         let swept = blocking(move || {
             let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
             for entry in entries.flatten() {
@@ -281,6 +280,7 @@ fn highest(one: Value, other: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use tidegate_model::RowHash;
     use tidegate_model::store::{Known, Lookback as _};
@@ -289,6 +289,7 @@ mod tests {
     use super::super::view::View;
     use super::*;
     use crate::folder;
+    use crate::store::dialect::Database;
 
     struct Scene {
         merge: Merge,
@@ -305,7 +306,7 @@ mod tests {
             let database = Database::embedded(folder.path()).await.expect("opened");
             crate::store::migrations::migrate(&database, &ManualClock::default()).await.expect("tables");
             let (database, data) = (Arc::new(database), folder.path().to_path_buf());
-            let merge = Merge { database, data, sync: SyncId::new("s") };
+            let merge = Merge { files: RunFiles::new(database, &data, None), sync: SyncId::new("s") };
             Scene { merge, _folder: folder, next: 0, expected: BTreeMap::new() }
         }
 
@@ -315,7 +316,7 @@ mod tests {
             let new = NewChunk { sync: &self.merge.sync, seq: self.next, run: &name, high: None };
             let versions: Vec<RowVersion> =
                 rows.iter().map(|(key, row)| RowVersion { key: RowHash(*key), row: RowHash(*row) }).collect();
-            let mut tx = self.merge.database.write().await.expect("begun");
+            let mut tx = self.merge.files.database.write().await.expect("begun");
             let body = Some(block::pack(&versions));
             new.insert(&mut tx, 0, rows.len() as u64, body, None).await.expect("added");
             tx.commit().await.expect("committed");
@@ -329,8 +330,7 @@ mod tests {
         }
 
         async fn matches(&self) {
-            let view =
-                View::open(&self.merge.database, &self.merge.data, &self.merge.sync).await.expect("view");
+            let view = View::open(&self.merge.files, &self.merge.sync).await.expect("view");
             let keys: Vec<RowHash> = (0..600).map(spread).map(RowHash).collect();
             let found = view.find(&keys).await.expect("found");
             for (key, found) in keys.iter().zip(found) {
@@ -346,7 +346,7 @@ mod tests {
         }
 
         fn files(&self) -> usize {
-            std::fs::read_dir(folder_of(&self.merge.data, &self.merge.sync)).map_or(0, Iterator::count)
+            std::fs::read_dir(self.merge.files.folder_of(&self.merge.sync)).map_or(0, Iterator::count)
         }
 
         /// A merge of all chunks, as far as the file that it writes.
@@ -381,7 +381,7 @@ mod tests {
             if run % 3 == 0 {
                 let (chunks, name, written) = scene.written().await;
                 assert!(scene.merge.replace(&chunks, &name, written).await.expect("replaced"));
-                scene.merge.sweep(&folder_of(&scene.merge.data, &scene.merge.sync)).await;
+                scene.merge.sweep(&scene.merge.files.folder_of(&scene.merge.sync)).await;
                 assert_eq!(scene.files(), 1, "what it was made of is gone");
             }
             scene.matches().await;
@@ -393,7 +393,7 @@ mod tests {
         let mut scene = Scene::new().await;
         scene.commit(1, &rows(1)).await;
         scene.commit(2, &rows(2)).await;
-        let folder = folder_of(&scene.merge.data, &scene.merge.sync);
+        let folder = scene.merge.files.folder_of(&scene.merge.sync);
 
         // The file is written, and nothing names it.
         let (chunks, name, written) = scene.written().await;

@@ -1,21 +1,20 @@
 //! When the chunks of a sync are merged: while a run goes on if there are many, and when it has ended.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidegate_model::{Error, SyncId};
 use tokio::task::JoinHandle;
 
 use super::compact::Merge;
+use super::run_files::RunFiles;
 use super::tiers::{LOOSE_CHUNKS_MAX, LOOSE_ROWS_MAX};
-use super::view::{View, folder_of};
-use crate::store::dialect::Database;
+use super::view::View;
 
 /// Keeps what is remembered of each sync small to look at.
 pub(crate) struct Compaction {
-    database: Arc<Database>,
-    data: PathBuf,
+    files: RunFiles,
     syncs: Mutex<HashMap<SyncId, Loose>>,
 }
 
@@ -34,13 +33,13 @@ impl Loose {
 }
 
 impl Compaction {
-    pub(crate) fn new(database: Arc<Database>, data: &Path) -> Compaction {
-        Compaction { database, data: data.to_path_buf(), syncs: Mutex::default() }
+    pub(crate) fn new(files: RunFiles) -> Compaction {
+        Compaction { files, syncs: Mutex::default() }
     }
 
     /// Returns the data folder.
     pub(crate) fn data(&self) -> &Path {
-        &self.data
+        self.files.data()
     }
 
     /// Looks at what is committed of a sync.
@@ -48,7 +47,7 @@ impl Compaction {
     /// # Errors
     /// As [`View::open`].
     pub(crate) async fn view(&self, sync: &SyncId) -> Result<View, Error> {
-        let view = View::open(&self.database, &self.data, sync).await?;
+        let view = View::open(&self.files, sync).await?;
         let mut syncs = self.syncs();
         let loose = syncs.entry(sync.clone()).or_default();
         (loose.chunks, loose.rows) = view.loose;
@@ -66,7 +65,7 @@ impl Compaction {
             return;
         }
         (loose.chunks, loose.rows) = (0, 0);
-        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
+        let job = Merge { files: self.files.clone(), sync: sync.clone() };
         loose.merging = Some(tokio::spawn(async move { job.run_and_report(true).await }));
     }
 
@@ -78,11 +77,11 @@ impl Compaction {
         if let Some(merging) = loose.merging {
             let _ = merging.await;
         }
-        let folder = folder_of(&self.data, sync);
+        let folder = self.files.folder_of(sync);
         if !much && !folder.exists() {
             return;
         }
-        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
+        let job = Merge { files: self.files.clone(), sync: sync.clone() };
         job.run_and_report(false).await;
         job.sweep(&folder).await;
     }

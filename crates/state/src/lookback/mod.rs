@@ -2,7 +2,8 @@
 //!
 //! Each commit adds its rows as one chunk in the same transaction ([`block`]). Many chunks are
 //! merged into sorted runs, which are files ([`file`]) that a row of the table names: what no
-//! row names is no part of it, so a crash at any step leaves one valid state ([`compact`]).
+//! row names is no part of it, so a crash at any step leaves one valid state ([`compact`]). Machines
+//! that share a database keep them in it, or in a bucket ([`run_files`]).
 //! A run sees the state of its beginning ([`view`]), and memory does not follow the rows.
 //!
 //! With `mode: mirror` everything is remembered, and compared with all rows of the source
@@ -18,6 +19,7 @@ pub(crate) mod file;
 pub(crate) mod memo;
 mod merge;
 mod order;
+pub(crate) mod run_files;
 mod spool;
 mod tiers;
 pub(crate) mod view;

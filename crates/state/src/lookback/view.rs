@@ -1,29 +1,22 @@
 //! What a run sees of the rows that earlier runs committed.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_model::store::{Known, Lookback, RowVersion};
 use tidegate_model::{Error, RowHash, SyncId, Value};
 
-use super::file::{RunFile, RunWriter};
+use super::file::RunFile;
 use super::merge::{Sorted, merge};
+use super::run_files::RunFiles;
 use super::{block, damaged};
 use crate::blocking::blocking;
-use crate::folder;
-use crate::store::dialect::Database;
 use crate::store::payload;
 use crate::store::statement::{Record, sql};
 
 /// How often a state that changed while it was read is read again.
 const ATTEMPTS: usize = 5;
-
-/// The folder of a sync's files.
-pub(super) fn folder_of(data: &Path, sync: &SyncId) -> PathBuf {
-    data.join("lookback").join(folder::file_name(sync.as_str()))
-}
 
 /// The rows that were committed before a run began.
 #[derive(Clone)]
@@ -52,26 +45,26 @@ impl View {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(crate) async fn open(database: &Database, data: &Path, sync: &SyncId) -> Result<View, Error> {
+    pub(crate) async fn open(files: &RunFiles, sync: &SyncId) -> Result<View, Error> {
         let mut missing = String::new();
         for _ in 0..ATTEMPTS {
-            match View::look(database, data, sync).await? {
+            match View::look(files, sync).await? {
                 Looked::View(view) => return Ok(view),
                 // Another file was made of it meanwhile, if it is not lost.
                 Looked::Missing(name) => missing = name,
             }
         }
-        Err(damaged(&format!("{} is missing", folder_of(data, sync).join(missing).display())))
+        Err(damaged(&format!("{} is missing", files.folder_of(sync).join(missing).display())))
     }
 
-    async fn look(database: &Database, data: &Path, sync: &SyncId) -> Result<Looked, Error> {
+    async fn look(run_files: &RunFiles, sync: &SyncId) -> Result<Looked, Error> {
         let statement = sql("SELECT seq, piece, run, high, file, row_count,
             CASE WHEN file IS NULL THEN body END AS body FROM lookback
             WHERE sync = $1 ORDER BY seq, piece");
         let (mut chunks, mut blocks, mut files) = (Vec::new(), Vec::new(), Vec::new());
         let mut last: Option<(String, u64)> = None;
         let mut loose = 0;
-        for record in database.all(statement.bind(sync)).await? {
+        for record in run_files.database.all(statement.bind(sync)).await? {
             let run: String = record.get("run")?;
             let generation = match &last {
                 Some((before, generation)) if *before == run => *generation,
@@ -84,7 +77,7 @@ impl View {
             }
             chunks.push((record.count("seq")?, high_of(&record)?));
             match record.get::<Option<String>>("file")? {
-                Some(name) => match open_file(database, &folder_of(data, sync), sync, &name).await? {
+                Some(name) => match run_files.open(sync, &name).await? {
                     Some(file) => files.push((generation, file)),
                     None => return Ok(Looked::Missing(name)),
                 },
@@ -151,56 +144,6 @@ impl View {
 pub(super) fn high_of(record: &Record) -> Result<Option<Value>, Error> {
     let high: Option<String> = record.get("high")?;
     high.map(|text| payload::value_from_text(&text)).transpose()
-}
-
-/// Opens a file. If the database keeps its rows and it is not here, it is made of them. Returns `None` if
-/// it is gone: its rows are in another file by now.
-///
-/// # Errors
-/// If it cannot be read or made, or the database does not have all of its rows.
-pub(super) async fn open_file(
-    database: &Database,
-    folder: &Path,
-    sync: &SyncId,
-    name: &str,
-) -> Result<Option<RunFile>, Error> {
-    let path = folder.join(name);
-    let found = path.clone();
-    if let Some(file) = blocking(move || RunFile::open_if_there(&found)).await? {
-        return Ok(Some(file));
-    }
-    if database.is_server() && rebuild(database, &path, sync, name).await? {
-        return blocking(move || RunFile::open_if_there(&path)).await;
-    }
-    Ok(None)
-}
-
-/// Makes a file of the rows that the database keeps. Returns false if it keeps none of them.
-async fn rebuild(database: &Database, path: &Path, sync: &SyncId, name: &str) -> Result<bool, Error> {
-    let mut writer: Option<(RunWriter, u64)> = None;
-    // A merge may replace the pieces while they are read one after the other.
-    let mut tx = database.snapshot().await?;
-    for piece in 0.. {
-        let statement =
-            sql("SELECT body, row_count FROM lookback WHERE sync = $1 AND file = $2 AND piece = $3");
-        let record = tx.first(statement.bind(sync).bind(name).bind(piece as u64)).await?;
-        let Some(record) = record else { break };
-        let (body, rows) = (record.get::<Vec<u8>>("body")?, record.count("row_count")?);
-        let (written, path) = (writer.take(), path.to_path_buf());
-        let grown = blocking(move || {
-            let (mut writer, rows) = match written {
-                Some(written) => written,
-                None => (RunWriter::create(&path)?, rows),
-            };
-            block::unpack(&body)?.into_iter().try_for_each(|row| writer.push(row))?;
-            Ok((writer, rows))
-        });
-        writer = Some(grown.await?);
-    }
-    drop(tx);
-    let Some((writer, rows)) = writer else { return Ok(false) };
-    let missing = damaged(&format!("{} does not have all of its rows", path.display()));
-    blocking(move || if writer.rows() == rows { writer.finish().map(|_| true) } else { Err(missing) }).await
 }
 
 #[async_trait]

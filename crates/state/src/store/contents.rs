@@ -231,6 +231,7 @@ mod tests {
             failed_row_days: 0,
             master_keys: MasterKeys::default(),
             lease: crate::LEASE,
+            bucket: None,
         });
         let store = store.await.expect("opened");
         let sync = SyncId::new("orders");

@@ -163,8 +163,7 @@ impl Database {
     /// Takes a lock in the data folder; `None` while another process holds it. It goes with
     /// the file, and so with the process.
     pub(crate) fn lock_file(&self, name: &str) -> Result<Option<File>, Error> {
-        let (Database::Sqlite { folder, .. } | Database::Postgres { folder, .. }) = self;
-        let path = folder.join("locks").join(format!("{}.lock", folder::file_name(name)));
+        let path = self.path_of_lock(name);
         let fail = |cause| failure::of_io(cause, "locking", &path);
         let file = folder::ensure_file(&path).map_err(fail)?;
         match file.try_lock() {
@@ -172,6 +171,22 @@ impl Database {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(cause)) => Err(fail(cause)),
         }
+    }
+
+    /// Takes a lock in the data folder when no other process holds it any more.
+    pub(crate) async fn wait_for_file(&self, name: &str) -> Result<File, Error> {
+        if let Some(file) = self.lock_file(name)? {
+            return Ok(file);
+        }
+        let path = self.path_of_lock(name);
+        let fail = move |cause| failure::of_io(cause, "locking", &path);
+        let file = folder::ensure_file(&self.path_of_lock(name)).map_err(&fail)?;
+        crate::blocking::blocking(move || file.lock().map(|()| file).map_err(fail)).await
+    }
+
+    fn path_of_lock(&self, name: &str) -> PathBuf {
+        let (Database::Sqlite { folder, .. } | Database::Postgres { folder, .. }) = self;
+        folder.join("locks").join(format!("{}.lock", folder::file_name(name)))
     }
 
     /// Overwrites what removed rows left behind: free pages, the log of SQLite, and copies of former

@@ -4,21 +4,23 @@ use jiff::Timestamp;
 use tidegate_model::store::RowResult;
 use tidegate_model::{Erasure, ErasureCounts, Error, KeptRow, RowHash, Value};
 
+use super::archive::Archive;
 use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
 use super::failed_rows::block::FailedEntry;
 use super::statement::{sql, to_json};
 use super::{failed_rows, intents, kept_users, payload, sent_users};
-use crate::blocking::blocking;
-use crate::history::{History, block, erase};
+use crate::history::block;
 
 /// Erases a user.
 pub(super) async fn erase(
     database: &Database,
-    history: &History,
+    archive: &Archive,
     contents: &Contents,
     user: &str,
 ) -> Result<ErasureCounts, Error> {
+    // Blocks with the user are not on their way into a file meanwhile.
+    let _lock = archive.lock().await?;
     let keys = contents.keys().await?;
     let mut counts = ErasureCounts::default();
     let mut tx = database.write().await?;
@@ -28,11 +30,7 @@ pub(super) async fn erase(
     counts.intents = intents::erase(&mut tx, user).await?;
     counts.history_rows = blocks(&mut tx, user).await?;
     tx.commit().await?;
-    let (files, id) = (history.clone(), user.to_owned());
-    counts.history_rows += blocking(move || {
-        files.names()?.iter().try_fold(0, |sum, name| Ok(sum + erase::erase(&files.path_of(name), &id)?))
-    })
-    .await?;
+    counts.history_rows += archive.erase(user).await?;
     // What was removed is still in pages that are free now.
     database.scrub().await?;
     Ok(counts)

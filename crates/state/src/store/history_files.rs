@@ -2,12 +2,15 @@
 //!
 //! A file is listed in the transaction that removes its blocks, so a row is in one of both.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use tidegate_model::store::RowQuery;
 use tidegate_model::{Error, SyncId};
 
 use super::dialect::{Database, Tx};
+use super::shared_history::IN_BUCKET;
 use super::statement::{Arg, Conditions, Statement, sql};
 use crate::history::{BlockId, History, HistoryFile};
 
@@ -48,15 +51,17 @@ pub(super) fn blocks(sync: &SyncId, first: &BlockId, last: &BlockId) -> (String,
     (text.to_owned(), [Arg::from(sync)].into_iter().chain(block(first)).chain(block(last)).collect())
 }
 
-/// Returns the files that can hold wanted rows; those of the newest day and run first.
+/// Returns the files of these folders that can hold wanted rows; those of the newest day and run first.
 pub(super) async fn find(
     database: &Database,
     history: &History,
-    folder: &str,
+    folders: &[&str],
     query: &RowQuery,
 ) -> Result<Vec<HistoryFile>, Error> {
     let mut wanted = Conditions::default();
-    wanted.add("folder =", Some(folder.into()));
+    let places: Vec<String> = (1..=folders.len()).map(|at| format!("${at}")).collect();
+    wanted
+        .and(&format!("folder IN ({})", places.join(", ")), folders.iter().map(|folder| Arg::from(*folder)));
     wanted.add("sync =", query.sync.as_ref().map(Arg::from));
     wanted.add("first_run <=", query.run.as_ref().map(|run| Arg::from(run.as_str())));
     wanted.add("last_run >=", query.run.as_ref().map(|run| Arg::from(run.as_str())));
@@ -65,9 +70,43 @@ pub(super) async fn find(
     let statement = wanted.select("history_files", "day DESC, last_run DESC, last_seq DESC", usize::MAX);
     let mut files = Vec::new();
     for record in database.all(statement).await? {
-        files.extend(HistoryFile::parse(history, &record.get::<String>("name")?));
+        let is_shared = record.get::<String>("folder")? == IN_BUCKET;
+        let file = HistoryFile::parse(history, &record.get::<String>("name")?);
+        files.extend(file.map(|file| HistoryFile { is_shared, ..file }));
     }
     Ok(files)
+}
+
+/// Returns the names of all files of a folder.
+pub(super) async fn names(database: &Database, folder: &str) -> Result<Vec<String>, Error> {
+    let statement = sql("SELECT name FROM history_files WHERE folder = $1 ORDER BY name");
+    let records = database.all(statement.bind(folder)).await?;
+    records.iter().map(|record| record.get("name")).collect()
+}
+
+/// Returns the names of the files of a day, in all folders.
+pub(super) async fn names_of_day(database: &Database, day: Date) -> Result<HashSet<String>, Error> {
+    let statement = sql("SELECT name FROM history_files WHERE day = $1");
+    let records = database.all(statement.bind(day.to_string().as_str())).await?;
+    records.iter().map(|record| record.get("name")).collect()
+}
+
+/// Lists a file in another folder, or under another name, if it is still listed.
+pub(super) async fn relist(
+    database: &Database,
+    (folder, name): (&str, &str),
+    (to_folder, to_name): (&str, &str),
+) -> Result<(), Error> {
+    let statement = sql("UPDATE history_files SET folder = $3, name = $4 WHERE folder = $1 AND name = $2");
+    database.execute(statement.bind(folder).bind(name).bind(to_folder).bind(to_name)).await?;
+    Ok(())
+}
+
+/// Takes one file off the list.
+pub(super) async fn remove(database: &Database, folder: &str, name: &str) -> Result<(), Error> {
+    let statement = sql("DELETE FROM history_files WHERE folder = $1 AND name = $2");
+    database.execute(statement.bind(folder).bind(name)).await?;
+    Ok(())
 }
 
 /// Returns the time of the last commit that is in a file of a sync.

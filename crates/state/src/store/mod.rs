@@ -6,6 +6,7 @@
 mod alerts;
 mod answers;
 mod archive;
+pub(crate) mod bucket;
 mod commit;
 pub(crate) mod contents;
 pub(crate) mod dialect;
@@ -29,6 +30,7 @@ mod secrets;
 mod sent_users;
 mod server;
 mod server_url;
+mod shared_history;
 pub(crate) mod sqlite_copy;
 pub(crate) mod statement;
 mod syncs;
@@ -58,14 +60,17 @@ use crate::history::History;
 use crate::lookback::compaction::Compaction;
 use crate::lookback::compare::ViewComparison;
 use crate::lookback::memo::FileMemo;
+use crate::lookback::run_files::RunFiles;
 use crate::seal::Seal;
+use crate::shared_files::SharedFiles;
 use crate::{StateConfig, StoreLocation};
-use archive::Archive;
+use archive::{Archive, Places};
 use contents::Contents;
 use dialect::Database;
 use failed_rows::Indexes;
 use intents::Intents;
 use leases::{Leases, Taken};
+use shared_history::SharedHistory;
 
 /// What is remembered, in tables and history files.
 pub(crate) struct SqlStore {
@@ -89,6 +94,9 @@ impl SqlStore {
             StoreLocation::Postgres { url } => Database::server(&config.data, url, config.lease).await?,
         };
         migrations::migrate(&database, &*config.clock).await?;
+        let cache_bytes = config.bucket.as_ref().map_or(0, |bucket| bucket.cache_bytes);
+        let shared = config.bucket.map(|bucket| SharedFiles::new(bucket.bucket, Arc::clone(&config.clock)));
+        bucket::claim(&database, shared.as_ref()).await?;
         let database = Arc::new(database);
         let intents = Intents::new(Arc::clone(&database));
         let leases = Leases::new(Arc::clone(&database), config.lease);
@@ -100,15 +108,19 @@ impl SqlStore {
         };
         let seal = Arc::new(Seal::new(config.master_keys, &config.data));
         let contents = Arc::new(Contents::new(Arc::clone(&database), Arc::clone(&seal)));
+        let shared_history = shared.clone().map(|files| {
+            Arc::new(SharedHistory::new(Arc::clone(&database), files, history.clone(), cache_bytes))
+        });
+        let run_files = RunFiles::new(Arc::clone(&database), &config.data, shared);
         let archive = Archive::open(
             Arc::clone(&database),
             history,
-            folder,
+            Places { folder, shared: shared_history, run_files: run_files.clone() },
             Arc::clone(&config.clock),
             config.history_days,
             (config.failed_row_days, Arc::clone(&contents)),
         );
-        let lookback = Compaction::new(Arc::clone(&database), &config.data);
+        let lookback = Compaction::new(run_files);
         if let StoreLocation::Postgres { .. } = config.store {
             // Another machine may have made the key: said now and not with the first failed row.
             contents.opening().await?;
@@ -365,7 +377,7 @@ impl Store for SqlStore {
     }
 
     async fn erase_user(&self, user: &str) -> Result<ErasureCounts, Error> {
-        erase::erase(&self.database, self.archive.history(), &self.contents, user).await
+        erase::erase(&self.database, &self.archive, &self.contents, user).await
     }
 
     async fn note_erasure(&self, user: &str, removed: &ErasureCounts, at: Timestamp) -> Result<(), Error> {

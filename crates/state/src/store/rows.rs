@@ -10,11 +10,10 @@ use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 use super::archive::Archive;
 use super::contents::Contents;
 use super::dialect::Database;
+use super::failed_rows;
 use super::statement::{Arg, from_word, sql};
-use super::{failed_rows, history_files};
-use crate::blocking::blocking;
 use crate::history::block::{Block, BlockRow};
-use crate::history::{Filter, HistoryFile, Line, read};
+use crate::history::{Filter, HistoryFile, Line};
 
 /// A block that is still in the tables.
 struct Pending {
@@ -43,14 +42,14 @@ pub(super) async fn find(
         // Tables first, files second: what moves in between is seen in both, and is gone when it is
         // read from the tables. The other way round it would be seen in neither.
         let mut pending = pending(database, query).await?;
-        let files = history_files::find(database, archive.history(), archive.folder(), query).await?;
+        let files = archive.files(query).await?;
         pending.retain(|block| filter.wants_time(block.at));
         let Some(mut lines) = newest_pending(database, &pending, &filter, query.limit).await? else {
             // A block moved into a file after the files were listed: look again.
             continue;
         };
-        let (filter, limit) = (filter.clone(), query.limit);
-        lines.extend(blocking(move || newest_in_files(&files, &filter, limit)).await?);
+        let Some(of_files) = newest_in_files(archive, &files, &filter, query.limit).await? else { continue };
+        lines.extend(of_files);
         lines.sort_by_key(|line| Reverse(line.entry.at));
         lines.truncate(query.limit);
         if query.without_payload {
@@ -118,9 +117,15 @@ fn line(place: &Pending, row: &BlockRow<'_>) -> Line {
     Line { entry, row: row.row }
 }
 
-/// The newest wanted rows of files, day by day. Runs of one sync follow each
-/// other, so its newest file has its newest rows; those of different syncs mix.
-fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Result<Vec<Line>, Error> {
+/// The newest wanted rows of files, day by day; `None` where another file is listed in the place of
+/// one. Runs of one sync follow each other, so its newest file has its newest rows; those of
+/// different syncs mix.
+async fn newest_in_files(
+    archive: &Archive,
+    files: &[HistoryFile],
+    filter: &Filter,
+    limit: usize,
+) -> Result<Option<Vec<Line>>, Error> {
     let mut lines: Vec<Line> = Vec::new();
     for day in files.chunk_by(|a, b| a.day == b.day) {
         if lines.len() >= limit {
@@ -131,7 +136,9 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
         for file in day {
             let of_sync = found.entry(&file.folder).or_default();
             if of_sync.len() < wanted {
-                of_sync.extend(read::newest(&file.path, filter, wanted - of_sync.len())?);
+                let newest = archive.newest(file, filter, wanted - of_sync.len()).await?;
+                let Some(newest) = newest else { return Ok(None) };
+                of_sync.extend(newest);
             }
         }
         let mut of_day: Vec<Line> = found.into_values().flatten().collect();
@@ -139,7 +146,7 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
         of_day.truncate(wanted);
         lines.extend(of_day);
     }
-    Ok(lines)
+    Ok(Some(lines))
 }
 
 /// Adds the contents of rows that still count as failed.

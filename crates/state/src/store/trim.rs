@@ -22,6 +22,11 @@ pub(super) struct Age {
 }
 
 impl Age {
+    /// Returns the first day that is kept.
+    pub(super) fn day(self) -> Date {
+        self.day
+    }
+
     /// The days before that of a time.
     pub(super) fn before(at: Timestamp) -> Age {
         let day = day_of(at);
@@ -34,11 +39,13 @@ impl Age {
 pub(super) async fn trim(
     database: &Database,
     history: &History,
-    folder: &str,
+    folders: &[&str],
     Age { day, midnight }: Age,
 ) -> Result<(), Error> {
     // Off the list first: a file that stays is no longer found, and nothing refers to a lost one.
-    history_files::trim(database, folder, day).await?;
+    for folder in folders {
+        history_files::trim(database, folder, day).await?;
+    }
     let history = history.clone();
     blocking(move || history.trim(day)).await?;
     database.execute(sql("DELETE FROM blocks WHERE committed_at < $1").bind(midnight)).await?;

@@ -32,6 +32,7 @@ pub(crate) fn config(data: &Path, clock: &ManualClock) -> StateConfig {
         failed_row_days: 0,
         master_keys: MasterKeys::default(),
         lease: tidegate_state::LEASE,
+        bucket: None,
     }
 }
 

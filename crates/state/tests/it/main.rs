@@ -4,6 +4,7 @@
 //! where databases can be made and dropped. Without it they fail.
 
 mod backup;
+mod bucket;
 mod compared;
 mod crash;
 mod embedded;

@@ -54,6 +54,12 @@ impl Database {
         let store = StoreLocation::Postgres { url: Secret::new(&self.url) };
         StateConfig { store, ..config(self.folder.data.path(), &self.folder.clock) }
     }
+
+    /// The number that a query returns.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(&self.url).await.expect("connected");
+        sqlx::query_scalar(query).fetch_one(&mut connection).await.expect("a number")
+    }
 }
 
 impl Drop for Database {

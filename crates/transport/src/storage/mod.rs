@@ -1,10 +1,14 @@
 //! Folders on this machine and in object stores.
 
+mod bucket;
+mod bucket_address;
 mod errors;
 mod root;
 mod settings;
 mod trust;
 
+pub use bucket::StorageBucket;
+pub use bucket_address::BucketAddress;
 pub use errors::explain;
 pub use root::StorageRoot;
 pub use settings::LakeSettings;

@@ -1,0 +1,395 @@
+//! Files of the state in a bucket, beside PostgreSQL: any machine continues where another one was.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+use tidegate_model::bucket::Content;
+use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowQuery, RowStatus, RowVersion, RunEnd};
+use tidegate_model::{
+    Bucket, BucketFile, Cause, Claimed, Clock as _, Ending, Error, ErrorKind, ObjectKind, RowHash, Secret,
+    Store, SyncId, Value,
+};
+use tidegate_state::{BucketConfig, CACHE_BYTES, MasterKeys, StateConfig};
+use tidegate_testkit::{ManualClock, rows};
+
+use crate::postgres::Database;
+
+/// A bucket in memory, which fails when it is told to.
+#[derive(Clone, Default)]
+struct Memory {
+    address: String,
+    files: Arc<Mutex<BTreeMap<String, (Timestamp, Vec<u8>)>>>,
+    clock: ManualClock,
+    /// Requests until one fails; none if it is negative.
+    until_failure: Arc<AtomicI64>,
+    gets: Arc<AtomicU32>,
+}
+
+impl Memory {
+    fn new(clock: &ManualClock) -> Memory {
+        let never = Arc::new(AtomicI64::new(-1));
+        Memory {
+            address: "s3://acme/".into(),
+            clock: clock.clone(),
+            until_failure: never,
+            ..Memory::default()
+        }
+    }
+
+    fn asked(&self) -> Result<(), Error> {
+        match self.until_failure.fetch_sub(1, Ordering::SeqCst) {
+            0 => Err(Error::new(ErrorKind::Unavailable, "the bucket does not answer")),
+            _ => Ok(()),
+        }
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        let files = self.files.lock().expect("whole");
+        files.keys().filter(|name| name.starts_with(folder)).cloned().collect()
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        let files = self.files.lock().expect("whole");
+        files.values().any(|(_, bytes)| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+}
+
+#[async_trait]
+impl Bucket for Memory {
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    /// The file may be there although the answer is lost.
+    async fn put(&self, name: &str, content: Content) -> Result<(), Error> {
+        let bytes = content.try_collect::<Vec<Bytes>>().await?.concat();
+        self.asked()?;
+        self.files.lock().expect("whole").insert(name.to_owned(), (self.clock.now(), bytes));
+        self.asked()
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Content>, Error> {
+        self.asked()?;
+        self.gets.fetch_add(1, Ordering::SeqCst);
+        let found = self.files.lock().expect("whole").get(name).map(|(_, bytes)| Bytes::from(bytes.clone()));
+        Ok(found.map(|bytes| stream::once(async move { Ok(bytes) }).boxed()))
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), Error> {
+        self.asked()?;
+        self.files.lock().expect("whole").remove(name);
+        self.asked()
+    }
+
+    fn list(&self, folder: &str) -> BoxStream<'static, Result<BucketFile, Error>> {
+        let files = self.files.lock().expect("whole");
+        let of_folder = files.iter().filter(|(name, _)| name.starts_with(&format!("{folder}/")));
+        let listed: Vec<_> = of_folder
+            .map(|(name, (written_at, _))| Ok(BucketFile { name: name.clone(), written_at: *written_at }))
+            .collect();
+        stream::iter(self.asked().map_or_else(|error| vec![Err(error)], |()| listed)).boxed()
+    }
+}
+
+/// A state database and a bucket, without any machine.
+struct Scene {
+    database: Database,
+    bucket: Memory,
+}
+
+/// A machine with a disk of its own.
+struct Machine {
+    store: Arc<dyn Store>,
+    disk: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        let database = Database::new().await;
+        let bucket = Memory::new(&database.folder.clock);
+        Scene { database, bucket }
+    }
+
+    fn config(&self, data: &Path) -> StateConfig {
+        let bucket = Arc::new(self.bucket.clone());
+        let bucket = Some(BucketConfig { bucket, cache_bytes: CACHE_BYTES });
+        let key = Some(Secret::new("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
+        let master_keys = MasterKeys { current: key, former: None };
+        StateConfig { data: data.to_owned(), bucket, master_keys, ..self.database.config() }
+    }
+
+    async fn machine(&self) -> Machine {
+        let disk = tempfile::tempdir().expect("a disk");
+        let store = tidegate_state::open(self.config(disk.path())).await.expect("opened");
+        Machine { store, disk }
+    }
+
+    async fn refusal(&self, config: StateConfig) -> String {
+        let error = tidegate_state::open(config).await.err().expect("refused");
+        assert_eq!(error.kind(), ErrorKind::Settings, "{error:?}");
+        format!("{}; {}", error.message(), error.next_step())
+    }
+}
+
+impl Machine {
+    /// One run that delivers these rows.
+    async fn run(&self, scene: &Scene, ids: &[i64]) {
+        let (sync, at) = (SyncId::new("orders"), scene.bucket.clock.now());
+        let claim = self.store.claim(&sync).await.expect("asked").taken().expect("free");
+        let run = self.store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
+        let results = ids.iter().map(|id| rows::result(*id, RowStatus::Delivered)).collect();
+        let commit = BatchCommit { results, ..BatchCommit::default() };
+        self.store.commit_batch(&run.id, commit).await.expect("committed");
+        let end = RunEnd { complete: true, ..RunEnd::new(Ending::Succeeded, at) };
+        self.store.finish_run(&run.id, end).await.expect("finished");
+        claim.release().await;
+    }
+
+    /// The keys of all rows, newest first.
+    async fn keys(&self) -> Vec<String> {
+        let all = RowQuery { limit: 1_000, ..RowQuery::default() };
+        self.store.rows(&all).await.expect("rows").into_iter().map(|row| row.key).collect()
+    }
+
+    fn copies(&self) -> usize {
+        walk(&self.disk.path().join("history"))
+    }
+}
+
+/// How many Parquet files there are.
+fn walk(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let count = |path: &Path| match path.is_dir() {
+        true => walk(path),
+        false => usize::from(path.extension().is_some_and(|extension| extension == "parquet")),
+    };
+    entries.map(|entry| count(&entry.path())).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rows_of_a_machine_that_is_gone_are_listed_by_one_with_an_empty_disk() {
+    let scene = Scene::new().await;
+    let first = scene.machine().await;
+    for id in 1..=3 {
+        first.run(&scene, &[id]).await;
+        scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    }
+    assert_eq!((first.copies(), scene.bucket.names("history/orders/").len()), (3, 3));
+    drop(first);
+
+    let second = scene.machine().await;
+
+    assert_eq!(second.keys().await, ["3", "2", "1"]);
+    assert_eq!(second.copies(), 3, "copied when they were read");
+    let asked = scene.bucket.gets.load(Ordering::SeqCst);
+    assert_eq!(second.keys().await, ["3", "2", "1"]);
+    assert_eq!(scene.bucket.gets.load(Ordering::SeqCst), asked, "copies are read again");
+    second.run(&scene, &[4]).await;
+    assert_eq!(scene.machine().await.keys().await, ["4", "3", "2", "1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_of_any_request_to_the_bucket_and_the_end_of_the_machine_lose_no_row_and_list_none_twice() {
+    let scene = Scene::new().await;
+    let mut expected = Vec::new();
+    drop(scene.machine().await);
+    for at in 0..12 {
+        let id = at + 1;
+        scene.bucket.until_failure.store(at, Ordering::SeqCst);
+        if let Ok(store) = tidegate_state::open(scene.config(scene.database.folder.data.path())).await {
+            let disk = tempfile::tempdir().expect("a disk");
+            Machine { store, disk }.run(&scene, &[id]).await;
+            expected.insert(0, id.to_string());
+        }
+        scene.bucket.until_failure.store(-1, Ordering::SeqCst);
+        scene.bucket.clock.advance(SignedDuration::from_hours(24));
+
+        let other = scene.machine().await;
+        assert_eq!(other.keys().await, expected, "the request {at} failed");
+    }
+    assert!(expected.len() > 6);
+
+    // What such machines left behind is removed within a day.
+    let last = scene.machine().await;
+    last.run(&scene, &[100]).await;
+    scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    last.run(&scene, &[101]).await;
+    let listed = last.keys().await.len();
+    assert_eq!(listed, expected.len() + 2);
+    assert!(scene.bucket.names("history/").len() <= listed, "{:?}", scene.bucket.names("history/"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erased_user_is_in_no_file_of_the_bucket_and_in_no_copy_of_a_machine_that_is_used_again() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.machine().await, scene.machine().await);
+    first.run(&scene, &[1, 2]).await;
+    scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    second.run(&scene, &[1, 3]).await;
+    assert_eq!(second.keys().await.len(), 4);
+    let user = first.store.rows(&RowQuery { limit: 9, ..RowQuery::default() }).await.expect("rows");
+    let user = &user.iter().find(|row| row.key == "1").expect("there").user;
+    assert!(scene.bucket.holds(user));
+
+    let removed = first.store.erase_user(user).await.expect("erased");
+
+    assert_eq!(removed.history_rows, 2);
+    assert!(!scene.bucket.holds(user), "{:?}", scene.bucket.names("history/"));
+    assert_eq!(scene.bucket.names("history/").len(), 2);
+    let mut left = second.keys().await;
+    left.sort();
+    assert_eq!(left, ["2", "3"], "another machine reads the new versions");
+    // Its copies of the former ones go when it is used again.
+    let data = second.disk.path().to_owned();
+    drop(second.store);
+    let again = tidegate_state::open(scene.config(&data)).await.expect("opened");
+    let again = Machine { store: again, disk: second.disk };
+    again.run(&scene, &[9]).await;
+    assert_eq!(again.copies(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_beyond_those_to_keep_go_from_the_bucket_too() {
+    let scene = Scene::new().await;
+    let disk = tempfile::tempdir().expect("a disk");
+    let open = StateConfig { history_days: 2, ..scene.config(disk.path()) };
+    let machine = Machine { store: tidegate_state::open(open).await.expect("opened"), disk };
+    for id in 1..=4 {
+        machine.run(&scene, &[id]).await;
+        scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    }
+    assert_eq!(machine.keys().await, ["4", "3", "2"]);
+    assert_eq!(scene.bucket.names("history/").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_take_no_more_space_than_they_may_and_files_that_are_nowhere_else_stay() {
+    let scene = Scene::new().await;
+    let machine = scene.machine().await;
+    for id in 1..=5 {
+        machine.run(&scene, &[id]).await;
+        scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    }
+    let disk = tempfile::tempdir().expect("a disk");
+    let mut config = scene.config(disk.path());
+    config.bucket.as_mut().expect("a bucket").cache_bytes = 1;
+    let narrow = Machine { store: tidegate_state::open(config).await.expect("opened"), disk };
+
+    assert_eq!(narrow.keys().await, ["5", "4", "3", "2", "1"]);
+
+    assert!(narrow.copies() <= 2, "{}", narrow.copies());
+    assert_eq!(machine.copies(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_a_data_folder_move_into_a_bucket_that_is_named_later() {
+    let scene = Scene::new().await;
+    let disk = tempfile::tempdir().expect("a disk");
+    let without = StateConfig { bucket: None, ..scene.config(disk.path()) };
+    let machine = Machine { store: tidegate_state::open(without).await.expect("opened"), disk };
+    machine.run(&scene, &[1]).await;
+    let data = machine.disk.path().to_owned();
+    drop(machine.store);
+    scene.bucket.clock.advance(SignedDuration::from_hours(24));
+
+    let store = tidegate_state::open(scene.config(&data)).await.expect("opened");
+    Machine { store, disk: machine.disk }.run(&scene, &[2]).await;
+
+    assert_eq!(scene.machine().await.keys().await, ["2", "1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_and_a_state_database_that_do_not_belong_together_are_refused() {
+    let scene = Scene::new().await;
+    let embedded = StateConfig {
+        bucket: scene.config(Path::new("/")).bucket,
+        ..crate::embedded::config(scene.database.folder.data.path(), &scene.bucket.clock)
+    };
+    let said = scene.refusal(embedded).await;
+    assert!(said.contains("set --store as well"), "{said}");
+    drop(scene.machine().await);
+
+    let disk = tempfile::tempdir().expect("a disk");
+    let said = scene.refusal(StateConfig { bucket: None, ..scene.config(disk.path()) }).await;
+    assert!(said.contains("files of this state are in s3://acme/, and --bucket is not set"), "{said}");
+    assert!(said.contains("TIDEGATE_BUCKET=s3://acme/"), "{said}");
+    let other = Scene { database: Database::new().await, bucket: scene.bucket.clone() };
+    let said = scene.refusal(other.config(disk.path())).await;
+    assert!(said.contains("s3://acme/ holds files of another state database"), "{said}");
+    let mut elsewhere = Scene { bucket: Memory::new(&scene.bucket.clock), database: scene.database };
+    elsewhere.bucket.address = "s3://other/".into();
+    let said = elsewhere.refusal(elsewhere.config(disk.path())).await;
+    assert!(said.contains("s3://other/, which does not hold them"), "{said}");
+
+    // Everything was copied to another bucket.
+    *elsewhere.bucket.files.lock().expect("whole") = scene.bucket.files.lock().expect("whole").clone();
+    drop(elsewhere.machine().await);
+}
+
+fn version(at: u64) -> RowVersion {
+    let key = RowHash::of_bytes(&at.to_le_bytes());
+    RowVersion { key, row: RowHash::of_bytes(&key.0.to_le_bytes()).unmarked() }
+}
+
+impl Machine {
+    /// One run that remembers these rows.
+    async fn remember(&self, at: Timestamp, seq: u64, ids: std::ops::Range<u64>) {
+        let sync = SyncId::new("mirror");
+        let Claimed::Taken(claim) = self.store.claim(&sync).await.expect("asked") else { panic!("free") };
+        let run = self.store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("run");
+        let half = ids.start.midpoint(ids.end);
+        for (at, ids) in [(0, ids.start..half), (1, half..ids.end)] {
+            let rows = ids.map(version).collect();
+            let remember = Some(LookbackChunk { seq: 2 * seq + at, high: Some(Value::Int(1)), rows });
+            let commit = BatchCommit { batch: at, remember, ..BatchCommit::default() };
+            self.store.commit_batch(&run.id, commit).await.expect("committed");
+        }
+        self.store.finish_run(&run.id, RunEnd::new(Ending::Succeeded, at)).await.expect("finished");
+        claim.release().await;
+    }
+
+    /// Whether the rows before `count` are known, and no other one.
+    async fn knows(&self, count: u64) -> bool {
+        let lookback = self.store.lookback(&SyncId::new("mirror")).await.expect("opened");
+        let wanted = [0, 1, count / 2, count - 1, count].map(version);
+        let found = lookback.find(&wanted.map(|row| row.key)).await.expect("found");
+        let known = wanted.map(|row| Known::One(row.row));
+        found[..4] == known[..4] && found[4] == Known::Nothing
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn remembered_rows_are_in_the_bucket_and_another_machine_continues_with_them() {
+    const ROWS: u64 = 150_000;
+    let scene = Scene::new().await;
+    let now = scene.bucket.clock.now();
+    let first = scene.machine().await;
+    first.remember(now, 0, 0..ROWS).await;
+    first.remember(now, 1, ROWS..2 * ROWS).await;
+    assert!(first.knows(2 * ROWS).await);
+    let files = scene.bucket.names("lookback/mirror/");
+    assert_eq!(files.len(), 2, "one for each run: {files:?}");
+    let held = scene.database.count("SELECT count(*) FROM lookback WHERE body IS NOT NULL").await;
+    assert_eq!(held, 0, "the database has its name alone");
+    drop(first);
+
+    let second = scene.machine().await;
+    assert!(second.knows(2 * ROWS).await);
+    // An upload that fails leaves the rows where they were.
+    scene.bucket.until_failure.store(0, Ordering::SeqCst);
+    second.remember(now, 2, 2 * ROWS..3 * ROWS).await;
+    scene.bucket.until_failure.store(-1, Ordering::SeqCst);
+    assert!(second.knows(3 * ROWS).await);
+    assert!(scene.machine().await.knows(3 * ROWS).await);
+    second.remember(now, 3, 3 * ROWS..4 * ROWS).await;
+    assert!(scene.machine().await.knows(4 * ROWS).await);
+}
