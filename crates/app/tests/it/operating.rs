@@ -115,6 +115,7 @@ async fn a_server_says_that_it_is_ready_what_its_metrics_mean_and_how_each_run_e
         "# HELP tidegate_runs_total Runs that have ended",
         "# TYPE tidegate_run_duration_seconds histogram",
         "tidegate_build_info{version=\"",
+        "tidegate_runs_total{sync=\"orders_to_braze\",ending=\"failed\"} 0\n",
         "tidegate_last_success_timestamp_seconds{sync=\"orders_to_braze\"}",
     ] {
         assert!(metrics.contains(expected), "{expected}: {metrics}");

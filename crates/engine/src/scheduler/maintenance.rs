@@ -73,6 +73,7 @@ impl Engine {
     /// Measures how far behind their streams syncs are.
     pub(crate) async fn measure_lag(self: Arc<Self>, stop: CancellationToken) {
         let lagging = self.lagging();
+        self.begin_counters();
         for id in self.config.project.syncs.keys() {
             if let Err(error) = self.measure_last_success(id).await {
                 tracing::debug!(error = error.chain(), "the last success of a sync could not be found out");

@@ -78,6 +78,28 @@ pub(crate) fn run_ended(run: &Run) {
 }
 
 impl Engine {
+    /// Shows every counter of the syncs and of the connections for events from the start, at zero: an increase
+    /// is found between two values, so that the first failure would be none.
+    pub(crate) fn begin_counters(&self) {
+        const ENDINGS: [Ending; 4] =
+            [Ending::Succeeded, Ending::Partial, Ending::Failed, Ending::Interrupted];
+        for sync in self.config.project.syncs.keys().map(ToString::to_string) {
+            for ending in ENDINGS {
+                counter!(RUNS, "sync" => sync.clone(), "ending" => ending.as_str()).increment(0);
+            }
+            for status in ["delivered", "rejected", "in_doubt"] {
+                counter!("tidegate_rows_total", "sync" => sync.clone(), "status" => status).increment(0);
+            }
+            counter!("tidegate_requests_total", "sync" => sync.clone()).increment(0);
+            counter!("tidegate_retries_total", "sync" => sync).increment(0);
+        }
+        for stream in self.ingest_endpoints().iter().map(|endpoint| endpoint.connection.to_string()) {
+            counter!("tidegate_events_logged_total", "stream" => stream.clone()).increment(0);
+            counter!("tidegate_events_duplicates_total", "stream" => stream.clone()).increment(0);
+            counter!("tidegate_events_rejected_total", "stream" => stream).increment(0);
+        }
+    }
+
     /// Sets the gauges that are known from the store: of a process that was just started.
     pub(crate) async fn measure_last_success(&self, id: &SyncId) -> Result<(), Error> {
         let mut last = None;
