@@ -62,7 +62,7 @@ impl From<Error> for Refused {
 /// Passes on what may be asked, with the [`Visitor`] among the extensions, and notes what was done.
 pub(crate) async fn guard(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let is_api = parts.uri.path().starts_with("/api");
+    let is_api = rules::is_for_programs(parts.uri.path());
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
     let rule = rules::of(&parts.method, parts.uri.path(), is_route);
     let visitor = match admit(&engine, &parts, rule, is_api).await {

@@ -3,6 +3,7 @@
 //! - `pages` is the dashboard, `assets` its script and stylesheet,
 //! - `api` is what the command line does, over HTTP; `access` says who may ask, `rules` for what, `reader` who reads
 //!   a page,
+//! - `compat` answers operators of orchestrators that were written for other vendors' APIs,
 //! - `server` accepts connections, `connections` counts them and makes room,
 //! - `ingest` gives requests to the connection that they belong to,
 //! - `body` reads their bodies, `budget` shares the memory for them.
@@ -12,6 +13,7 @@ mod api;
 mod assets;
 mod body;
 mod budget;
+mod compat;
 mod connections;
 mod ingest;
 mod pages;
@@ -84,7 +86,10 @@ pub async fn serve(
         .route("/metrics", get(move || render(metrics.clone())))
         .merge(guarded(
             &serving,
-            Router::new().merge(pages::routes(serving.clone())).nest("/api", api::routes(serving.clone())),
+            Router::new()
+                .merge(pages::routes(serving.clone()))
+                .merge(compat::routes(serving.clone()))
+                .nest("/api", api::routes(serving.clone())),
         ))
         .merge(ingest::routes(project));
     server::run(listener, layered(routes), Limits::of_process(), stop).await;

@@ -125,7 +125,31 @@ pub(crate) const RULES: &[Rule] = &[
     rule("GET", "/api/v1/people", ADMIN, ""),
     rule("GET", "/api/v1/tokens", ADMIN, ""),
     rule("GET", "/api/v1/audit", ADMIN, ""),
+    rule("GET", "/cdi/integrations", VIEW, ""),
+    rule("POST", "/cdi/integrations/{sync}/sync", EDIT, "run_sync"),
+    rule("GET", "/cdi/integrations/{sync}/job_sync_status", VIEW, ""),
+    rule("GET", "/compat/braze/cdi/integrations", VIEW, ""),
+    rule("POST", "/compat/braze/cdi/integrations/{sync}/sync", EDIT, "run_sync"),
+    rule("GET", "/compat/braze/cdi/integrations/{sync}/job_sync_status", VIEW, ""),
+    rule("GET", "/compat/census/api/v1/syncs", VIEW, ""),
+    rule("POST", "/compat/census/api/v1/syncs/{sync}/trigger", EDIT, "run_sync"),
+    rule("GET", "/compat/census/api/v1/sync_runs/{run}", VIEW, ""),
+    rule("GET", "/compat/census/syncs/{sync}/history", VIEW, ""),
+    rule("GET", "/compat/census/sync-runs/{run}", VIEW, ""),
+    rule("GET", "/compat/hightouch/api/v1/syncs", VIEW, ""),
+    rule("POST", "/compat/hightouch/api/v1/syncs/trigger", EDIT, "run_sync"),
+    rule("GET", "/compat/hightouch/api/v1/syncs/{sync}", VIEW, ""),
+    rule("GET", "/compat/hightouch/api/v1/syncs/{sync}/runs", VIEW, ""),
 ];
+
+/// Where programs ask: they are told what is wrong as JSON, and a token says who they are.
+const FOR_PROGRAMS: &[&str] =
+    &["/api", "/cdi/", "/compat/braze/", "/compat/census/api/", "/compat/hightouch/"];
+
+/// Returns whether an address is for programs. The others are pages.
+pub(crate) fn is_for_programs(path: &str) -> bool {
+    FOR_PROGRAMS.iter().any(|start| path.starts_with(start))
+}
 
 /// Returns the rule of an address. `is_route` says whether anything answers there: what does and has no rule
 /// is for admins.

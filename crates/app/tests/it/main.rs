@@ -36,6 +36,7 @@ mod many;
 mod mirror;
 mod mirror_warehouse;
 mod operating;
+mod orchestrators;
 mod outside;
 mod people;
 mod plans;

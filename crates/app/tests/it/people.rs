@@ -116,6 +116,19 @@ const API: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/people", "admin"),
     ("GET", "/api/v1/tokens", "admin"),
     ("GET", "/api/v1/audit", "admin"),
+    ("GET", "/cdi/integrations", "viewer"),
+    ("GET", "/cdi/integrations/refunds_to_braze/job_sync_status", "viewer"),
+    ("POST", "/cdi/integrations/refunds_to_braze/sync", "editor"),
+    ("GET", "/compat/braze/cdi/integrations", "viewer"),
+    ("GET", "/compat/braze/cdi/integrations/refunds_to_braze/job_sync_status", "viewer"),
+    ("POST", "/compat/braze/cdi/integrations/refunds_to_braze/sync", "editor"),
+    ("GET", "/compat/census/api/v1/syncs", "viewer"),
+    ("GET", "/compat/census/api/v1/sync_runs/nosuch", "viewer"),
+    ("POST", "/compat/census/api/v1/syncs/refunds_to_braze/trigger", "editor"),
+    ("GET", "/compat/hightouch/api/v1/syncs", "viewer"),
+    ("GET", "/compat/hightouch/api/v1/syncs/refunds_to_braze", "viewer"),
+    ("GET", "/compat/hightouch/api/v1/syncs/refunds_to_braze/runs", "viewer"),
+    ("POST", "/compat/hightouch/api/v1/syncs/trigger", "editor"),
 ];
 
 const PAGES: &[(&str, &str, &str)] = &[
@@ -151,6 +164,8 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/display", "viewer"),
     ("GET", "/people", "admin"),
     ("GET", "/audit", "admin"),
+    ("GET", "/compat/census/syncs/refunds_to_braze/history", "viewer"),
+    ("GET", "/compat/census/sync-runs/nosuch", "viewer"),
     ("POST", "/syncs/refunds_to_braze/run", "editor"),
     ("POST", "/syncs/refunds_to_braze/pause", "editor"),
     ("POST", "/syncs/refunds_to_braze/resume", "editor"),

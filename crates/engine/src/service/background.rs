@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::{Cause, Error, Progress, Run, SyncId};
+use tidegate_model::store::RunQuery;
+use tidegate_model::{Cause, Claim, Error, Progress, Run, RunId, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -11,15 +12,27 @@ use tokio_util::task::TaskTracker;
 
 use super::Engine;
 use super::retry::{RetryFilter, RetryResult};
-use super::runs::RunMode;
+use super::runs::{OpenSync, RunMode};
 use crate::pipeline::wait;
 use crate::scheduler::STOP_LONGEST;
 
 /// What was started, and what stops it.
 #[derive(Default)]
 pub(crate) struct Background {
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+}
+
+/// A run that was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BegunRun {
+    /// It has begun, and is found by this id.
+    Run(RunId),
+    /// Its limits are being checked. It will be the first run of its sync after this one.
+    Waiting {
+        /// The run before; `None` if it will be the first.
+        after: Option<RunId>,
+    },
 }
 
 /// Work that was started and continues in the background.
@@ -49,13 +62,73 @@ impl Engine {
     /// or one of its ends cannot be opened.
     pub async fn start_run(self: &Arc<Self>, id: &SyncId) -> Result<Started<Run>, Error> {
         let (open, claim) = self.ready(id, Cause::Manual).await?;
+        Ok(self.spawn_run(open, claim))
+    }
+
+    /// Starts a run of a sync, and waits for its id: for at most `patience`, since a run whose limits are
+    /// checked first has none until then.
+    ///
+    /// # Errors
+    /// As [`Engine::start_run`], and if the run ended without an id: its limits keep it from sending.
+    pub async fn begin_run(self: &Arc<Self>, id: &SyncId, patience: Duration) -> Result<BegunRun, Error> {
+        const LOOK: Duration = Duration::from_millis(20);
+        let (open, claim) = self.ready(id, Cause::Manual).await?;
+        let before = match self.newest_run(id).await {
+            Ok(before) => before,
+            Err(error) => {
+                claim.release().await;
+                return Err(error);
+            }
+        };
+        let started = self.spawn_run(open, claim);
+        let mut waited = Duration::ZERO;
+        loop {
+            // While the run holds the sync, a newer run than the last one can only be itself.
+            let newest = self.newest_run(id).await?;
+            if started.0.is_finished() {
+                let ended = started.wait(patience).await?;
+                return Ok(ended.map_or(BegunRun::Waiting { after: before }, |run| BegunRun::Run(run.id)));
+            }
+            match newest {
+                Some(run) if before.as_ref() != Some(&run) => return Ok(BegunRun::Run(run)),
+                _ if waited >= patience => return Ok(BegunRun::Waiting { after: before }),
+                _ => {}
+            }
+            wait::span(LOOK).await;
+            waited += LOOK;
+        }
+    }
+
+    /// Returns the first run of a sync after another one, or its first run.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn first_run_after(&self, id: &SyncId, before: Option<&RunId>) -> Result<Option<Run>, Error> {
+        /// Runs that are looked through.
+        const RUNS: usize = 500;
+        let before = match before {
+            Some(run) => self.find_run(run).await?,
+            None => None,
+        };
+        let from = before.as_ref().map(|run| run.started_at);
+        let query = RunQuery { sync: Some(id.clone()), from, limit: RUNS, ..RunQuery::default() };
+        let newest_first = self.find_runs(&query).await?;
+        let newer = newest_first.into_iter().take_while(|run| before.as_ref().is_none_or(|b| b.id != run.id));
+        Ok(newer.last())
+    }
+
+    async fn newest_run(&self, id: &SyncId) -> Result<Option<RunId>, Error> {
+        Ok(self.config.store.runs(Some(id), 1).await?.pop().map(|run| run.id))
+    }
+
+    fn spawn_run(self: &Arc<Self>, open: OpenSync, claim: Claim) -> Started<Run> {
         let (engine, stop) = (self.clone(), self.background.stop.child_token());
-        Ok(Started(self.background.tasks.spawn(async move {
+        Started(self.background.tasks.spawn(async move {
             let progress = watch::Sender::new(Progress::default());
             let run = engine.run_open(&open, &claim, RunMode::Once, Cause::Manual, stop, progress).await;
             claim.release().await;
             run
-        })))
+        }))
     }
 
     /// Starts to send failed rows again, as [`Engine::retry`] does.

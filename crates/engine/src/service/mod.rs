@@ -60,7 +60,7 @@ pub use crate::alerts::{AlertDetails, ChannelDetails, TestedChannel};
 pub use crate::people::{AuditVerdict, SignIn, Visitor};
 pub use crate::pipeline::ExceededLimit;
 pub use active::{ActiveProject, Expected, Proposal, Refusal, Text, every_variable_is_set};
-pub use background::Started;
+pub use background::{BegunRun, Started};
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
 pub use connection_form::{ConnectionForm, WrittenConnection};

@@ -43,6 +43,7 @@ use crate::Serving;
 
 pub(crate) use cursor::{after, position, row_id, row_key};
 pub(crate) use problem::Problem;
+pub(crate) use syncs::known;
 
 /// The engine, shared by all handlers.
 pub(crate) type Shared = axum::extract::State<Arc<Engine>>;

@@ -250,8 +250,8 @@ fn patience(wait: u32) -> Duration {
     Duration::from_secs(u64::from(wait).min(WAIT_MAX))
 }
 
-/// The sync of this name.
-fn known(engine: &Engine, sync: &str) -> Result<SyncId, Problem> {
+/// Returns the sync of this name.
+pub(crate) fn known(engine: &Engine, sync: &str) -> Result<SyncId, Problem> {
     let id = SyncId::new(sync);
     match engine.sync(&id) {
         Ok(_) => Ok(id),
