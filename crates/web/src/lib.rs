@@ -4,6 +4,7 @@
 //! - `api` is what the command line does, over HTTP; `access` says who may ask, `rules` for what, `reader` who reads
 //!   a page,
 //! - `compat` answers operators of orchestrators that were written for other vendors' APIs,
+//! - `mcp` answers agents, by the functions of the API,
 //! - `server` accepts connections, `connections` counts them and makes room,
 //! - `ingest` gives requests to the connection that they belong to,
 //! - `body` reads their bodies, `budget` shares the memory for them.
@@ -16,6 +17,7 @@ mod budget;
 mod compat;
 mod connections;
 mod ingest;
+mod mcp;
 mod pages;
 mod reader;
 mod rules;
@@ -42,6 +44,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use connections::Limits;
+pub use mcp::serve_agent;
 
 /// A request that takes longer is answered 408.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
@@ -89,6 +92,7 @@ pub async fn serve(
             Router::new()
                 .merge(pages::routes(serving.clone()))
                 .merge(compat::routes(serving.clone()))
+                .merge(mcp::routes(serving.clone()))
                 .nest("/api", api::routes(serving.clone())),
         ))
         .merge(ingest::routes(project));

@@ -140,11 +140,15 @@ pub(crate) const RULES: &[Rule] = &[
     rule("POST", "/compat/hightouch/api/v1/syncs/trigger", EDIT, "run_sync"),
     rule("GET", "/compat/hightouch/api/v1/syncs/{sync}", VIEW, ""),
     rule("GET", "/compat/hightouch/api/v1/syncs/{sync}/runs", VIEW, ""),
+    // Each tool asks for more, and notes what it did.
+    rule("GET", "/mcp", VIEW, ""),
+    rule("POST", "/mcp", VIEW, ""),
+    rule("DELETE", "/mcp", VIEW, ""),
 ];
 
 /// Where programs ask: they are told what is wrong as JSON, and a token says who they are.
 const FOR_PROGRAMS: &[&str] =
-    &["/api", "/cdi/", "/compat/braze/", "/compat/census/api/", "/compat/hightouch/"];
+    &["/api", "/cdi/", "/compat/braze/", "/compat/census/api/", "/compat/hightouch/", "/mcp"];
 
 /// Returns whether an address is for programs. The others are pages.
 pub(crate) fn is_for_programs(path: &str) -> bool {

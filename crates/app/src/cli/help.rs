@@ -13,7 +13,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("See what happened", &["status", "runs", "rows", "events", "alerts"]),
     ("Control", &["pause", "resume", "reset"]),
     ("Access", &["people", "tokens", "audit"]),
-    ("Tools", &["secret", "users", "backup", "restore", "sandbox", "completions", "help"]),
+    (
+        "Tools",
+        &["secret", "users", "backup", "restore", "sandbox", "mcp", "completions", "help"],
+    ),
 ];
 
 /// Examples of each verb: a command, and what it is for.
@@ -172,6 +175,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate sandbox", "state in the data folder"),
             (r#"tidegate sandbox --memory --faults '{"throttled": 0.05}'"#, "5% of requests get a 429"),
+        ],
+    ),
+    (
+        "mcp",
+        &[
+            ("tidegate mcp", "looks, and changes nothing"),
+            ("tidegate mcp --write --project /srv/tidegate", "may run, pause, resume and retry"),
         ],
     ),
     ("connectors", &[("tidegate connectors", ""), ("tidegate connectors postgres", "its page and settings")]),

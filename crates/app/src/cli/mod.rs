@@ -191,6 +191,18 @@ pub(crate) enum Command {
         #[arg(long, env = "TIDEGATE_READ_ONLY_PROJECT")]
         read_only_project: bool,
     },
+    /// Answers an agent by the Model Context Protocol (MCP).
+    ///
+    /// The agent starts it and speaks to it on standard input and output: its settings name this command. It
+    /// may look at syncs, runs and reasons, and at nothing else without an option.
+    Mcp {
+        /// Let the agent run, pause, resume and retry syncs.
+        #[arg(long)]
+        write: bool,
+        /// Let the agent see values of rows.
+        #[arg(long)]
+        rows: bool,
+    },
     /// Makes this project the one of a running server.
     ///
     /// The server checks the project file, writes it in place of its own, and works by it without a restart.

@@ -11,6 +11,7 @@ mod doctor_bucket;
 pub(crate) mod documents;
 mod events;
 mod init;
+mod mcp;
 mod people;
 mod plan;
 mod preview;
@@ -54,6 +55,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
             run::run(&args, Wanted { syncs, all, parallel, task }, output).await
         }
         Command::Serve { listen, read_only_project } => serve::serve(&args, listen, read_only_project).await,
+        Command::Mcp { write, rows } => mcp::mcp(&args, write, rows).await,
         Command::Apply { server, dry_run, exit_code } => {
             apply::apply(&args, apply::Wanted { server, dry_run, exit_code }, output).await
         }

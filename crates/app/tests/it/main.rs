@@ -4,6 +4,7 @@
 //! what is needed; a missing server fails a test, it does not skip it.
 
 mod active;
+mod agents;
 mod api;
 mod aws_credentials;
 mod bad_input;

@@ -66,7 +66,7 @@ impl Door<'_> {
     }
 }
 
-fn add(project: &Project, name: &str, role: &str, rows: bool) {
+pub(crate) fn add(project: &Project, name: &str, role: &str, rows: bool) {
     let mut command = project.tidegate(&["people", "add", name, "--role", role, "--password-stdin"]);
     if rows {
         command.arg("--rows");
@@ -129,6 +129,9 @@ const API: &[(&str, &str, &str)] = &[
     ("GET", "/compat/hightouch/api/v1/syncs/refunds_to_braze", "viewer"),
     ("GET", "/compat/hightouch/api/v1/syncs/refunds_to_braze/runs", "viewer"),
     ("POST", "/compat/hightouch/api/v1/syncs/trigger", "editor"),
+    ("GET", "/mcp", "viewer"),
+    ("POST", "/mcp", "viewer"),
+    ("DELETE", "/mcp", "viewer"),
 ];
 
 const PAGES: &[(&str, &str, &str)] = &[

@@ -23,7 +23,7 @@ mod runs;
 mod status;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod syncs;
-mod types;
+pub(crate) mod types;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod users;
 mod words;
@@ -43,7 +43,9 @@ use crate::Serving;
 
 pub(crate) use cursor::{after, position, row_id, row_key};
 pub(crate) use problem::Problem;
+pub(crate) use reply::Page;
 pub(crate) use syncs::known;
+pub(crate) use words::plain;
 
 /// The engine, shared by all handlers.
 pub(crate) type Shared = axum::extract::State<Arc<Engine>>;

@@ -13,11 +13,11 @@ const CACHE: &str = "private, no-cache";
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Page<T: ToSchema> {
+pub(crate) struct Page<T: ToSchema> {
     /// What is on the page.
-    pub(super) data: Vec<T>,
+    pub(crate) data: Vec<T>,
     /// The `after` of the next page; null on the last one.
-    pub(super) next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// Answers with JSON, or with 304 if the client has it already.

@@ -14,7 +14,7 @@ use super::cursor::row_id;
 
 /// A sync, how it is doing, and its progress.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Sync {
+pub(crate) struct Sync {
     /// Its name.
     sync: String,
     /// What its rows become: `user`, `event`, `purchase`, `deletion`, `catalog_item`, or `events` of an export.
@@ -83,7 +83,7 @@ pub(super) struct Lag {
 
 /// A sync in detail.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct SyncDetails {
+pub(crate) struct SyncDetails {
     #[serde(flatten)]
     sync: Sync,
     /// `full`, `incremental`, `mirror` or `stream`; null for an export.
@@ -124,7 +124,7 @@ pub(super) enum StatusWord {
 
 /// One execution of a sync.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Run {
+pub(crate) struct Run {
     id: String,
     sync: String,
     /// `manual`, `schedule` or `retry`.
@@ -143,7 +143,7 @@ pub(super) struct Run {
 
 /// A row that was rejected or is in doubt.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct FailedRow {
+pub(crate) struct FailedRow {
     /// Its name in its sync.
     id: String,
     sync: String,
@@ -175,7 +175,7 @@ pub(super) struct Reason {
 
 /// Open failed rows of a sync with the same reason.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Group {
+pub(crate) struct Group {
     sync: String,
     #[schema(value_type = String)]
     object: model::ObjectKind,

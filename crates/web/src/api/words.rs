@@ -3,7 +3,7 @@
 use tidegate_model::settings::without_value;
 
 /// Returns what is wrong with a member or a parameter, in our words.
-pub(super) fn plain(why: &str) -> String {
+pub(crate) fn plain(why: &str) -> String {
     let why = why.split(" at line ").next().unwrap_or(why).trim();
     if let Some((name, rest)) = named(why) {
         return format!("`{name}`: {}", sentence(rest));
