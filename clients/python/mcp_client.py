@@ -15,7 +15,6 @@ import sys
 
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
-
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 
 SYNC = "orders_to_braze"
@@ -68,7 +67,7 @@ async def prove(session):
     assert SYNC in [sync["sync"] for sync in syncs], syncs
     assert (await call(session, "get_sync", sync=SYNC))["mapping"], "no mapping"
     plan = await call(session, "plan_sync", sync=SYNC)
-    assert plan["run"]["sync"] == SYNC and plan["requests"], plan
+    assert plan["run"]["sync"] == SYNC and plan["run"]["ending"], plan
     proved("a sync is listed, shown and planned")
 
     if WRITES <= set(tools):

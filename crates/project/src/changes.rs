@@ -15,7 +15,7 @@ pub struct Changes {
     pub connections: NameChanges,
     /// The syncs, without those of which only a connection changes.
     pub syncs: NameChanges,
-    /// Other keys of the file that change: `alerts`, `retention`.
+    /// Other keys of the file that change: `alerts`, `dbt`, `retention`.
     pub settings: Vec<&'static str>,
 }
 
@@ -36,6 +36,9 @@ impl Project {
         let mut settings = Vec::new();
         if self.alerts != next.alerts {
             settings.push("alerts");
+        }
+        if self.dbt != next.dbt {
+            settings.push("dbt");
         }
         if self.retention != next.retention {
             settings.push("retention");

@@ -6,6 +6,7 @@
 mod alerts;
 mod changes;
 mod conform;
+mod dbt;
 mod edit;
 mod edit_settings;
 mod export;
@@ -42,8 +43,8 @@ pub use references::{Variable, Written};
 pub use schedule::{CronSchedule, Schedule};
 pub use schema::json_schema;
 pub use spec::{
-    AlertRules, Alerts, Changed, ChannelSpec, Compare, ConnectionSpec, EventDestination, EventSource,
-    ExportSpec, ImportSpec, InDoubt, Project, Removed, Retention, RowDestination, RowSource, State,
-    SyncOptions, SyncSpec, not_removable,
+    AlertRules, Alerts, Changed, ChannelSpec, Compare, ConnectionSpec, Dbt, DbtUse, EventDestination,
+    EventSource, ExportSpec, ImportSpec, InDoubt, Project, Removed, Retention, RowDestination, RowSource,
+    State, SyncOptions, SyncSpec, not_removable,
 };
 pub use unconnected::KnownSettings;

@@ -10,6 +10,7 @@ use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 
 use super::alerts;
 use super::conform::{Conform, Spot};
+use super::dbt;
 use super::file::read_text;
 use super::file_position::FilePosition;
 use super::findings::{Finding, Invalid, listed, nearest};
@@ -28,7 +29,7 @@ pub const FILE_NAME: &str = "tidegate.yaml";
 const OTHER_NAME: &str = "tidegate.yml";
 
 /// The keys at the top of a file.
-const KEYS: &[&str] = &["time_zone", "egress", "retention", "alerts", "connections", "syncs"];
+const KEYS: &[&str] = &["time_zone", "egress", "retention", "alerts", "dbt", "connections", "syncs"];
 
 /// Finds the project file: `path` itself if it is a file, otherwise the one in that folder.
 ///
@@ -130,6 +131,7 @@ fn project(
     let mut project = Project { retention: retention(root, &schema, findings), ..Project::default() };
     project.egress = egress(root, &schema, findings);
     project.alerts = alerts::read(root, &schema, channels, findings);
+    project.dbt = dbt::read(root, &schema, findings);
     let mut ends = IndexMap::new();
     for entry in named(root, "connections", findings) {
         let id = ConnectionId::new(&entry.key);
@@ -149,6 +151,7 @@ fn project(
             project.syncs.insert(SyncId::new(&entry.key), read);
         }
     }
+    findings.extend(dbt::without_secret(root, &project));
     project.notes.extend(contacts_without_mail(root, &project, channels));
     project
 }

@@ -25,6 +25,7 @@ impl Sheet<'_> {
             enabled: self.typed("enabled").unwrap_or(true),
             contacts: self.typed("contacts").unwrap_or_default(),
             labels: self.typed("labels").unwrap_or_default(),
+            dbt: self.typed("dbt").unwrap_or_default(),
         }
     }
 

@@ -21,6 +21,11 @@ pub fn json_schema(connectors: &[Connector], channels: &[ChannelType]) -> Value 
         .map(|one| settings(one.kind, one.title, &json!((one.settings)()), &mut definitions))
         .collect();
     definitions.insert("Channel".to_owned(), json!({ "oneOf": types }));
+    if let Some(secret) =
+        definitions.get_mut("Dbt").and_then(|dbt| dbt.pointer_mut("/properties/webhook_secret"))
+    {
+        or_reference(secret);
+    }
     definitions.insert("Reference".to_owned(), reference());
     schema["$defs"] = Value::Object(definitions);
     schema["title"] = json!("Tidegate project");

@@ -9,7 +9,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value as Member};
 use tidegate_model::event::KindPattern;
 use tidegate_model::settings::schema_of;
-use tidegate_model::{ConnectionId, Connector, ContractRole, Layout, MappingSpec, Mode, ObjectKind, SyncId};
+use tidegate_model::{
+    ConnectionId, Connector, ContractRole, Layout, MappingSpec, Mode, ObjectKind, Secret, SyncId,
+};
 
 use super::schedule::Schedule;
 use super::spec::{Changed, Compare, InDoubt, Removed, State};
@@ -30,6 +32,8 @@ pub(super) struct Project {
     retention: Option<Retention>,
     /// Messages about syncs that need attention.
     alerts: Option<Alerts>,
+    /// Jobs of dbt that run syncs.
+    dbt: Option<Dbt>,
     /// Accounts at outside systems, by name.
     connections: Option<IndexMap<ConnectionId, Connection>>,
     /// Imports and exports, by name.
@@ -77,6 +81,26 @@ pub(super) struct Alerts {
     /// The address of the dashboard, for links in messages. Default: no links.
     #[schemars(extend("format" = "url"))]
     dashboard: Option<String>,
+}
+
+/// Jobs of dbt that run syncs: the `dbt` of each sync names them.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Dbt {
+    /// The secret with which dbt signs its webhook to `/hooks/dbt`.
+    webhook_secret: Secret,
+}
+
+/// What a sync has to do with dbt.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct SyncDbt {
+    /// The ids of jobs of dbt: when one of them has succeeded, the sync runs.
+    jobs: Option<Vec<u64>>,
+    /// The models that the sync reads, for `tidegate exposures`. Default: the name of its table.
+    models: Option<Vec<String>>,
 }
 
 /// Where messages about syncs go.
@@ -183,6 +207,8 @@ pub(super) struct Sync {
     contacts: Option<Vec<String>>,
     /// Its alerts, and their channels. Default: as under `alerts` of the project.
     alerts: Option<SyncAlerts>,
+    /// Jobs of dbt that run it, and the models that it reads.
+    dbt: Option<SyncDbt>,
     /// Labels of your own, by name.
     labels: Option<BTreeMap<String, String>>,
 }

@@ -30,6 +30,8 @@ pub struct Project {
     pub retention: Retention,
     /// How people hear of syncs that need them.
     pub alerts: Alerts,
+    /// The webhook of dbt, if the project has one.
+    pub dbt: Option<Dbt>,
     /// The addresses and networks from which this installation connects to other systems.
     pub egress: Vec<String>,
 }
@@ -43,6 +45,23 @@ pub struct Alerts {
     pub dashboard: Option<String>,
     /// What is told of every sync that does not say otherwise.
     pub rules: AlertRules,
+}
+
+/// The webhook of dbt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dbt {
+    /// Its settings: `webhook_secret`.
+    pub settings: Written,
+}
+
+/// What a sync has to do with dbt.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct DbtUse {
+    /// The ids of the jobs that run it.
+    pub jobs: Vec<u64>,
+    /// The models that it reads, if the file says so.
+    pub models: Vec<String>,
 }
 
 /// Where messages go.
@@ -95,7 +114,8 @@ impl Project {
     fn written(&self) -> impl Iterator<Item = &Written> {
         let connections = self.connections.values().map(|connection| &connection.settings);
         let channels = self.alerts.channels.values().map(|channel| &channel.settings);
-        connections.chain(channels).chain(self.syncs.values().flat_map(SyncSpec::written))
+        let dbt = self.dbt.iter().map(|dbt| &dbt.settings);
+        connections.chain(channels).chain(dbt).chain(self.syncs.values().flat_map(SyncSpec::written))
     }
 
     /// Returns the variables that the project refers to and the environment lacks, in the order of the file.
@@ -128,6 +148,7 @@ impl Project {
             connections: connections.map(|(id, connection)| (id.clone(), connection.clone())).collect(),
             syncs: syncs.map(|(id, sync)| (id.clone(), sync.clone())).collect(),
             alerts: self.alerts.clone(),
+            dbt: self.dbt.clone(),
             ..Project::default()
         };
         needed.unset()
@@ -169,6 +190,8 @@ pub struct SyncOptions {
     pub alert_channels: Option<Vec<String>>,
     /// Labels from the project file.
     pub labels: BTreeMap<String, String>,
+    /// What it has to do with dbt.
+    pub dbt: DbtUse,
 }
 
 impl SyncSpec {
@@ -196,8 +219,8 @@ impl SyncSpec {
         }
     }
 
-    /// Returns the sync without what is for people only and changes nothing of a run: contacts, labels and
-    /// alerts.
+    /// Returns the sync without what is for people and other programs only and changes nothing of a run:
+    /// contacts, labels, alerts and `dbt`.
     #[must_use]
     pub fn without_people(&self) -> SyncSpec {
         let mut bare = self.clone();
@@ -207,6 +230,7 @@ impl SyncSpec {
         };
         options.contacts.clear();
         options.labels.clear();
+        options.dbt = DbtUse::default();
         options.alert_channels = None;
         options.alert_rules = AlertRules::default();
         bare

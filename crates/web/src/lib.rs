@@ -6,6 +6,7 @@
 //! - `compat` answers operators of orchestrators that were written for other vendors' APIs,
 //! - `mcp` answers agents, by the functions of the API,
 //! - `server` accepts connections, `connections` counts them and makes room,
+//! - `hooks` takes webhooks of other programs, by their signature,
 //! - `ingest` gives requests to the connection that they belong to,
 //! - `body` reads their bodies, `budget` shares the memory for them.
 
@@ -16,6 +17,7 @@ mod body;
 mod budget;
 mod compat;
 mod connections;
+mod hooks;
 mod ingest;
 mod mcp;
 mod pages;
@@ -95,6 +97,7 @@ pub async fn serve(
                 .merge(mcp::routes(serving.clone()))
                 .nest("/api", api::routes(serving.clone())),
         ))
+        .merge(hooks::routes(serving))
         .merge(ingest::routes(project));
     server::run(listener, layered(routes), Limits::of_process(), stop).await;
 }

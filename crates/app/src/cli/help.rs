@@ -15,7 +15,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Access", &["people", "tokens", "audit"]),
     (
         "Tools",
-        &["secret", "users", "backup", "restore", "sandbox", "mcp", "completions", "help"],
+        &["secret", "users", "backup", "restore", "sandbox", "exposures", "mcp", "completions", "help"],
     ),
 ];
 
@@ -177,6 +177,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             (r#"tidegate sandbox --memory --faults '{"throttled": 0.05}'"#, "5% of requests get a 429"),
         ],
     ),
+    ("exposures", &[("tidegate exposures > models/tidegate.yml", "in the project of dbt")]),
     (
         "mcp",
         &[

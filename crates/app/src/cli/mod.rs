@@ -191,6 +191,8 @@ pub(crate) enum Command {
         #[arg(long, env = "TIDEGATE_READ_ONLY_PROJECT")]
         read_only_project: bool,
     },
+    /// Prints the syncs as exposures of dbt, for its lineage.
+    Exposures,
     /// Answers an agent by the Model Context Protocol (MCP).
     ///
     /// The agent starts it and speaks to it on standard input and output: its settings name this command. It

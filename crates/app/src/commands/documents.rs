@@ -519,6 +519,7 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("rows groups", || schema_for!(super::rows::Grouped)),
     ("events", || schema_for!(Kinds)),
     ("events last", || schema_for!(Events<LoggedEvent<Value>>)),
+    ("exposures", || schema_for!(super::exposures::Exposures)),
     ("pause", || schema_for!(Changed)),
     ("resume", || schema_for!(Changed)),
     ("reset", || schema_for!(Changed)),

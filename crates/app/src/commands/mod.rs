@@ -10,6 +10,7 @@ mod doctor;
 mod doctor_bucket;
 pub(crate) mod documents;
 mod events;
+pub(crate) mod exposures;
 mod init;
 mod mcp;
 mod people;
@@ -55,6 +56,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
             run::run(&args, Wanted { syncs, all, parallel, task }, output).await
         }
         Command::Serve { listen, read_only_project } => serve::serve(&args, listen, read_only_project).await,
+        Command::Exposures => exposures::exposures(&args, output),
         Command::Mcp { write, rows } => mcp::mcp(&args, write, rows).await,
         Command::Apply { server, dry_run, exit_code } => {
             apply::apply(&args, apply::Wanted { server, dry_run, exit_code }, output).await

@@ -38,6 +38,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("rows", &["rows"]),
     ("events", &["events"]),
     ("events last", &["events", "app", "--last", "1"]),
+    ("exposures", &["exposures"]),
     ("pause", &["pause", "customers"]),
     ("run", &["run", "customers"]),
     ("error", &["retry", "customers"]),

@@ -170,3 +170,130 @@ async fn orchestrators_the_operators_of_census_and_hightouch_run_a_sync_and_wait
     assert_eq!(served.get(&format!("{hightouch}/syncs/nothing/runs?runId=x")).await.status, 404);
     assert_eq!(served.get(&format!("{census}/sync_runs/nothing")).await.status, 404);
 }
+
+const DBT: &str = "dbt: { webhook_secret: a-secret-of-dbt }
+connections:
+  shop: { type: files, path: data }
+  braze: { type: braze, endpoint: sandbox, api_key: key }
+syncs:
+  orders_to_braze:
+    source: { connection: shop, path: orders.csv }
+    primary_key: id
+    destination: { connection: braze, object: event }
+    mapping: { external_id: customer, name: { value: order_placed }, timestamp: at }
+    contacts: [ada@example.com]
+    dbt: { jobs: [70403103916, 7], models: [orders] }
+  drafted:
+    source: { connection: shop, path: orders.csv }
+    primary_key: id
+    destination: { connection: braze, object: event }
+    mapping: { external_id: customer, name: { value: drafted }, timestamp: at }
+    enabled: false
+    dbt: { jobs: [7] }
+";
+
+/// An event as dbt documents it.
+fn event(id: &str, job: &str, status: &str) -> String {
+    json!({
+        "accountId": 1, "webhookId": "wsu_12345abcde", "eventId": id, "timestamp": "2026-01-31T19:28:15.742843678Z",
+        "eventType": "job.run.completed", "webhookName": "tidegate",
+        "data": {
+            "jobId": job, "jobName": "Daily Job (dbt build)", "runId": "12345", "environmentId": "1234",
+            "environmentName": "Production", "dbtVersion": "1.0.0", "projectName": "Shop", "projectId": "167194",
+            "runStatus": status, "runStatusCode": 10, "runStatusMessage": "None",
+            "runReason": "Kicked off from the UI", "runStartedAt": "2026-01-31T19:28:07Z",
+        },
+    })
+    .to_string()
+}
+
+/// Signs as the example in dbt's documentation does.
+fn signed(secret: &str, body: &str) -> String {
+    const SIGN: &str = "import hashlib, hmac, sys; print(hmac.new(sys.argv[1].encode(), sys.argv[2].encode(), hashlib.sha256).hexdigest())";
+    let python = std::process::Command::new(crate::support::variable("TIDEGATE_TEST_PYTHON"))
+        .args(["-c", SIGN, secret, body])
+        .output()
+        .expect("Python starts");
+    String::from_utf8(python.stdout).expect("text").trim().to_owned()
+}
+
+#[tokio::test]
+async fn orchestrators_a_job_of_dbt_that_succeeded_runs_the_syncs_that_name_it_and_a_wrong_signature_none() {
+    let project = Project::new(DBT);
+    project.write("data/orders.csv", "id,customer,at\n1,ann,2026-01-01T00:00:00Z\n");
+    let served = Served::start(&project);
+    let hook = async |signature: &str, body: &str| {
+        // As it comes through a proxy, from dbt's machines.
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", signature),
+            ("x-forwarded-for", "52.45.144.63"),
+        ];
+        served.post("/hooks/dbt", &headers, body.to_owned()).await
+    };
+    let body = event("wev_1", "70403103916", "Success");
+    let signature = signed("a-secret-of-dbt", &body);
+    for (wrong, body) in [
+        (signed("another", &body), body.clone()),
+        (signature.clone(), event("wev_1", "7", "Success")),
+        (String::new(), body.clone()),
+        (format!("Bearer {signature}"), body.clone()),
+    ] {
+        let refused = hook(&wrong, &body).await;
+        assert_eq!(refused.status, 401, "{refused:?}");
+    }
+    assert_eq!(served.get("/api/v1/runs").await.json()["data"], json!([]), "nothing ran");
+
+    let taken = hook(&signature, &body).await;
+    assert_eq!((taken.status, taken.json()), (200, json!({ "syncs": ["orders_to_braze"], "why": null })));
+    let runs =
+        async || served.get("/api/v1/runs").await.json()["data"].as_array().cloned().unwrap_or_default();
+    let ran =
+        until("the run", async || runs().await.first().filter(|run| run["ending"] == "succeeded").cloned())
+            .await;
+    assert_eq!((&ran["sync"], &ran["counts"]["delivered"]), (&json!("orders_to_braze"), &json!(1)));
+
+    let again = hook(&signature, &body).await;
+    assert_eq!(
+        (again.status, &again.json()["syncs"]),
+        (200, &json!([])),
+        "dbt repeats what it takes for lost"
+    );
+    for (id, job, status) in [("wev_2", "70403103916", "Error"), ("wev_3", "8", "Success")] {
+        let body = event(id, job, status);
+        let taken = hook(&signed("a-secret-of-dbt", &body), &body).await;
+        assert!(taken.status == 200 && taken.json()["why"].is_string(), "{taken:?}");
+    }
+    assert_eq!(runs().await.len(), 1);
+    let unreadable = hook(&signed("a-secret-of-dbt", "[]"), "[]").await;
+    assert_eq!(unreadable.status, 400, "{unreadable:?}");
+    let audit = project.document(&["audit", "list"]);
+    assert_eq!(audit["entries"][0]["actor"], "dbt", "{audit}");
+}
+
+#[test]
+fn orchestrators_exposures_name_the_models_the_owner_and_the_sync() {
+    let project = Project::new(DBT);
+    let printed = project.done(&["exposures"]);
+    for line in [
+        "  - name: orders_to_braze",
+        "    type: application",
+        "    depends_on: [\"ref('orders')\"]",
+        "    owner: { email: \"ada@example.com\" }",
+    ] {
+        assert!(printed.stdout.lines().any(|printed| printed == line), "{line}: {printed:?}");
+    }
+    assert!(printed.stderr.contains("dbt: { models"), "the draft reads a file: {printed:?}");
+}
+
+#[tokio::test]
+async fn orchestrators_without_a_secret_no_job_of_dbt_can_run_anything() {
+    let project = Project::new(&DBT.replace("dbt: { webhook_secret: a-secret-of-dbt }\n", ""));
+    let invalid = project.tidegate(&["validate"]).output().expect("tidegate starts");
+    let said = String::from_utf8_lossy(&invalid.stderr).into_owned();
+    assert!(said.contains("syncs.orders_to_braze.dbt") && said.contains("webhook_secret"), "{said}");
+    let project = crate::api::project();
+    let served = Served::start(&project);
+    let body = event("wev_1", "7", "Success");
+    assert_eq!(served.post("/hooks/dbt", &[("authorization", "00")], body).await.status, 404);
+}

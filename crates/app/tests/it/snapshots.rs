@@ -60,6 +60,7 @@ const VERBS: &[&str] = &[
     "backup",
     "restore",
     "sandbox",
+    "exposures",
     "mcp",
     "completions",
 ];

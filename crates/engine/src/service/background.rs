@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Engine;
+use super::dbt::Waiting;
 use super::retry::{RetryFilter, RetryResult};
 use super::runs::{OpenSync, RunMode};
 use crate::pipeline::wait;
@@ -21,6 +22,8 @@ use crate::scheduler::STOP_LONGEST;
 pub(crate) struct Background {
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
+    /// Syncs that run again as soon as they can.
+    pub(super) waiting: Waiting,
 }
 
 /// A run that was started.

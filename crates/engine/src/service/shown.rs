@@ -69,6 +69,9 @@ pub(super) fn written_secrets(
             look(format!("alerts.channels.{name}"), &spec.settings.shown(), schema);
         }
     }
+    if let Some(dbt) = &project.dbt {
+        look("dbt".to_owned(), &dbt.settings.shown(), Value::Null);
+    }
     paths
 }
 
