@@ -548,6 +548,9 @@ pub trait Store: Send + Sync {
     /// Clears all committed rows of the sync of a run, as after a completed full read.
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error>;
 
+    /// Returns the last run of every sync that has run, in one question, however many there are.
+    async fn last_runs(&self) -> Result<HashMap<SyncId, Run>, Error>;
+
     /// Returns runs, newest first, of one sync if one is given.
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error>;
 
@@ -575,6 +578,9 @@ pub trait Store: Send + Sync {
         query: &FailedRowQuery,
         after: Option<&FailedRow>,
     ) -> Result<Vec<FailedRow>, Error>;
+
+    /// Returns how many open failed rows each sync has, if it has any, in one question.
+    async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error>;
 
     /// Returns how many failed rows of a sync there are, without looking at them.
     async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error>;

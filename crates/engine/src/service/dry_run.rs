@@ -327,6 +327,14 @@ impl Store for DryRun {
         self.real.failed_rows_in_order(query, after).await
     }
 
+    async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error> {
+        self.real.failed_row_counts().await
+    }
+
+    async fn last_runs(&self) -> Result<HashMap<SyncId, Run>, Error> {
+        self.real.last_runs().await
+    }
+
     async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
         self.real.failed_row_totals(sync).await
     }

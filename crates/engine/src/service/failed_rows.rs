@@ -38,6 +38,14 @@ impl Engine {
         self.config.store.dismissed_rows(query).await
     }
 
+    /// Returns how many open failed rows there are, of all syncs.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn all_open_failed_rows(&self) -> Result<u64, Error> {
+        Ok(self.config.store.failed_row_counts().await?.values().sum())
+    }
+
     /// Returns the open failed rows in groups, the group that failed last first.
     ///
     /// # Errors

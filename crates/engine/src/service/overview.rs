@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_model::store::{FailedRowGroup, RunQuery};
+use tidegate_model::store::{FailedRowGroup, RunQuery, SyncState};
 use tidegate_model::{Checkpoint, Error, Mode, Run, SyncId};
 
 use super::Engine;
@@ -39,8 +39,17 @@ pub struct SyncOverview {
     pub schedule: Option<String>,
     /// Rows and events that were delivered in the last 24 hours, by runs that ended in them or are in progress.
     pub delivered_last_day: u64,
-    /// Its last runs, newest first.
+    /// Its last runs, newest first. In an [`Overview`] it is the last one alone
+    /// ([`Engine::read_recent_runs`]).
     pub recent_runs: Vec<Run>,
+}
+
+/// What the store knows of a sync.
+struct KnownOfSync<'a> {
+    state: SyncState,
+    recent_runs: Vec<Run>,
+    groups: &'a [FailedRowGroup],
+    delivered_last_day: u64,
 }
 
 /// One end of a sync.
@@ -113,16 +122,36 @@ impl Engine {
             by_sync.entry(group.sync.clone()).or_default().push(group);
         }
         let runs = self.runs_of_a_day(None, at).await?;
+        let mut delivered: HashMap<&SyncId, u64> = HashMap::new();
+        for run in &runs {
+            *delivered.entry(&run.sync).or_default() += run.counts.delivered;
+        }
+        let (mut states, mut last_runs) =
+            (self.config.store.sync_states().await?, self.config.store.last_runs().await?);
         let mut syncs = Vec::new();
         for (id, sync) in &self.config.project.syncs {
-            let groups = by_sync.remove(id).unwrap_or_default();
-            let of_sync = runs.iter().filter(|run| run.sync == *id);
-            let delivered = of_sync.map(|run| run.counts.delivered).sum();
-            syncs.push(self.sync_overview(id, sync, &groups, delivered).await?);
+            let known = KnownOfSync {
+                state: states.remove(id).unwrap_or_default(),
+                recent_runs: last_runs.remove(id).into_iter().collect(),
+                groups: &by_sync.remove(id).unwrap_or_default(),
+                delivered_last_day: delivered.get(id).copied().unwrap_or_default(),
+            };
+            syncs.push(self.sync_overview(id, sync, known).await);
         }
         syncs.sort_by_key(|sync| sync.health);
         let failed_rows = syncs.iter().map(|sync| sync.status.failed_rows).sum();
         Ok(Overview { at, syncs, failed_rows, hours: hours(&runs, at) })
+    }
+
+    /// Reads the recent runs of syncs, of which an overview has the last one alone.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn read_recent_runs(&self, syncs: &mut [SyncOverview]) -> Result<(), Error> {
+        for sync in syncs {
+            sync.recent_runs = self.config.store.runs(Some(&sync.status.sync), RECENT).await?;
+        }
+        Ok(())
     }
 
     /// Returns one sync in detail, with the progress of its stream.
@@ -132,10 +161,16 @@ impl Engine {
     pub async fn sync_details(&self, id: &SyncId) -> Result<SyncDetails, Error> {
         let sync = self.sync(id)?;
         let groups = self.failed_row_groups(Some(id)).await?;
-        let checkpoint = self.config.store.sync_state(id).await?.checkpoint;
+        let state = self.config.store.sync_state(id).await?;
+        let checkpoint = state.checkpoint.clone();
         let runs = self.runs_of_a_day(Some(id), self.config.clock.now()).await?;
-        let delivered = runs.iter().map(|run| run.counts.delivered).sum();
-        let mut overview = self.sync_overview(id, sync, &groups, delivered).await?;
+        let known = KnownOfSync {
+            state,
+            recent_runs: self.config.store.runs(Some(id), RECENT).await?,
+            groups: &groups,
+            delivered_last_day: runs.iter().map(|run| run.counts.delivered).sum(),
+        };
+        let mut overview = self.sync_overview(id, sync, known).await;
         if matches!(sync, SyncSpec::Import(_)) {
             overview.status.lag = self.lag(sync, checkpoint.as_ref()).await;
         }
@@ -151,16 +186,9 @@ impl Engine {
         Ok(SyncDetails { overview, mode, cursor, checkpoint, reads, writes, mapping, groups })
     }
 
-    async fn sync_overview(
-        &self,
-        id: &SyncId,
-        sync: &SyncSpec,
-        groups: &[FailedRowGroup],
-        delivered_last_day: u64,
-    ) -> Result<SyncOverview, Error> {
-        let recent_runs = self.config.store.runs(Some(id), RECENT).await?;
+    async fn sync_overview(&self, id: &SyncId, sync: &SyncSpec, known: KnownOfSync<'_>) -> SyncOverview {
+        let KnownOfSync { state, recent_runs, groups, delivered_last_day } = known;
         let failed_rows = groups.iter().map(|group| group.rows).sum();
-        let state = self.config.store.sync_state(id).await?;
         let lag = match sync {
             // The event log is here; a stream of an import is elsewhere.
             SyncSpec::Export(_) => self.lag(sync, state.checkpoint.as_ref()).await,
@@ -182,16 +210,7 @@ impl Engine {
             kind: self.config.project.connections.get(connection).map_or("", |spec| &spec.kind).to_owned(),
         };
         let (source, destination) = (endpoint(sync.source()), endpoint(sync.destination()));
-        Ok(SyncOverview {
-            status,
-            health,
-            why,
-            source,
-            destination,
-            schedule,
-            delivered_last_day,
-            recent_runs,
-        })
+        SyncOverview { status, health, why, source, destination, schedule, delivered_last_day, recent_runs }
     }
 
     /// Returns the runs that ended in the last 24 hours or are in progress.

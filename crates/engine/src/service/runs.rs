@@ -230,13 +230,15 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn status(&self) -> Result<Vec<SyncStatus>, Error> {
+        let store = &self.config.store;
+        let (mut states, mut last_runs) = (store.sync_states().await?, store.last_runs().await?);
+        let failed_rows = store.failed_row_counts().await?;
         let mut statuses = Vec::new();
         for (id, sync) in &self.config.project.syncs {
-            let last_run = self.config.store.runs(Some(id), 1).await?.pop();
-            let state = self.config.store.sync_state(id).await?;
-            let totals = self.config.store.failed_row_totals(id).await?;
+            let state = states.remove(id).unwrap_or_default();
+            let failed = failed_rows.get(id).copied().unwrap_or_default();
             let lag = self.lag(sync, state.checkpoint.as_ref()).await;
-            statuses.push(self.status_of(id, sync, state, last_run, totals.rows, lag));
+            statuses.push(self.status_of(id, sync, state, last_runs.remove(id), failed, lag));
         }
         let mut requested: Vec<_> = self.requested_known().await.into_iter().collect();
         requested.sort_by(|(a, _), (b, _)| a.cmp(b));

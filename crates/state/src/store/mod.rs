@@ -319,6 +319,14 @@ impl Store for SqlStore {
         failed_rows::in_order(&self.database, &self.contents, query, after).await
     }
 
+    async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error> {
+        failed_rows::counts(&self.database).await
+    }
+
+    async fn last_runs(&self) -> Result<HashMap<SyncId, Run>, Error> {
+        runs::last_of_each(&self.database).await
+    }
+
     async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
         failed_rows::totals(&self.database, sync).await
     }

@@ -1,5 +1,7 @@
 //! Runs: their names, their beginnings and their endings.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{RunEnd, RunQuery};
@@ -183,6 +185,16 @@ pub(super) async fn list(
         None => sql("SELECT * FROM runs ORDER BY id DESC LIMIT $1").bind(limit as u64),
     };
     database.all(statement).await?.iter().map(from_record).collect()
+}
+
+/// The last run of each sync.
+pub(super) async fn last_of_each(database: &Database) -> Result<HashMap<SyncId, Run>, Error> {
+    let statement = sql("SELECT runs.* FROM runs JOIN (
+            SELECT (SELECT MAX(of_sync.id) FROM runs AS of_sync WHERE of_sync.sync = syncs.id) AS id FROM syncs
+        ) AS last ON runs.id = last.id");
+    let records = database.all(statement).await?;
+    let runs = records.iter().map(|record| from_record(record).map(|run| (run.sync.clone(), run)));
+    runs.collect()
 }
 
 /// A run by its name.

@@ -442,6 +442,19 @@ impl Store for MemoryStore {
         Ok(rows)
     }
 
+    async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error> {
+        let mut counts = HashMap::new();
+        for (sync, _) in &self.memory().failed_rows {
+            *counts.entry(sync.clone()).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    async fn last_runs(&self) -> Result<HashMap<SyncId, Run>, Error> {
+        let runs = self.memory().runs.clone();
+        Ok(runs.into_values().map(|(run, _)| (run.sync.clone(), run)).collect())
+    }
+
     async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
         let memory = self.memory();
         let of_sync: Vec<&FailedRow> =

@@ -35,6 +35,7 @@ macro_rules! store_conforms {
             runs::a_run_that_never_ended_is_interrupted_by_the_next
             runs::the_object_of_the_first_run_stays
             runs::counts_add_up_until_the_run_ends
+            runs::the_last_run_and_the_failed_rows_of_all_syncs_come_in_one_question
             commits::a_checkpoint_moves_with_its_commit
             commits::a_read_begins_anew_only_after_it_came_to_its_end
             commits::a_commit_that_fails_leaves_no_trace

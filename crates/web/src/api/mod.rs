@@ -11,6 +11,7 @@ mod description;
 mod exports;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod failed_rows;
+mod object;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod people;
 mod problem;

@@ -14,6 +14,7 @@ use tidegate_model::store::RunQuery;
 use utoipa::{IntoParams, ToSchema};
 
 use super::cursor::row_key;
+use super::object::Object;
 use super::reply::{self, Page};
 use super::types::{Run, Sync, SyncDetails};
 use super::{Problem, Shared};
@@ -124,11 +125,11 @@ pub(super) async fn retry_sync(
     State(engine): Shared,
     Path(sync): Path<String>,
     wait: Result<Query<Wait>, QueryRejection>,
-    asked: Result<Option<Json<Retry>>, JsonRejection>,
+    asked: Result<Option<Json<Object<Retry>>>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Query(Wait { wait }) = wait?;
     let id = known(&engine, &sync)?;
-    let Retry { user, reason, row, in_doubt } = asked?.map(|Json(asked)| asked).unwrap_or_default();
+    let Retry { user, reason, row, in_doubt } = asked?.map(|Json(Object(asked))| asked).unwrap_or_default();
     let key = match row.as_deref().map(row_key) {
         None => None,
         Some(Some(key)) => Some(key),
@@ -180,10 +181,10 @@ pub(super) struct Dismissed {
 pub(super) async fn dismiss_rows(
     State(engine): Shared,
     Path(sync): Path<String>,
-    asked: Result<Json<Dismiss>, JsonRejection>,
+    asked: Result<Json<Object<Dismiss>>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let id = known(&engine, &sync)?;
-    let Json(Dismiss { note, user, reason, row, in_doubt }) = asked?;
+    let Json(Object(Dismiss { note, user, reason, row, in_doubt })) = asked?;
     let key = match row.as_deref().map(row_key) {
         Some(None) => return Err(Problem::invalid("`row` is not the id of a row")),
         key => key.flatten(),
@@ -201,10 +202,10 @@ pub(super) async fn pause_sync(
     State(engine): Shared,
     Path(sync): Path<String>,
     Extension(visitor): Extension<Visitor>,
-    asked: Result<Option<Json<PauseRequest>>, JsonRejection>,
+    asked: Result<Option<Json<Object<PauseRequest>>>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     let id = known(&engine, &sync)?;
-    let PauseRequest { by, why } = asked?.map(|Json(asked)| asked).unwrap_or_default();
+    let PauseRequest { by, why } = asked?.map(|Json(Object(asked))| asked).unwrap_or_default();
     // Who signed in is known; before there are people, a program may say it.
     let signed_in = engine.has_people().await?;
     let by = by.filter(|_| !signed_in).unwrap_or(visitor.name);
@@ -233,10 +234,10 @@ pub(super) async fn resume_sync(
 pub(super) async fn reset_sync(
     State(engine): Shared,
     Path(sync): Path<String>,
-    asked: Result<Json<Reset>, JsonRejection>,
+    asked: Result<Json<Object<Reset>>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     let id = known(&engine, &sync)?;
-    let Json(Reset { confirm }) = asked?;
+    let Json(Object(Reset { confirm })) = asked?;
     if confirm != id.as_str() {
         let remedy = format!("send {{\"confirm\": \"{id}\"}}");
         return Err(Problem::invalid("`confirm` must be the name of the sync: a reset cannot be undone")

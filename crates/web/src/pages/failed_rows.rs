@@ -26,13 +26,28 @@ const SHOWN: usize = 50;
 struct GroupsPage {
     shell: Shell,
     groups: Vec<GroupView>,
+    /// The next page, if there is one.
+    next: Option<String>,
     headline: String,
+}
+
+/// Groups on a page.
+const GROUPS: usize = 50;
+
+/// Which part of the groups is shown.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part {
+    /// The number of the first group, from 0.
+    #[serde(default)]
+    from: usize,
 }
 
 pub(super) async fn groups(
     State(engine): State<Arc<Engine>>,
+    part: Result<Query<Part>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
+    let Query(Part { from }) = part?;
     let groups = engine.failed_row_groups(None).await?;
     let shell = Shell::new(&engine, "Failed rows", "/failed-rows").await?;
     let headline = match (shell.failed_rows, groups.len()) {
@@ -41,8 +56,11 @@ pub(super) async fn groups(
         (rows, 1) => format!("{} rows failed for one reason", number(rows)),
         (rows, reasons) => format!("{} rows failed for {reasons} reasons", number(rows)),
     };
-    let groups = groups.iter().map(|group| GroupView::new(group, shell.now)).collect();
-    shell::page(&headers, &GroupsPage { shell, groups, headline })
+    let behind = from.saturating_add(GROUPS);
+    let next = (behind < groups.len()).then(|| format!("/failed-rows?from={behind}"));
+    let shown = groups.iter().skip(from).take(GROUPS);
+    let groups = shown.map(|group| GroupView::new(group, shell.now)).collect();
+    shell::page(&headers, &GroupsPage { shell, groups, next, headline })
 }
 
 /// Which failed rows.

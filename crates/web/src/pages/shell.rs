@@ -67,11 +67,10 @@ impl Shell {
         title: impl Into<String>,
         section: &'static str,
     ) -> Result<Shell, Failure> {
-        let groups = engine.failed_row_groups(None).await?;
         Ok(Shell {
             title: title.into(),
             section,
-            failed_rows: groups.iter().map(|group| group.rows).sum(),
+            failed_rows: engine.all_open_failed_rows().await?,
             alerts: engine.open_alerts().await?,
             sandbox: match engine.simulated() {
                 Simulated::Nothing => "",

@@ -12,6 +12,8 @@ use serde_json::Value;
 use tidegate_engine::service::{Engine, Health};
 use tidegate_model::SyncId;
 
+use tidegate_model::address::encoded;
+
 use super::shell::{self, Failure, Shell, known};
 use super::show::{ago, number};
 use super::views::{GroupView, RunView, SyncView};
@@ -20,7 +22,12 @@ use super::views::{GroupView, RunView, SyncView};
 #[derive(Debug, Deserialize)]
 pub(super) struct Filter {
     state: Option<String>,
+    /// The number of the first sync of the page, from 0.
+    from: Option<usize>,
 }
+
+/// Syncs on a page.
+const SHOWN: usize = 50;
 
 /// A filter of a list, with the number of what it shows.
 pub(super) struct Chip {
@@ -36,6 +43,8 @@ struct SyncsPage {
     shell: Shell,
     chips: Vec<Chip>,
     syncs: Vec<SyncView>,
+    /// The next page, if there is one.
+    next: Option<String>,
 }
 
 /// The filters of the list: a word in the address, a name, and the states it shows.
@@ -52,8 +61,8 @@ pub(super) async fn list(
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let Query(Filter { state }) = filter?;
-    let overview = engine.overview().await?;
+    let Query(Filter { state, from }) = filter?;
+    let mut overview = engine.overview().await?;
     let count =
         |states: &[Health]| overview.syncs.iter().filter(|sync| states.contains(&sync.health)).count();
     let mut chips = vec![Chip {
@@ -71,12 +80,17 @@ pub(super) async fn list(
         });
     }
     let wanted = CHIPS.iter().find(|(word, ..)| state.as_deref() == Some(word)).map(|(.., states)| states);
-    let shown =
-        overview.syncs.iter().filter(|sync| wanted.is_none_or(|states| states.contains(&sync.health)));
+    overview.syncs.retain(|sync| wanted.is_none_or(|states| states.contains(&sync.health)));
+    let (from, count) = (from.unwrap_or_default(), overview.syncs.len());
+    let state = state.map(|state| format!("state={}&", encoded(&state))).unwrap_or_default();
+    let behind = from.saturating_add(SHOWN);
+    let mut shown: Vec<_> = overview.syncs.into_iter().skip(from).take(SHOWN).collect();
+    engine.read_recent_runs(&mut shown).await?;
     let template = SyncsPage {
         shell: Shell::new(&engine, "Syncs", "/syncs").await?,
         chips,
-        syncs: shown.map(|sync| SyncView::new(sync, overview.at)).collect(),
+        syncs: shown.iter().map(|sync| SyncView::new(sync, overview.at)).collect(),
+        next: (behind < count).then(|| format!("/syncs?{state}from={behind}")),
     };
     shell::page(&headers, &template)
 }

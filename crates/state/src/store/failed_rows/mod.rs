@@ -44,6 +44,15 @@ pub(super) async fn totals(database: &Database, sync: &SyncId) -> Result<FailedR
     })
 }
 
+/// Returns how many failed rows each sync has that has any.
+pub(super) async fn counts(database: &Database) -> Result<HashMap<SyncId, u64>, Error> {
+    let records = database.all(sql("SELECT id, failed_rows FROM syncs WHERE failed_rows > 0")).await?;
+    let counts = records
+        .iter()
+        .map(|record| Ok((SyncId::new(record.get::<String>("id")?), record.count("failed_rows")?)));
+    counts.collect()
+}
+
 /// Returns how many failed rows the sync of a run has; 0 if there is no such run.
 pub(super) async fn of_run(database: &Database, run: &RunId) -> Result<u64, Error> {
     let statement =

@@ -1,13 +1,13 @@
 //! Runs, from their start to the end of their history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::SignedDuration;
 use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
 use tidegate_model::{Cause, Clock, Counts, Ending, ObjectKind, Run, RunId, SyncId};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start, start_as};
-use crate::rows::{intent, rejected};
+use crate::rows::{intent, rejected, result};
 use crate::store::backend::Backend;
 
 /// Even where several start in the same instant; runs are listed newest first.
@@ -134,4 +134,22 @@ pub async fn old_history_goes_by_whole_days(backend: &dyn Backend) {
     assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["3"]);
     assert_eq!(store.failed_rows(&orders()).await.expect("failed rows").len(), 3);
     assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 3);
+}
+
+/// A list of a thousand syncs asks the store as often as one of two.
+pub async fn the_last_run_and_the_failed_rows_of_all_syncs_come_in_one_question(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let customers = SyncId::new("customers");
+    let mut last = HashMap::new();
+    for (sync, failed) in [(orders(), 2), (customers.clone(), 1), (orders(), 0)] {
+        let run = start(&*store, &sync, backend.clock().now()).await;
+        let results = (0..failed).map(|id| result(id, rejected())).collect();
+        commit_batch(&*store, &run.id, BatchCommit { results, ..BatchCommit::default() }).await;
+        finish(&*store, &run.id, true, backend.clock().now()).await;
+        last.insert(sync, run.id);
+    }
+    let runs = store.last_runs().await.expect("runs");
+    assert_eq!(runs.into_iter().map(|(sync, run)| (sync, run.id)).collect::<HashMap<_, _>>(), last);
+    let counts = store.failed_row_counts().await.expect("counts");
+    assert_eq!(counts, HashMap::from([(orders(), 2), (customers, 1)]));
 }
