@@ -16,6 +16,8 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 pub struct Certificate {
     /// The certificate as a PEM file has it.
     pub pem: String,
+    /// The key of the certificate, likewise.
+    pub key_pem: String,
     config: Arc<ServerConfig>,
 }
 
@@ -30,7 +32,11 @@ impl Certificate {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .expect("a key of the certificate");
-        Certificate { pem: made.cert.pem(), config: Arc::new(config) }
+        Certificate {
+            pem: made.cert.pem(),
+            key_pem: made.signing_key.serialize_pem(),
+            config: Arc::new(config),
+        }
     }
 }
 

@@ -25,8 +25,11 @@ use crate::reader::Reader;
 use crate::rules::{self, Right, Rule};
 use crate::server::Peer;
 
-/// The cookie of a session.
-const COOKIE: &str = "tidegate_session";
+/// The cookie of a session, over `http` and over `https`: with the prefix a browser takes it from this server
+/// only, and from none of the same domain (RFC 6265bis, 4.1.3.2).
+const COOKIE: [&str; 2] = ["tidegate_session", "__Host-tidegate_session"];
+/// The header by which a proxy, or the server if it has a certificate, says how a browser reaches it.
+pub(crate) const SCHEME: &str = "x-forwarded-proto";
 /// The name of those who ask while there are no people, by page and by API.
 const LOCAL: [&str; 2] = ["a person (dashboard)", "the API"];
 
@@ -206,23 +209,39 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Returns the secret of the session in a request.
 pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, COOKIE[usize::from(is_https(headers))])
+}
+
+/// Returns the value of a cookie.
+pub(crate) fn cookie_of<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == COOKIE).map(|(_, secret)| secret.trim())
+    pairs.find(|(found, _)| found.trim() == name).map(|(_, value)| value.trim())
 }
 
 /// Returns the `Set-Cookie` of a session; without a secret, the one that removes it.
 pub(crate) fn cookie(headers: &HeaderMap, secret: Option<&str>) -> String {
     /// A week, as long as a session lasts at most.
     const SECONDS: u32 = 7 * 86_400;
-    let secure = text(headers, "x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    let secure = if secure { "; Secure" } else { "" };
+    let is_https = is_https(headers);
+    let (name, secure) = (COOKIE[usize::from(is_https)], if is_https { "; Secure" } else { "" });
     match secret {
         Some(secret) => {
-            format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={SECONDS}{secure}")
+            format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={SECONDS}{secure}")
         }
-        None => format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}"),
+        None => format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}"),
     }
+}
+
+/// Whether the browser reaches this server by `https`, here or at a proxy.
+pub(crate) fn is_https(headers: &HeaderMap) -> bool {
+    text(headers, SCHEME).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+}
+
+/// Returns the address of this server as the browser reached it, without a slash at its end.
+pub(crate) fn origin(headers: &HeaderMap) -> String {
+    let scheme = if is_https(headers) { "https" } else { "http" };
+    format!("{scheme}://{}", text(headers, "host").unwrap_or("127.0.0.1:8080"))
 }
 
 /// Whether a request that changes something comes from a page of this server. Browsers say so.
@@ -273,7 +292,8 @@ fn judge_local(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Re
     }
     let same_site = text(headers, "sec-fetch-site").is_none_or(|site| site == "same-origin");
     let origin = text(headers, "origin");
-    let same_origin = origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
+    let same_origin = origin
+        .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, of)| !of.is_empty() && of == host));
     match same_site && same_origin {
         true => Ok(()),
         false => Err((
@@ -360,7 +380,12 @@ mod tests {
         let plain = cookie(&HeaderMap::new(), Some("secret"));
         assert!(plain.contains("HttpOnly") && plain.contains("SameSite=Strict"), "{plain}");
         let behind_tls = cookie(&headers(&[("x-forwarded-proto", "https")]), Some("secret"));
-        assert!(behind_tls.ends_with("; Secure"), "{behind_tls}");
+        assert!(behind_tls.ends_with("; Secure") && behind_tls.starts_with("__Host-"), "{behind_tls}");
+        let from_tls = |cookie: &'static str| {
+            session(&headers(&[("x-forwarded-proto", "https"), ("cookie", cookie)])).map(str::to_owned)
+        };
+        assert_eq!(from_tls("__Host-tidegate_session=secret").as_deref(), Some("secret"));
+        assert_eq!(from_tls("tidegate_session=planted"), None, "another host of the domain may have set it");
         assert_eq!(session(&headers(&[("cookie", "a=b; tidegate_session=secret; c=d")])), Some("secret"));
         assert_eq!(session(&headers(&[("cookie", "xtidegate_session=secret")])), None);
     }

@@ -5,7 +5,7 @@
 //!   a page,
 //! - `compat` answers operators of orchestrators that were written for other vendors' APIs,
 //! - `mcp` answers agents, by the functions of the API,
-//! - `server` accepts connections, `connections` counts them and makes room,
+//! - `server` accepts connections, `tls` encrypts them, `connections` counts them and makes room,
 //! - `hooks` takes webhooks of other programs, by their signature,
 //! - `ingest` gives requests to the connection that they belong to,
 //! - `body` reads their bodies, `budget` shares the memory for them.
@@ -26,6 +26,7 @@ mod rules;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ use tower_http::timeout::TimeoutLayer;
 
 use connections::Limits;
 pub use mcp::serve_agent;
+pub use server::HTTPS_ONLY;
+pub use tls::ServerTls;
 
 /// A request that takes longer is answered 408.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
@@ -77,11 +80,12 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     })
 }
 
-/// Serves until `stop` fires; requests under way are answered.
+/// Serves until `stop` fires, by TLS if there is a certificate; requests under way are answered.
 pub async fn serve(
     project: Arc<ActiveProject>,
     metrics: PrometheusHandle,
     listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     stop: CancellationToken,
 ) {
     let serving = Serving(project.clone());
@@ -99,7 +103,7 @@ pub async fn serve(
         ))
         .merge(hooks::routes(serving))
         .merge(ingest::routes(project));
-    server::run(listener, layered(routes), Limits::of_process(), stop).await;
+    server::run(listener, layered(routes), tls, Limits::of_process(), stop).await;
 }
 
 /// What handlers share: the project, and with it the engine that works by its latest version.

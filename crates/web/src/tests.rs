@@ -33,7 +33,7 @@ impl Server {
                 let body = request.into_body().collect().await.map(|body| body.to_bytes().len());
                 body.map_or_else(|_| "cut off".to_owned(), |length| length.to_string())
             });
-        let running = tokio::spawn(server::run(listener, layered(routes), limits, stop.clone()));
+        let running = tokio::spawn(server::run(listener, layered(routes), None, limits, stop.clone()));
         Server { address, let_go, stop, running }
     }
 

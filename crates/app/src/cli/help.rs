@@ -78,6 +78,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate serve", "on this machine only"),
             ("tidegate serve --listen 0.0.0.0:8080", "on every network interface"),
+            ("tidegate serve --listen 0.0.0.0:8443 --tls-cert server.pem --tls-key key.pem", "by https"),
         ],
     ),
     (

@@ -10,6 +10,7 @@ mod log_address;
 mod people;
 mod rows;
 mod sandbox;
+mod serve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use self::args::{LogFormat, Output, ProjectArgs};
 pub(crate) use self::people::{AuditAction, PeopleAction, TokensAction};
 pub(crate) use self::rows::{Events, GroupBy, Rows};
 pub(crate) use self::sandbox::Sandbox;
+pub(crate) use self::serve::Serve;
 
 /// Moves customer data between warehouses, streams and engagement platforms.
 #[derive(Debug, Parser)]
@@ -183,14 +185,7 @@ pub(crate) enum Command {
         backfill: Option<String>,
     },
     /// Runs syncs on schedule, receives events, serves the dashboard.
-    Serve {
-        /// The address to listen on.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address::listened_on)]
-        listen: SocketAddr,
-        /// Refuse changes of the project by page and API; the file and SIGHUP change it.
-        #[arg(long, env = "TIDEGATE_READ_ONLY_PROJECT")]
-        read_only_project: bool,
-    },
+    Serve(Box<Serve>),
     /// Prints the syncs as exposures of dbt, for its lineage.
     Exposures,
     /// Answers an agent by the Model Context Protocol (MCP).

@@ -161,8 +161,11 @@ async fn look_at_port(machine: &mut Checks, listen: SocketAddr) {
         Err(cause) => cause,
     };
     match ready(listen).await {
-        Some(true) => machine.pass(name, format!("`tidegate serve` answers at {listen} and is ready")),
-        Some(false) => machine.fail(
+        Some(Ready::Encrypted) => {
+            machine.pass(name, format!("`tidegate serve` answers at {listen}, by https"));
+        }
+        Some(Ready::Yes) => machine.pass(name, format!("`tidegate serve` answers at {listen} and is ready")),
+        Some(Ready::No) => machine.fail(
             name,
             format!("`tidegate serve` answers at {listen} and is not ready"),
             format!("curl http://{listen}/readyz says why"),
@@ -175,20 +178,31 @@ async fn look_at_port(machine: &mut Checks, listen: SocketAddr) {
     }
 }
 
-/// Whether a server of ours is at an address, and ready. Another program may never answer.
-async fn ready(address: SocketAddr) -> Option<bool> {
+/// What a server of ours says of itself.
+enum Ready {
+    Yes,
+    No,
+    /// It speaks https, by a certificate of another name than its address.
+    Encrypted,
+}
+
+/// Returns whether a server of ours is at an address, and ready. Another program may never answer.
+async fn ready(address: SocketAddr) -> Option<Ready> {
     const PATIENCE: Duration = Duration::from_secs(3);
     tokio::time::timeout(PATIENCE, asked(address)).await.ok()?
 }
 
-async fn asked(address: SocketAddr) -> Option<bool> {
+async fn asked(address: SocketAddr) -> Option<Ready> {
     let get = |path: &str| http::Request::get(format!("http://{address}{path}")).body(bytes::Bytes::new());
     let http = RealHttp::new().ok()?;
     let health = http.send(get("/healthz").ok()?).await.ok()?;
-    if health.body().as_ref() != b"ok\n" {
-        return None;
+    match health.body().as_ref() {
+        b"ok\n" => {}
+        said if said == tidegate_web::HTTPS_ONLY.as_bytes() => return Some(Ready::Encrypted),
+        _ => return None,
     }
-    Some(http.send(get("/readyz").ok()?).await.ok()?.status().is_success())
+    let is_ready = http.send(get("/readyz").ok()?).await.ok()?.status().is_success();
+    Some(if is_ready { Ready::Yes } else { Ready::No })
 }
 
 async fn look_at_state(machine: &mut Checks, engine: &Engine, server: bool) {

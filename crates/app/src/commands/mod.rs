@@ -55,7 +55,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
             let task = run::task(yes, full, plan.as_deref(), backfill)?;
             run::run(&args, Wanted { syncs, all, parallel, task }, output).await
         }
-        Command::Serve { listen, read_only_project } => serve::serve(&args, listen, read_only_project).await,
+        Command::Serve(options) => serve::serve(&args, *options).await,
         Command::Exposures => exposures::exposures(&args, output),
         Command::Mcp { write, rows } => mcp::mcp(&args, write, rows).await,
         Command::Apply { server, dry_run, exit_code } => {

@@ -8,23 +8,36 @@ use tidegate_engine::service::{
     ActiveProject, Engine, RUN_BUCKETS, RUN_SECONDS, Refusal, describe_metrics, every_variable_is_set,
 };
 use tidegate_model::Error;
+use tidegate_web::ServerTls;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::DONE;
-use crate::cli::ProjectArgs;
+use crate::cli::{ProjectArgs, Serve};
 use crate::output::{self, note};
 
-pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr, read_only: bool) -> Result<u8, Error> {
+pub(super) async fn serve(args: &ProjectArgs, options: Serve) -> Result<u8, Error> {
     // Listened for from the beginning: unheard, it would end the process.
     let hangups = signal(SignalKind::hangup())
         .map_err(|cause| Error::internal("SIGHUP cannot be listened for").caused_by(cause))?;
-    let server = Server::start(args, address, read_only).await?;
-    announce(&server.engine, server.address).await;
-    tokio::spawn(reload_on_signals(hangups, server.project.clone(), server.stop.clone()));
+    let tls = match (options.tls_cert, options.tls_key) {
+        (Some(certificate), Some(key)) => Some(Arc::new(ServerTls::open(certificate, key)?)),
+        _ => None,
+    };
+    let door = Door { tls: tls.clone() };
+    let server = Server::start(args, options.listen, options.read_only_project, door).await?;
+    announce(&server.engine, server.address, tls.is_some()).await;
+    tokio::spawn(reload_on_signals(hangups, server.project.clone(), tls, server.stop.clone()));
     server.until_stopped().await;
     Ok(DONE)
+}
+
+/// How people come in.
+#[derive(Default)]
+pub(super) struct Door {
+    /// The certificate of the server, if it speaks https.
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// The scheduler, the dashboard and the ingest of a project, while they run.
@@ -45,6 +58,7 @@ impl Server {
         args: &ProjectArgs,
         address: SocketAddr,
         read_only: bool,
+        door: Door,
     ) -> Result<Server, Error> {
         let metrics = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(RUN_SECONDS.to_owned()), RUN_BUCKETS)
@@ -69,7 +83,8 @@ impl Server {
             let (project, stop) = (project.clone(), stop.clone());
             async move { project.run_scheduler(stop).await }
         });
-        let web = tokio::spawn(tidegate_web::serve(project.clone(), metrics, listener, stop.clone()));
+        let web =
+            tokio::spawn(tidegate_web::serve(project.clone(), metrics, listener, door.tls, stop.clone()));
         Ok(Server { engine, project, address, stop, scheduler, web })
     }
 
@@ -87,12 +102,26 @@ impl Server {
     }
 }
 
-/// Reads the project file again at each SIGHUP, until `stop` fires. A file that cannot be used changes nothing.
-async fn reload_on_signals(mut hangups: Signal, project: Arc<ActiveProject>, stop: CancellationToken) {
+/// Reads the project file and the certificate again at each SIGHUP, until `stop` fires. A file that cannot be
+/// used changes nothing.
+async fn reload_on_signals(
+    mut hangups: Signal,
+    project: Arc<ActiveProject>,
+    tls: Option<Arc<ServerTls>>,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             signal = hangups.recv() => if signal.is_none() { return },
+        }
+        match tls.as_ref().map(|tls| tls.reload()) {
+            Some(Ok(())) => note("the certificate was read again"),
+            Some(Err(error)) => {
+                note("the certificate was read again and cannot be used; the one before stays active");
+                output::error(&error);
+            }
+            None => {}
         }
         match project.reload().await {
             Ok(proposal) => {
@@ -128,11 +157,12 @@ pub(super) fn local(address: SocketAddr) -> SocketAddr {
 }
 
 /// Lists addresses and syncs on stderr: stdout is for data.
-async fn announce(engine: &Engine, address: SocketAddr) {
-    note(format!("listening on http://{address}"));
-    note(format!("  dashboard  http://{}/", local(address)));
+async fn announce(engine: &Engine, address: SocketAddr, is_encrypted: bool) {
+    let scheme = if is_encrypted { "https" } else { "http" };
+    note(format!("listening on {scheme}://{address}"));
+    note(format!("  dashboard  {scheme}://{}/", local(address)));
     match engine.invite_first().await {
-        Ok(Some(key)) => note(format!("  first admin  http://{}/welcome?key={key}", local(address))),
+        Ok(Some(key)) => note(format!("  first admin  {scheme}://{}/welcome?key={key}", local(address))),
         Ok(None) => {}
         Err(error) => tracing::warn!(error = error.chain(), "the link of the first admin could not be made"),
     }

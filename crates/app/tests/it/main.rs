@@ -24,6 +24,7 @@ mod cursor;
 mod dashboard;
 mod dismissed;
 mod documents;
+mod encrypted;
 mod export_faults;
 mod forms;
 mod journey;

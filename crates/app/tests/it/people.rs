@@ -9,7 +9,7 @@ use crate::api::project;
 use crate::served::Served;
 use crate::support::{Ended, Project};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// What asks: no one, a browser with a cookie, a program with a token.
 #[derive(Clone, Debug)]

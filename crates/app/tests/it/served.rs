@@ -95,7 +95,7 @@ impl Served {
 
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.split_once("://").expect("a scheme").1
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

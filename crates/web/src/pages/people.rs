@@ -14,7 +14,7 @@ use tidegate_model::people::Role;
 
 use super::shell::{self, Failure, Shell};
 use super::show::{ago, escaped, prose};
-use crate::access::Subject;
+use crate::access::{Subject, origin};
 
 /// Entries of the audit log on its page.
 const SHOWN: usize = 200;
@@ -148,9 +148,7 @@ pub(super) async fn remove_token(
 
 /// The address of a link, as the browser reached this server.
 fn address(headers: &HeaderMap, key: &str) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
-    format!("{scheme}://{}/welcome?key={key}", text("host").unwrap_or("127.0.0.1:8080"))
+    format!("{}/welcome?key={key}", origin(headers))
 }
 
 /// An entry of the audit log.
