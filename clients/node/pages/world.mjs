@@ -1,5 +1,5 @@
 // Servers with projects in three states, and a browser, for the tests and pictures of the dashboard.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -24,8 +24,8 @@ export function freePort() {
 }
 
 /** Starts a process, and waits until it says where it listens. */
-function start(args) {
-  const process_ = spawn(tidegate, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+function start(args, env = {}) {
+  const process_ = spawn(tidegate, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   running.add(process_);
   let said = '';
   return new Promise((done, failed) => {
@@ -39,6 +39,9 @@ function start(args) {
   });
 }
 
+/** Runs a command to its end, with this on stdin, and returns what it prints. */
+export const run = (args, input) => execFileSync(tidegate, args, { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] });
+
 /** Ends a process that `start` started. */
 async function end(process_) {
   running.delete(process_);
@@ -48,12 +51,12 @@ async function end(process_) {
   await gone;
 }
 
-/** A folder with a project, served; `close` ends the server and removes the folder. */
-export async function serve(make) {
+/** A folder with a project, served with these variables; `close` ends the server and removes the folder. */
+export async function serve(make, env) {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-pages-'));
   const port = await freePort();
   await make(folder, port);
-  const server = await start(['serve', '--listen', `127.0.0.1:${port}`, '--project', folder]);
+  const server = await start(['serve', '--listen', `127.0.0.1:${port}`, '--project', folder], env);
   const url = `http://127.0.0.1:${port}`;
   const post = async (path, body = {}) => {
     const answer = await fetch(`${url}/api/v1${path}`, {

@@ -66,6 +66,8 @@ pub struct Person {
     pub role: Role,
     /// Whether the person may see values of rows.
     pub rows: bool,
+    /// Whether the role comes from groups at the identity provider, and ends with them.
+    pub by_groups: bool,
     /// When the person was added.
     pub created_at: Timestamp,
     /// The hash of the password as a PHC string; `None` until the person has chosen one.
@@ -124,7 +126,7 @@ pub struct Deed {
     pub at: Timestamp,
     /// The person, `token NAME`, or the user of the machine.
     pub actor: String,
-    /// How: `page`, `api` or `command`.
+    /// How: `page`, `api`, `command`, or `oidc` at the identity provider.
     pub via: String,
     /// What, such as `pause_sync`.
     pub action: String,

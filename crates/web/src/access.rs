@@ -28,6 +28,9 @@ use crate::server::Peer;
 /// The cookie of a session, over `http` and over `https`: with the prefix a browser takes it from this server
 /// only, and from none of the same domain (RFC 6265bis, 4.1.3.2).
 const COOKIE: [&str; 2] = ["tidegate_session", "__Host-tidegate_session"];
+/// The cookie of a browser whose person is at the identity provider, likewise. It is sent when that provider's
+/// page leads back, which a cookie of a session is not.
+const AWAY: [&str; 2] = ["tidegate_sign_in", "__Host-tidegate_sign_in"];
 /// The header by which a proxy, or the server if it has a certificate, says how a browser reaches it.
 pub(crate) const SCHEME: &str = "x-forwarded-proto";
 /// The name of those who ask while there are no people, by page and by API.
@@ -231,6 +234,21 @@ pub(crate) fn cookie(headers: &HeaderMap, secret: Option<&str>) -> String {
         }
         None => format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}"),
     }
+}
+
+/// Returns what a browser keeps while its person is at the identity provider.
+pub(crate) fn away(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, AWAY[usize::from(is_https(headers))])
+}
+
+/// Returns the `Set-Cookie` of that; without a value, the one that removes it.
+pub(crate) fn away_cookie(headers: &HeaderMap, value: Option<&str>) -> String {
+    /// As long as a person may take at the provider.
+    const SECONDS: u32 = 600;
+    let is_https = is_https(headers);
+    let (name, secure) = (AWAY[usize::from(is_https)], if is_https { "; Secure" } else { "" });
+    let (value, seconds) = value.map_or(("", 0), |value| (value, SECONDS));
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
 }
 
 /// Whether the browser reaches this server by `https`, here or at a proxy.

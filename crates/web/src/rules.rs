@@ -49,8 +49,10 @@ const ROWS: Right = Right::Rows;
 pub(crate) const RULES: &[Rule] = &[
     rule("GET", "/assets/{name}", OPEN, ""),
     rule("GET", "/sign-in", OPEN, ""),
-    // Both note it themselves: before, there is no visitor.
+    // They note it themselves: before, there is no visitor.
     rule("POST", "/sign-in", OPEN, ""),
+    rule("GET", "/sign-in/provider", OPEN, ""),
+    rule("GET", "/sign-in/provider/back", OPEN, ""),
     rule("GET", "/welcome", OPEN, ""),
     rule("POST", "/welcome", OPEN, ""),
     rule("POST", "/sign-out", VIEW, "sign_out"),

@@ -7,6 +7,7 @@ pub(crate) mod complete;
 mod help;
 pub(crate) mod hints;
 mod log_address;
+mod oidc;
 mod people;
 mod rows;
 mod sandbox;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::address::listened_on;
+use super::oidc::Oidc;
 
 /// How the project is served.
 #[derive(Debug, Args)]
@@ -23,4 +24,6 @@ pub(crate) struct Serve {
     /// Refuse changes of the project by page and API; the file and SIGHUP change it.
     #[arg(long, env = "TIDEGATE_READ_ONLY_PROJECT")]
     pub(crate) read_only_project: bool,
+    #[command(flatten)]
+    pub(crate) oidc: Oidc,
 }

@@ -2,12 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tidegate_engine::service::{
-    ActiveProject, Engine, RUN_BUCKETS, RUN_SECONDS, Refusal, describe_metrics, every_variable_is_set,
+    ActiveProject, Engine, Oidc, OidcSettings, RUN_BUCKETS, RUN_SECONDS, Refusal, describe_metrics,
+    every_variable_is_set,
 };
-use tidegate_model::Error;
+use tidegate_model::{Error, ErrorKind};
+use tidegate_transport::http::RealHttp;
 use tidegate_web::ServerTls;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -25,7 +28,7 @@ pub(super) async fn serve(args: &ProjectArgs, options: Serve) -> Result<u8, Erro
         (Some(certificate), Some(key)) => Some(Arc::new(ServerTls::open(certificate, key)?)),
         _ => None,
     };
-    let door = Door { tls: tls.clone() };
+    let door = Door { tls: tls.clone(), oidc: options.oidc.settings()? };
     let server = Server::start(args, options.listen, options.read_only_project, door).await?;
     announce(&server.engine, server.address, tls.is_some()).await;
     tokio::spawn(reload_on_signals(hangups, server.project.clone(), tls, server.stop.clone()));
@@ -38,6 +41,8 @@ pub(super) async fn serve(args: &ProjectArgs, options: Serve) -> Result<u8, Erro
 pub(super) struct Door {
     /// The certificate of the server, if it speaks https.
     tls: Option<Arc<ServerTls>>,
+    /// The identity provider by which people sign in besides passwords.
+    oidc: Option<OidcSettings>,
 }
 
 /// The scheduler, the dashboard and the ingest of a project, while they run.
@@ -66,7 +71,7 @@ impl Server {
             .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
         describe_metrics(env!("CARGO_PKG_VERSION"));
         let text = tidegate_project::read_text(&args.project)?;
-        let engine = Arc::new(args.serving_engine().await?);
+        let engine = Arc::new(with_provider(args.serving_engine().await?, door.oidc).await?);
         every_variable_is_set(engine.project())?;
         // Settings that cannot work are an error first, not a warning about what they prevent.
         engine.open_ingest_endpoints().await?;
@@ -100,6 +105,24 @@ impl Server {
             tracing::error!(%fault, "internal error: the scheduler ended");
         }
     }
+}
+
+/// Gives the engine the identity provider of the settings. One that cannot be reached may come back later.
+async fn with_provider(engine: Engine, settings: Option<OidcSettings>) -> Result<Engine, Error> {
+    /// How long the start waits for it.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let Some(settings) = settings else { return Ok(engine) };
+    let oidc = Oidc::new(settings, Arc::new(RealHttp::new()?))?;
+    match tokio::time::timeout(PATIENCE, oidc.check(engine.now())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if error.kind() == ErrorKind::Settings => return Err(error),
+        Ok(Err(error)) => {
+            let error = error.chain();
+            tracing::warn!(error, "people cannot sign in at the identity provider now");
+        }
+        Err(_) => tracing::warn!("the identity provider does not answer, so people cannot sign in there now"),
+    }
+    Ok(engine.with_oidc(oidc))
 }
 
 /// Reads the project file and the certificate again at each SIGHUP, until `stop` fires. A file that cannot be

@@ -191,3 +191,13 @@ fn dashboard_its_pages_have_no_fault_that_a_machine_can_see() {
     let told = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success(), "{told}{}", String::from_utf8_lossy(&ended.stderr));
 }
+
+#[test]
+fn people_sign_in_at_an_identity_provider_in_a_browser_by_their_address_or_their_groups() {
+    let mut command = Command::new("node");
+    command.arg(script("sign_in.mjs")).env("TIDEGATE", env!("CARGO_BIN_EXE_tidegate"));
+    let ended = command.output().expect("node starts");
+    let (told, complaint) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{told}\n{complaint}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("ok  ")).count(), 8, "{told}");
+}

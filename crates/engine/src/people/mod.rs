@@ -1,10 +1,13 @@
 //! People: signing in, roles, tokens of programs, and the audit log.
 //!
+//! `oidc` signs people in at an identity provider.
+//!
 //! The pages and the API ask [`Engine::visitor_by_session`] and [`Engine::visitor_by_token`] who they
 //! speak to; the command line adds people and tokens. What is secret is kept as a hash only.
 
 mod audit;
 mod limit;
+mod oidc;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -17,6 +20,7 @@ use tidegate_model::{Error, ErrorKind};
 
 pub use audit::AuditVerdict;
 pub(crate) use limit::SignInLimit;
+pub use oidc::{AtProvider, FromProvider, GroupRole, Oidc, OidcSettings, SignedIn};
 pub(crate) use secrets::{hex, secret as random};
 
 use crate::service::Engine;
@@ -98,7 +102,8 @@ impl Engine {
             None => known.as_ref().and_then(|known| known.password.clone()),
         };
         let created_at = known.map_or_else(|| self.config.clock.now(), |known| known.created_at);
-        book.put_person(&Person { name: name.to_owned(), role, rows, created_at, password }).await
+        let by_groups = false;
+        book.put_person(&Person { name: name.to_owned(), role, rows, by_groups, created_at, password }).await
     }
 
     /// Removes a person.
@@ -189,13 +194,15 @@ impl Engine {
         let person = match &invitation.person {
             Some(name) => {
                 let known = book.person(name).await?.ok_or_else(gone)?;
-                Person { password: Some(hash), ..known }
+                // With a password the role is no longer one of groups alone.
+                Person { password: Some(hash), by_groups: false, ..known }
             }
             None => {
                 let name = name.trim();
                 check_name(name)?;
                 let (role, rows) = (Role::Admin, true);
-                Person { name: name.to_owned(), role, rows, created_at: now, password: Some(hash) }
+                let by_groups = false;
+                Person { name: name.to_owned(), role, rows, by_groups, created_at: now, password: Some(hash) }
             }
         };
         if !book.accept(&invitation.hash, &person).await? {

@@ -38,7 +38,7 @@ thread_local! {
     /// Requests under way, and the most that there were.
     static UNDER_WAY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
     /// How far the clock is ahead.
-    static AHEAD: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
+    pub(crate) static AHEAD: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
 }
 
 /// A clock that goes with the timers of the runtime.

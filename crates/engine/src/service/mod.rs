@@ -58,7 +58,9 @@ use tidegate_model::{
 use tokio::sync::{Semaphore, watch};
 
 pub use crate::alerts::{AlertDetails, ChannelDetails, TestedChannel};
-pub use crate::people::{AuditVerdict, SignIn, Visitor};
+pub use crate::people::{
+    AtProvider, AuditVerdict, FromProvider, GroupRole, Oidc, OidcSettings, SignIn, SignedIn, Visitor,
+};
 pub use crate::pipeline::ExceededLimit;
 pub use active::{ActiveProject, Expected, Proposal, Refusal, Text, every_variable_is_set};
 pub use background::{BegunRun, Started};
@@ -161,6 +163,8 @@ pub struct Engine {
     pub(crate) backlogs: Arc<backlog::Backlogs>,
     /// Attempts to sign in that failed.
     pub(crate) sign_ins: Arc<SignInLimit>,
+    /// The identity provider by which people sign in, if there is one.
+    pub(crate) oidc: Option<Arc<Oidc>>,
 }
 
 impl Engine {
@@ -183,6 +187,7 @@ impl Engine {
             watching: Arc::default(),
             backlogs: Arc::default(),
             sign_ins: Arc::default(),
+            oidc: None,
         }
     }
 
@@ -208,6 +213,7 @@ impl Engine {
             watching: self.watching.clone(),
             backlogs: self.backlogs.clone(),
             sign_ins: self.sign_ins.clone(),
+            oidc: self.oidc.clone(),
         }
     }
 

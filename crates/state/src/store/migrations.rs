@@ -209,6 +209,7 @@ CREATE TABLE people (
     name       TEXT PRIMARY KEY,
     role       TEXT NOT NULL,
     sees_rows  BIGINT NOT NULL,
+    by_groups  BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     password   TEXT
 );

@@ -165,11 +165,12 @@ impl PeopleBook for SqlStore {
 /// Writes a person, and ends the sessions.
 async fn put(tx: &mut Tx, person: &Person) -> Result<(), Error> {
     tx.execute(sql("DELETE FROM sessions WHERE person = $1").bind(person.name.as_str())).await?;
-    let statement = sql("INSERT INTO people (name, role, sees_rows, created_at, password)
-        VALUES ($1, $2, $3, $4, $5)
+    let statement = sql("INSERT INTO people (name, role, sees_rows, by_groups, created_at, password)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (name) DO UPDATE SET role = excluded.role, sees_rows = excluded.sees_rows,
-            password = excluded.password");
+            by_groups = excluded.by_groups, password = excluded.password");
     let statement = statement.bind(person.name.as_str()).bind(person.role.as_str()).bind(person.rows);
+    let statement = statement.bind(person.by_groups);
     tx.execute(statement.bind(person.created_at).bind(Arg::Text(person.password.clone()))).await?;
     Ok(())
 }
@@ -179,6 +180,7 @@ fn person(record: &Record) -> Result<Person, Error> {
         name: record.get("name")?,
         role: from_word(&record.get::<String>("role")?, "role")?,
         rows: record.get::<i64>("sees_rows")? != 0,
+        by_groups: record.get::<i64>("by_groups")? != 0,
         created_at: record.time("created_at")?,
         password: record.get("password")?,
     })

@@ -15,6 +15,7 @@ mod overview;
 mod people;
 mod preview;
 mod project;
+mod provider;
 mod runs;
 mod shell;
 mod show;
@@ -69,6 +70,8 @@ pub(super) fn routes(serving: Serving) -> Router {
         .route("/people/tokens/remove", post(people::remove_token))
         .route("/audit", get(people::audit))
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
+        .route("/sign-in/provider", get(provider::leave))
+        .route("/sign-in/provider/back", get(provider::back))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/welcome", get(sign_in::welcome).post(sign_in::choose))
         .route("/alerts", get(alerts::page))

@@ -11,6 +11,7 @@ use axum::{Extension, Form};
 use serde::Deserialize;
 use tidegate_engine::service::{Engine, SignIn};
 use tidegate_model::ErrorKind;
+use tidegate_model::address::encoded;
 
 use super::shell::{self, Failure};
 use crate::access::{cookie, session};
@@ -34,6 +35,8 @@ struct SignInPage {
     /// Whether a password is chosen here.
     is_new: bool,
     wrong: Option<String>,
+    /// The host of the identity provider, and the address that leads there.
+    provider: Option<(String, String)>,
 }
 
 impl SignInPage {
@@ -50,8 +53,13 @@ impl SignInPage {
         Reader::current().theme.color_scheme()
     }
 
-    fn sign_in(next: String) -> SignInPage {
+    fn sign_in(engine: &Engine, next: String) -> SignInPage {
+        let provider = engine.identity_provider().map(|host| {
+            let leave = format!("/sign-in/provider?next={}", encoded(&next));
+            (host.to_owned(), leave)
+        });
         SignInPage {
+            provider,
             title: "Sign in",
             lead: "",
             action: "/sign-in",
@@ -66,6 +74,7 @@ impl SignInPage {
 
     fn welcome(key: String, person: Option<String>) -> SignInPage {
         SignInPage {
+            provider: None,
             title: "Choose a password",
             lead: match person {
                 Some(_) => {
@@ -90,15 +99,16 @@ impl SignInPage {
 #[derive(Debug, Deserialize)]
 pub(super) struct Next {
     #[serde(default)]
-    next: String,
+    pub(super) next: String,
 }
 
 pub(super) async fn page(
+    State(engine): State<Arc<Engine>>,
     asked: Result<Query<Next>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Query(Next { next }) = asked?;
-    shell::page(&headers, &SignInPage::sign_in(own_path(&next)))
+    shell::page(&headers, &SignInPage::sign_in(&engine, own_path(&next)))
 }
 
 /// A name and a password.
@@ -135,7 +145,7 @@ pub(super) async fn sign_in(
         SignIn::Wait(1) => "Too many attempts failed. Try again in a second.".to_owned(),
         SignIn::Wait(seconds) => format!("Too many attempts failed. Try again in {seconds} seconds."),
     };
-    let page = SignInPage { wrong: Some(wrong), name: name.to_owned(), ..SignInPage::sign_in(next) };
+    let page = SignInPage { wrong: Some(wrong), name: name.to_owned(), ..SignInPage::sign_in(&engine, next) };
     refused(&headers, &page)
 }
 
@@ -217,7 +227,7 @@ fn refused(headers: &HeaderMap, page: &SignInPage) -> Result<Response, Failure> 
 }
 
 /// An address of this server: a link to elsewhere would lead people there with a page of ours before it.
-fn own_path(next: &str) -> String {
+pub(super) fn own_path(next: &str) -> String {
     let is_own = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\n', '\r']);
     if is_own && !next.starts_with("/sign-in") { next.to_owned() } else { "/".to_owned() }
 }

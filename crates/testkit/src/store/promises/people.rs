@@ -9,7 +9,8 @@ use tidegate_model::people::{Deed, Invitation, Person, Role, Session, Token};
 use crate::store::backend::Backend;
 
 fn person(name: &str, role: Role, created_at: Timestamp) -> Person {
-    Person { name: name.to_owned(), role, rows: true, created_at, password: Some("hash".to_owned()) }
+    let password = Some("hash".to_owned());
+    Person { name: name.to_owned(), role, rows: true, by_groups: false, created_at, password }
 }
 
 fn session(hash: &str, person: &str, at: Timestamp) -> Session {
@@ -34,7 +35,7 @@ pub async fn a_person_is_kept_and_a_change_ends_the_sessions(backend: &dyn Backe
     book.see_session("s1", later).await.expect("seen");
     assert_eq!(book.session("s1").await.expect("asked").expect("one").seen_at, later);
 
-    let changed = Person { role: Role::Editor, rows: false, ..person("ada", Role::Editor, later) };
+    let changed = Person { rows: false, by_groups: true, ..person("ada", Role::Editor, later) };
     book.put_person(&changed).await.expect("changed");
     let known = book.person("ada").await.expect("asked").expect("one");
     assert_eq!(known, Person { created_at: at, ..changed });
