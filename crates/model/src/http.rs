@@ -14,7 +14,7 @@ pub enum HttpFailure {
     /// The request never left: name not found, connection refused, TLS failed.
     NotSent(String),
     /// The request never left, and will not until a person acts: the certificate of the server is
-    /// not accepted.
+    /// not accepted, or no request may go to its address.
     Untrusted {
         /// The sentence, with the name of the server.
         why: String,
@@ -35,7 +35,7 @@ impl HttpFailure {
         }
     }
 
-    /// Returns the error of a certificate that is not accepted; `None` for every other failure,
+    /// Returns the error of a server that is not accepted; `None` for every other failure,
     /// which time may cure.
     pub fn untrusted(&self) -> Option<Error> {
         match self {
@@ -43,6 +43,16 @@ impl HttpFailure {
             HttpFailure::NotSent(_) | HttpFailure::ResponseLost(_) => None,
         }
     }
+}
+
+/// Marks a request that may go where those to an address that a person chose are refused. It stands among the
+/// extensions of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnRequest {
+    /// It asks for credentials of the machine, at an address that no person chose.
+    Credentials,
+    /// A sandbox sends it to this process, as its vendor would.
+    Sandbox,
 }
 
 /// Sends a request and returns the answer, whatever its status.

@@ -71,7 +71,7 @@ pub use error::{Error, ErrorKind, Reaction, Result};
 pub use event::{Event, EventSelection, Layout, LogId, LoggedEvent, Offset};
 pub use event_log::{Appended, EventLog, Exported, Lag, Reading, Retention};
 pub use feed::{Batch, Checkpoint, Feed, MalformedRecord, Origin, PartialRow};
-pub use http::{Http, HttpFailure};
+pub use http::{Http, HttpFailure, OwnRequest};
 pub use id::{ConnectionId, RunId, StreamId, SyncId};
 pub use ingest::{ExportRequest, Ingest, IngestRoute, Received, SentBody};
 pub use json::Json;

@@ -81,6 +81,7 @@ impl Server {
         }
         let listener = tidegate_web::listen(address).await?;
         let address = listener.local_addr().unwrap_or(address);
+        tidegate_transport::http::listens_on(address);
         let stop = super::stop_on_signals();
         let project = ActiveProject::new(engine.clone(), args.project.clone(), &text, read_only);
         let project = Arc::new(project);

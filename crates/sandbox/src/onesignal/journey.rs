@@ -14,7 +14,7 @@ use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
-use tidegate_model::{Error, Http, RowHash, SandboxContext, Value as Cell};
+use tidegate_model::{Error, Http, OwnRequest, RowHash, SandboxContext, Value as Cell};
 use tokio::sync::mpsc;
 
 use super::message_event;
@@ -117,6 +117,7 @@ impl Journeys {
 
 fn request(target: &MessageEvents, body: String) -> Option<Request<Bytes>> {
     Request::post(&target.url)
+        .extension(OwnRequest::Sandbox)
         .header(AUTHORIZATION, format!("Bearer {}", target.token.expose()))
         .header(CONTENT_TYPE, "application/json")
         .body(body.into())

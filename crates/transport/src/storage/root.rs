@@ -22,6 +22,7 @@ use super::errors::explain;
 use super::settings::LakeSettings;
 use super::trust::Trusting;
 use crate::aws::S3Credentials;
+use crate::http::{REMEDY, judge_literal};
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -305,8 +306,12 @@ fn s3(
 }
 
 fn trusting(settings: &LakeSettings, context: &ConnectorContext) -> Result<Option<Trusting>, Error> {
-    let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    Trusting::open(settings.ca_file.as_deref(), plain, context)
+    if let Some(endpoint) = &settings.endpoint {
+        // One that is no address is named by the library.
+        let literal = endpoint.parse::<Url>().map_or(Ok(()), |url| judge_literal(&url, None));
+        literal.map_err(|refused| Error::settings(format!("`endpoint`: {refused}")).hint(REMEDY))?;
+    }
+    Trusting::open(settings.ca_file.as_deref(), settings.endpoint.as_deref(), context)
 }
 
 fn google(

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::clear_text::{self, Proof};
-use tidegate_model::{Clock, Error, ErrorKind, Http, Secret};
+use tidegate_model::{Clock, Error, ErrorKind, Http, OwnRequest, Secret};
 use tidegate_transport::http::answer;
 use tidegate_transport::http::retry_after::retry_at;
 use tidegate_transport::jwt::RsaKey;
@@ -220,6 +220,7 @@ impl ServiceAccount {
 fn machine(host: &str, what: &str) -> Result<Request<Bytes>, Error> {
     let path = "computeMetadata/v1/instance/service-accounts/default";
     Request::get(format!("http://{host}/{path}/{what}"))
+        .extension(OwnRequest::Credentials)
         .header("metadata-flavor", "Google")
         .body(Bytes::new())
         .map_err(|cause| Error::settings("the variable GCE_METADATA_HOST names no host").caused_by(cause))

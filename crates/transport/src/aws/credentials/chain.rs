@@ -109,7 +109,7 @@ impl CredentialsChain {
     async fn origin(&self) -> Result<SharedCredentialsProvider> {
         let config = ProviderConfig::without_region()
             .with_region(Some(self.region.clone()))
-            .with_http_client(self.http.clone())
+            .with_http_client(self.http.of_machine())
             .with_time_source(SdkClock(Arc::clone(&self.clock)))
             .with_sleep_impl(TokioSleep::new())
             .with_retry_config(RetryConfig::disabled());

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::Response;
-use tidegate_model::{Http, HttpFailure};
+use tidegate_model::{Http, HttpFailure, OwnRequest};
 
 /// How a call ended that gave no credentials.
 pub(super) enum LastAnswer {
@@ -28,12 +28,18 @@ pub(super) enum LastAnswer {
 #[derive(Clone)]
 pub(super) struct SdkHttp {
     http: Arc<dyn Http>,
+    of_machine: bool,
     last: Arc<Mutex<Option<LastAnswer>>>,
 }
 
 impl SdkHttp {
     pub(super) fn new(http: Arc<dyn Http>) -> SdkHttp {
-        SdkHttp { http, last: Arc::default() }
+        SdkHttp { http, of_machine: false, last: Arc::default() }
+    }
+
+    /// Returns the same for providers that ask this machine, at addresses that no person chose.
+    pub(super) fn of_machine(&self) -> SdkHttp {
+        SdkHttp { of_machine: true, ..self.clone() }
     }
 
     /// Removes and returns the last call's failure; `None` if the last call succeeded.
@@ -47,7 +53,10 @@ impl SdkHttp {
 
     async fn send(&self, request: HttpRequest, limit: Duration) -> Result<HttpResponse, ConnectorError> {
         let request = request.try_into_http1x().map_err(|cause| ConnectorError::user(cause.into()))?;
-        let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+        let mut request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+        if self.of_machine {
+            request.extensions_mut().insert(OwnRequest::Credentials);
+        }
         let answer = tokio::time::timeout(limit, self.http.send(request))
             .await
             .unwrap_or_else(|_| Err(HttpFailure::ResponseLost(format!("no answer within {limit:?}"))));
