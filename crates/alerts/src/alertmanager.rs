@@ -14,7 +14,7 @@ use http::header::AUTHORIZATION;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_model::alert::{Change, Channel, ChannelType, Message, Trigger};
+use tidegate_model::alert::{About, Change, Channel, ChannelType, Message, Trigger};
 use tidegate_model::settings::schema_of;
 use tidegate_model::{ConnectorContext, Error, Http, Secret, Settings};
 
@@ -71,6 +71,9 @@ fn alertname(trigger: Trigger) -> &'static str {
         Trigger::InDoubt => "TidegateRowsInDoubt",
         Trigger::Stale => "TidegateSyncStale",
         Trigger::NoRows => "TidegateNoRows",
+        Trigger::Lag => "TidegateSyncLags",
+        Trigger::Expires => "TidegateTokenExpires",
+        Trigger::Disk => "TidegateDiskFull",
         Trigger::Channel => "TidegateChannelFailed",
         Trigger::Test => "TidegateTest",
     }
@@ -78,7 +81,12 @@ fn alertname(trigger: Trigger) -> &'static str {
 
 fn body(message: &Message, extra: &BTreeMap<String, String>) -> Value {
     let alert = &message.alert;
-    let subject = if alert.trigger == Trigger::Channel { "channel" } else { "sync" };
+    let subject = match alert.trigger.about() {
+        About::Sync => "sync",
+        About::Channel => "channel",
+        About::Token => "token",
+        About::Machine => "machine",
+    };
     let mut labels = json!({
         "alertname": alertname(alert.trigger),
         subject: alert.subject,

@@ -28,6 +28,12 @@ pub enum Trigger {
     Stale,
     /// No row was read for too long.
     NoRows,
+    /// What came in has been waiting for too long.
+    Lag,
+    /// The token of a program ends soon, or has ended.
+    Expires,
+    /// The disk of the state is almost full, or will be soon.
+    Disk,
     /// A channel could not be reached.
     Channel,
     /// A person tries a channel.
@@ -43,6 +49,9 @@ impl Trigger {
             Trigger::InDoubt => "in_doubt",
             Trigger::Stale => "stale",
             Trigger::NoRows => "no_rows",
+            Trigger::Lag => "lag",
+            Trigger::Expires => "expires",
+            Trigger::Disk => "disk",
             Trigger::Channel => "channel",
             Trigger::Test => "test",
         }
@@ -51,8 +60,28 @@ impl Trigger {
     /// Returns how bad it is.
     pub fn severity(self) -> Severity {
         match self {
-            Trigger::Failed | Trigger::Stale | Trigger::Channel => Severity::Critical,
-            Trigger::Rejected | Trigger::InDoubt | Trigger::NoRows | Trigger::Test => Severity::Warning,
+            Trigger::Failed | Trigger::Stale | Trigger::Disk | Trigger::Channel => Severity::Critical,
+            Trigger::Rejected
+            | Trigger::InDoubt
+            | Trigger::NoRows
+            | Trigger::Lag
+            | Trigger::Expires
+            | Trigger::Test => Severity::Warning,
+        }
+    }
+
+    /// Returns what an alert of it is about.
+    pub fn about(self) -> About {
+        match self {
+            Trigger::Failed
+            | Trigger::Rejected
+            | Trigger::InDoubt
+            | Trigger::Stale
+            | Trigger::NoRows
+            | Trigger::Lag => About::Sync,
+            Trigger::Expires => About::Token,
+            Trigger::Disk => About::Machine,
+            Trigger::Channel | Trigger::Test => About::Channel,
         }
     }
 }
@@ -61,6 +90,19 @@ impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A sync.
+    Sync,
+    /// A channel for alerts.
+    Channel,
+    /// The token of a program.
+    Token,
+    /// A part of the machine.
+    Machine,
 }
 
 /// How bad it is.
@@ -88,7 +130,7 @@ impl Severity {
 pub struct Alert {
     /// Its name, unique everywhere; names sort by the time of opening.
     pub id: String,
-    /// The sync that it is about; for the trigger `channel`, the channel.
+    /// The sync that it is about; for the trigger `channel`, the channel, for `expires`, the token, and `disk` for a disk.
     pub subject: String,
     /// Why it opened.
     pub trigger: Trigger,
@@ -110,6 +152,9 @@ impl Alert {
             Trigger::InDoubt => format!("{subject}: rows are in doubt"),
             Trigger::Stale => format!("{subject} is out of date"),
             Trigger::NoRows => format!("{subject} reads no rows"),
+            Trigger::Lag => format!("{subject} lags behind its stream"),
+            Trigger::Expires => format!("The token {subject} expires"),
+            Trigger::Disk => "The disk of the state fills up".to_owned(),
             Trigger::Channel => format!("The channel {subject} cannot be reached"),
             Trigger::Test => "A test of this channel".to_owned(),
         }

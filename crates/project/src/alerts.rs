@@ -99,6 +99,7 @@ fn rules(value: &Member) -> AlertRules {
         rejected: value["rejected"].as_str().and_then(percent),
         stale: span("stale"),
         no_rows: span("no_rows"),
+        lag: span("lag"),
     }
 }
 

@@ -78,6 +78,9 @@ pub(super) struct Alerts {
     /// The longest time without a new row. Default: no limit.
     #[schemars(extend("format" = "age"))]
     no_rows: Option<String>,
+    /// The longest time that a message of a topic, or an event, may wait. Default: no limit.
+    #[schemars(extend("format" = "age"))]
+    lag: Option<String>,
     /// The address of the dashboard, for links in messages. Default: no links.
     #[schemars(extend("format" = "url"))]
     dashboard: Option<String>,
@@ -130,6 +133,9 @@ pub(super) struct SyncAlerts {
     /// The longest time without a new row; `0s` switches the alert off.
     #[schemars(extend("format" = "age"))]
     no_rows: Option<String>,
+    /// The longest time that a message of a topic, or an event, may wait; `0s` switches the alert off.
+    #[schemars(extend("format" = "age"))]
+    lag: Option<String>,
 }
 
 /// An account at an outside system. Shared by syncs.

@@ -82,6 +82,8 @@ pub struct AlertRules {
     pub stale: Option<Duration>,
     /// How long a sync may read no row; zero switches it off.
     pub no_rows: Option<Duration>,
+    /// How long what came in may wait; zero switches it off.
+    pub lag: Option<Duration>,
 }
 
 impl AlertRules {
@@ -92,6 +94,7 @@ impl AlertRules {
             rejected: self.rejected.or(other.rejected),
             stale: self.stale.or(other.stale),
             no_rows: self.no_rows.or(other.no_rows),
+            lag: self.lag.or(other.lag),
         }
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_alerts::CHANNELS;
 use tidegate_model::alert::{Alert, Change, Channel, Message, Trigger};
-use tidegate_model::{ConnectorContext, Error, Settings, SystemClock};
+use tidegate_model::{ConnectorContext, Error, Http as _, Settings, SystemClock};
 use tidegate_transport::http::RealHttp;
 
 /// A program that receives alerts.
@@ -167,4 +167,90 @@ async fn a_webhook_is_signed_as_another_library_verifies_it_also_while_its_key_c
     assert_eq!(error.message(), "the webhook answered 401");
     let short = open("webhook", json!({ "url": url, "secret": "whsec_c2hvcnQ=" })).err().expect("too short");
     assert!(short.message().contains("24 bytes"), "{short}");
+}
+
+/// Debian's Alertmanager, which keeps what it is told in memory.
+struct Alertmanager {
+    process: Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Alertmanager {
+    async fn start() -> Alertmanager {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("alertmanager.yml");
+        std::fs::write(&config, "route: { receiver: none }\nreceivers: [{ name: none }]\n").expect("written");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("a free port").to_string();
+        let process = Command::new("prometheus-alertmanager")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.path={}", folder.path().display()))
+            .arg(format!("--web.listen-address={address}"))
+            .args(["--cluster.listen-address=", "--log.level=error"])
+            .spawn()
+            .expect("scripts/setup installs prometheus-alertmanager");
+        let server = Alertmanager { process, url: format!("http://{address}"), _folder: folder };
+        for _ in 0..200 {
+            if server.get("/-/ready").await.is_some() {
+                return server;
+            }
+            pause().await;
+        }
+        panic!("Alertmanager is not ready within 20 seconds");
+    }
+
+    /// What it answers, if it does.
+    async fn get(&self, path: &str) -> Option<String> {
+        let request = http::Request::get(format!("{}{path}", self.url)).body(bytes::Bytes::new());
+        let answer = RealHttp::new().expect("a client").send(request.expect("a request")).await.ok()?;
+        answer.status().is_success().then(|| String::from_utf8_lossy(answer.body()).into_owned())
+    }
+
+    /// The alerts that are open there.
+    async fn open(&self) -> Value {
+        let answer = self.get("/api/v2/alerts?active=true").await.expect("an answer");
+        serde_json::from_str(&answer).expect("JSON")
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the other process does not say when it is ready")]
+async fn pause() {
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debians_alertmanager_has_the_alert_once_and_no_more_after_its_recovery() {
+    // As the program does at its start.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let server = Alertmanager::start().await;
+    let settings = json!({ "url": server.url, "labels": { "team": "données" } });
+    let channel = open("alertmanager", settings).expect("opened");
+    assert!(channel.repeats().is_some(), "it forgets what is not said again");
+
+    channel.send(&message(Change::Opened)).await.expect("accepted");
+    channel.send(&message(Change::Opened)).await.expect("accepted again");
+    let open = server.open().await;
+    assert_eq!(open.as_array().map(Vec::len), Some(1), "{open}");
+    let labels = &open[0]["labels"];
+    assert_eq!((&labels["alertname"], &labels["team"]), (&json!("TidegateSyncFailed"), &json!("données")));
+    assert_eq!((&labels["sync"], &labels["severity"]), (&json!("commandes_été"), &json!("critical")));
+    let told = open[0]["annotations"]["description"].as_str().expect("text");
+    assert!(told.contains("Braze refused the key"), "{told}");
+
+    channel.send(&message(Change::Resolved)).await.expect("accepted");
+    for _ in 0..50 {
+        if server.open().await == json!([]) {
+            return;
+        }
+        pause().await;
+    }
+    panic!("it is still open: {}", server.open().await);
 }

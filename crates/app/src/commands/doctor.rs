@@ -110,8 +110,7 @@ fn look_at_folder(machine: &mut Checks, folder: &Path) {
             machine.fail(name, format!("{shown} cannot be written: {cause}"), remedy);
         }
     }
-    let Ok(disk) = rustix::fs::statvfs(there) else { return };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let Some(free) = free_space(there) else { return };
     #[expect(clippy::cast_precision_loss, reason = "a size for people")]
     let detail = format!("{:.1} GiB are free", free as f64 / f64::from(1 << 30));
     match free {
@@ -139,6 +138,12 @@ fn look_at_files_of_the_state(machine: &mut Checks, args: &ProjectArgs) {
             "keep events in Kafka with --log, if this machine takes any",
         ),
     }
+}
+
+/// Returns the free bytes of the disk that holds a folder.
+pub(super) fn free_space(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn look_at_limits(machine: &mut Checks) {

@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::doctor::free_space;
 use crate::DONE;
 use crate::cli::{ProjectArgs, Serve};
 use crate::output::{self, note};
@@ -71,7 +72,9 @@ impl Server {
             .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
         describe_metrics(env!("CARGO_PKG_VERSION"));
         let text = tidegate_project::read_text(&args.project)?;
-        let engine = Arc::new(with_provider(args.serving_engine().await?, door.oidc).await?);
+        let data = args.data_folder();
+        let engine = args.serving_engine().await?.with_disk(move || free_space(&data));
+        let engine = Arc::new(with_provider(engine, door.oidc).await?);
         every_variable_is_set(engine.project())?;
         // Settings that cannot work are an error first, not a warning about what they prevent.
         engine.open_ingest_endpoints().await?;

@@ -8,6 +8,8 @@ use tidegate_model::store::{FailedRowGroup, PausedBy, StatusKind, SyncState};
 use tidegate_model::{Cause, Counts, Ending, Run, RunId};
 use tidegate_project::AlertRules;
 
+use crate::service::backlog::Waiting;
+
 /// Percent of rejected rows if nothing is said.
 const REJECTED: f64 = 10.0;
 /// The fewest rejected rows of an alert: no alert is about a single row.
@@ -88,6 +90,8 @@ pub(super) struct Facts<'a> {
     pub(super) earlier_success: Option<Timestamp>,
     /// When rows were read last, likewise.
     pub(super) earlier_read: Option<Timestamp>,
+    /// What waits before a sync that reads a stream.
+    pub(super) waiting: Waiting,
 }
 
 /// Returns what each trigger says.
@@ -102,6 +106,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<(Trigger, State)> {
         (Trigger::InDoubt, in_doubt(facts)),
         (Trigger::Stale, stale(facts)),
         (Trigger::NoRows, no_rows(facts)),
+        (Trigger::Lag, lag(facts)),
     ]
 }
 
@@ -218,6 +223,19 @@ fn no_rows(facts: &Facts<'_>) -> State {
         return State::Good;
     }
     State::Bad(format!("No row was read since {}. Next: look at the source", shown(since)))
+}
+
+fn lag(facts: &Facts<'_>) -> State {
+    let Some(limit) = watched(facts.rules.lag) else { return State::Good };
+    match facts.waiting {
+        Waiting::Unknown => State::Unclear,
+        Waiting::Since(since) if facts.now.duration_since(since) > limit => State::Bad(format!(
+            "What came in before {} is not delivered yet. \
+             Next: look at its run, and at the speed limits of its destination",
+            shown(since)
+        )),
+        Waiting::Nothing | Waiting::Since(_) => State::Good,
+    }
 }
 
 /// The span of a rule that watches something.

@@ -1,6 +1,7 @@
 //! Alerts: one message when a sync begins to need attention, and one when it has recovered.
 //!
 //! - [`conditions`] looks at a sync and says which triggers apply,
+//! - [`tokens`] says which ones expire, and [`disk`] whether it fills up,
 //! - [`watch`] opens and resolves alerts by that,
 //! - [`outbox`] makes a notice for each recipient and sends what is due.
 //!
@@ -8,9 +9,11 @@
 //! store send each message once.
 
 mod conditions;
+mod disk;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -19,6 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidegate_model::SyncId;
 use tokio::sync::Notify;
 
+pub(crate) use disk::Disk;
 pub use outbox::{AlertDetails, ChannelDetails, TestedChannel};
 
 use conditions::Moved;

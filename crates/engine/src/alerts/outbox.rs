@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_model::alert::{Alert, Change, Channel, Message, Notice, Recipient, Trigger};
+use tidegate_model::alert::{About, Alert, Change, Channel, Message, Notice, Recipient, Trigger};
 use tidegate_model::{Error, ErrorKind, SyncId};
 use tidegate_project::ChannelSpec;
 use xxhash_rust::xxh3::xxh3_64;
@@ -239,7 +239,7 @@ impl Engine {
     fn recipients(&self, alert: &Alert) -> Vec<Recipient> {
         let channels = &self.config.project.alerts.channels;
         let sync = self.config.project.syncs.get(&SyncId::new(&alert.subject));
-        let options = sync.filter(|_| alert.trigger != Trigger::Channel).map(|sync| sync.options());
+        let options = sync.filter(|_| alert.trigger.about() == About::Sync).map(|sync| sync.options());
         let wanted = |name: &String| match options.and_then(|options| options.alert_channels.as_ref()) {
             Some(named) => named.contains(name),
             // A channel that fails is reported by the others.
@@ -351,9 +351,10 @@ impl Engine {
 
     fn message(&self, notice: &Notice, alert: &Alert, at: Timestamp) -> Message {
         let dashboard = self.config.project.alerts.dashboard.as_ref();
-        let link = dashboard.map(|dashboard| match alert.trigger {
-            Trigger::Channel | Trigger::Test => format!("{dashboard}/alerts"),
-            _ => format!("{dashboard}/syncs/{}", tidegate_model::address::encoded(&alert.subject)),
+        let link = dashboard.map(|dashboard| match alert.trigger.about() {
+            About::Channel | About::Machine => format!("{dashboard}/alerts"),
+            About::Token => format!("{dashboard}/people"),
+            About::Sync => format!("{dashboard}/syncs/{}", tidegate_model::address::encoded(&alert.subject)),
         });
         Message {
             id: notice.id.clone(),

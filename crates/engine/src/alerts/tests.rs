@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::alert::{Change, Channel, ChannelType, Message, Trigger};
+use tidegate_model::people::Role;
 use tidegate_model::store::{
     BatchCommit, FailedRowGroup, Pause, PausedBy, RowResult, RowStatus, RunEnd, StatusKind, SyncState,
 };
@@ -17,7 +18,8 @@ use tidegate_project::AlertRules;
 
 use super::conditions::{Facts, Moved, State, judge};
 use crate::pipeline::wait;
-use crate::scheduler::tests::{AWAY, Stage};
+use crate::scheduler::tests::{AHEAD, AWAY, BEHIND, Stage};
+use crate::service::backlog::Waiting;
 
 thread_local! {
     /// What was sent: the channel, and the message.
@@ -295,6 +297,7 @@ fn state(
         follows: false,
         earlier_success: None,
         earlier_read: None,
+        waiting: Waiting::Unknown,
     };
     change(&mut facts);
     judge(&facts).into_iter().find(|(one, _)| *one == trigger).expect("judged").1
@@ -363,6 +366,7 @@ fn a_stream_that_begins_to_reject_is_told_by_its_last_minutes() {
         follows: true,
         earlier_success: None,
         earlier_read: None,
+        waiting: Waiting::Unknown,
     };
     change(&mut facts);
     let judged = judge(&facts);
@@ -410,6 +414,7 @@ fn a_sync_that_a_person_paused_opens_nothing_and_ends_nothing() {
             follows: false,
             earlier_success: None,
             earlier_read: None,
+            waiting: Waiting::Unknown,
         })
     };
     assert!(judged(&pause(PausedBy::Person("ann".to_owned()))).is_empty());
@@ -444,5 +449,47 @@ async fn no_value_of_a_row_is_in_a_message() {
     let text = SENT.with_borrow(|sent| format!("{:?}", sent[0].1));
     assert!(!text.contains("canary"), "{text}");
     assert_eq!(stage.store.alert_book().list(0).await.expect("alerts").len(), 1);
+    stage.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_does_not_keep_up_with_its_stream_is_told_and_so_is_that_it_does_again() {
+    let stream = project("    team: { type: chat }\n", "    alerts: { lag: 10m }\n")
+        .replace("type: system", "type: stream")
+        .replace("    mode: full\n", "    mode: stream\n")
+        .replace("{ every: 15m }", "continuous");
+    SENT.take();
+    BEHIND.set(Some((3, 10)));
+    let stage = Stage::of(&stream, CHANNELS, 8);
+    wait::span(9 * MINUTE).await;
+    assert_eq!(sent(), [], "what waits is not old yet");
+    wait::span(3 * MINUTE).await;
+    assert_eq!(sent(), [("chat", Change::Opened, Trigger::Lag, None)]);
+    let summary = SENT.with_borrow(|sent| sent[0].1.alert.summary.clone());
+    assert!(summary.starts_with("What came in before 1970-01-01 00:00:"), "{summary}");
+
+    BEHIND.set(Some((12, 20)));
+    wait::span(2 * MINUTE).await;
+    assert_eq!(sent()[1..], [("chat", Change::Resolved, Trigger::Lag, None)]);
+    stage.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_within_a_week_is_told_once_and_is_over_when_it_is_replaced() {
+    let stage = start("    team: { type: chat }\n", "    contacts: [ada@example.com]\n");
+    stage.engine.add_token("orders", Role::Viewer, false, 90).await.expect("added");
+    wait::span(MINUTE).await;
+    assert_eq!(sent(), []);
+    AHEAD.set(SignedDuration::from_hours(24 * 84));
+    wait::span(2 * MINUTE).await;
+    assert_eq!(sent(), [("chat", Change::Opened, Trigger::Expires, None)]);
+    let message = SENT.with_borrow(|sent| sent[0].1.clone());
+    assert!(message.alert.summary.starts_with("It expires at 1970-04-01"), "{}", message.alert.summary);
+    assert_eq!(message.link.as_deref(), Some("https://tidegate.example.com/people"), "not that of the sync");
+
+    stage.engine.remove_token("orders").await.expect("removed");
+    wait::span(2 * MINUTE).await;
+    assert_eq!(sent()[1..], [("chat", Change::Resolved, Trigger::Expires, None)]);
+    AHEAD.set(SignedDuration::ZERO);
     stage.stop.cancel();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidegate_model::alert::{Alert, Trigger};
+use tidegate_model::alert::{About, Alert, Trigger};
 use tidegate_model::store::{FailedRowGroup, RunQuery, SyncState};
 use tidegate_model::{Ending, Error, Run, SyncId};
 use tidegate_project::{AlertRules, Schedule, SyncSpec};
@@ -105,6 +105,10 @@ impl Engine {
             let groups = groups.remove(id).unwrap_or_default();
             self.look_at(&Watched::of(id, sync), &state, &groups, &known).await?;
         }
+        if only.is_none() {
+            self.look_at_tokens(&known).await?;
+            self.look_at_disk(&known).await?;
+        }
         let requested = match self.requested_now().await {
             Ok(requested) => Some(requested),
             Err(error) => {
@@ -141,10 +145,14 @@ impl Engine {
     /// Whether what an alert is about is not in the project any more.
     fn is_gone(&self, alert: &Alert) -> bool {
         let project = &self.config.project;
-        match alert.trigger {
-            Trigger::Channel => !project.alerts.channels.contains_key(&alert.subject),
-            Trigger::Test => true,
-            Trigger::Failed | Trigger::Rejected | Trigger::InDoubt | Trigger::Stale | Trigger::NoRows => {
+        if alert.trigger == Trigger::Test {
+            return true;
+        }
+        match alert.trigger.about() {
+            About::Channel => !project.alerts.channels.contains_key(&alert.subject),
+            // No part of the project.
+            About::Token | About::Machine => false,
+            About::Sync => {
                 let sync = project.syncs.get(&SyncId::new(&alert.subject));
                 sync.is_none_or(|sync| !sync.options().enabled)
             }
@@ -175,6 +183,7 @@ impl Engine {
             follows,
             earlier_success,
             earlier_read,
+            waiting: self.backlogs.waiting(id),
         };
         for (trigger, judged) in conditions::judge(&facts) {
             let open = known.iter().find(|alert| {

@@ -14,9 +14,9 @@ use tidegate_model::alert::ChannelType;
 use tidegate_model::connector::{PlatformRole, SourceRole};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Batch, Cause, Checks, Clock, Columns, Connector, DataType, Destination, Ending, Error, ErrorKind, Feed,
-    Http, HttpFailure, Idempotency, Limits, Mode, ObjectKind, ObjectSpec, Platform, Progress, ReadMode,
-    Reason, Receipt, Record, Row, Run, Selection, Source, Store as _, SyncId, Value,
+    Batch, Cause, Checkpoint, Checks, Clock, Columns, Connector, DataType, Destination, Ending, Error,
+    ErrorKind, Feed, Http, HttpFailure, Idempotency, Lag, Limits, Mode, ObjectKind, ObjectSpec, Platform,
+    Progress, ReadMode, Reason, Receipt, Record, Row, Run, Selection, Source, Store as _, SyncId, Value,
 };
 use tidegate_testkit::{MemoryEventLog, MemoryStore};
 use tokio::sync::watch;
@@ -37,6 +37,8 @@ thread_local! {
     static LATENCY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// Requests under way, and the most that there were.
     static UNDER_WAY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    /// The position of a stream that is read, and its end.
+    pub(crate) static BEHIND: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
     /// How far the clock is ahead.
     pub(crate) static AHEAD: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
 }
@@ -84,6 +86,19 @@ impl Source for Table {
     async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
         let row = Row { columns: Columns::new(["id"]), values: vec![Value::Int(1)] };
         Ok(futures_util::stream::iter([Ok(Batch::of(vec![row]))]).boxed())
+    }
+
+    async fn lag(&self, _: &Selection, _: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
+        let lag = |(position, end)| Lag {
+            partition: "t[0]".to_owned(),
+            position,
+            end,
+            behind: end - position,
+            last_seen: None,
+            per_minute: None,
+            trouble: None,
+        };
+        Ok(BEHIND.get().map(lag).into_iter().collect())
     }
 }
 

@@ -20,8 +20,21 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 #[derive(Debug, Default)]
 pub(crate) struct Backlogs(Mutex<HashMap<SyncId, Backlog>>);
 
+/// Since when something has been waiting before a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Its stream was not looked at, or did not answer.
+    Unknown,
+    /// Nothing waits.
+    Nothing,
+    /// What was there at this time is not all committed yet.
+    Since(Timestamp),
+}
+
 #[derive(Debug, Default)]
 struct Backlog {
+    /// Whether the stream answered at the last look.
+    answered: bool,
     /// How many items wait.
     waiting: u64,
     /// By partition: items before this position were there at this time.
@@ -57,14 +70,23 @@ impl Backlogs {
         };
         let marks = behind().map(|lag| (lag.partition.clone(), marked(lag))).collect();
         backlog.waiting = behind().map(|lag| lag.behind).sum();
+        backlog.answered = !lags.is_empty();
         backlog.marks = marks;
     }
 
     /// Forgets what waits for a sync that does not run.
     pub(crate) fn forget(&self, sync: &SyncId) {
         if let Some(backlog) = lock(&self.0).get_mut(sync) {
-            (backlog.waiting, backlog.marks) = (0, HashMap::new());
+            (backlog.waiting, backlog.marks, backlog.answered) = (0, HashMap::new(), false);
         }
+    }
+
+    /// Returns since when the item that has waited for longest has been waiting.
+    pub(crate) fn waiting(&self, sync: &SyncId) -> Waiting {
+        let all = lock(&self.0);
+        let Some(backlog) = all.get(sync).filter(|backlog| backlog.answered) else { return Waiting::Unknown };
+        let oldest = backlog.marks.values().map(|(_, at)| *at).min();
+        oldest.map_or(Waiting::Nothing, Waiting::Since)
     }
 
     /// Returns by how much a sync is behind; `None` if it keeps up.
@@ -103,14 +125,16 @@ mod tests {
         let (backlogs, sync) = (Backlogs::default(), SyncId::new("s"));
         backlogs.look(&sync, &[lag(10, 30)], 0, at(0));
         backlogs.look(&sync, &[lag(29, 900)], 0, at(15));
-        assert_eq!(backlogs.behind(&sync, at(15)), None);
+        assert_eq!((backlogs.behind(&sync, at(15)), backlogs.waiting(&sync)), (None, Waiting::Since(at(0))));
         let behind = backlogs.behind(&sync, at(16)).expect("it is behind");
         assert_eq!((behind.waiting, behind.lasts.as_secs()), (871, 16 * 60));
         backlogs.look(&sync, &[lag(30, 900)], 0, at(16));
         assert_eq!(backlogs.behind(&sync, at(30)), None, "all of the first look is committed");
         assert!(backlogs.behind(&sync, at(32)).is_some());
         backlogs.look(&sync, &[lag(900, 900)], 0, at(33));
-        assert_eq!(backlogs.behind(&sync, at(90)), None);
+        assert_eq!((backlogs.behind(&sync, at(90)), backlogs.waiting(&sync)), (None, Waiting::Nothing));
+        backlogs.look(&sync, &[], 0, at(34));
+        assert_eq!(backlogs.waiting(&sync), Waiting::Unknown, "the stream did not answer");
     }
 
     #[test]

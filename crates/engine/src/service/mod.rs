@@ -92,7 +92,7 @@ pub use sync_form::{
 pub use timeline::{Entry, Timeline};
 pub use visibility::without_row_values;
 
-use crate::alerts::Watching;
+use crate::alerts::{Disk, Watching};
 use crate::people::SignInLimit;
 use crate::pipeline::{Parts, RateLimiters, wait};
 pub use tidegate_project::{Changes, Finding, Mark, NameChanges};
@@ -163,6 +163,8 @@ pub struct Engine {
     pub(crate) backlogs: Arc<backlog::Backlogs>,
     /// Attempts to sign in that failed.
     pub(crate) sign_ins: Arc<SignInLimit>,
+    /// The disk of the state, if it is watched.
+    pub(crate) disk: Option<Arc<Disk>>,
     /// The identity provider by which people sign in, if there is one.
     pub(crate) oidc: Option<Arc<Oidc>>,
 }
@@ -187,6 +189,7 @@ impl Engine {
             watching: Arc::default(),
             backlogs: Arc::default(),
             sign_ins: Arc::default(),
+            disk: None,
             oidc: None,
         }
     }
@@ -213,6 +216,7 @@ impl Engine {
             watching: self.watching.clone(),
             backlogs: self.backlogs.clone(),
             sign_ins: self.sign_ins.clone(),
+            disk: self.disk.clone(),
             oidc: self.oidc.clone(),
         }
     }

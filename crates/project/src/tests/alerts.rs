@@ -10,7 +10,7 @@ const TEAM: &str = "\nalerts:\n  rejected: 5%\n  stale: 26h\n  dashboard: https:
 
 #[test]
 fn channels_and_rules_are_read_and_a_sync_has_its_own() {
-    let sync = "alerts: { stale: 0s, no_rows: 7d, channels: [team] }\n    lookback: 5m";
+    let sync = "alerts: { stale: 0s, no_rows: 7d, lag: 5m, channels: [team] }\n    lookback: 5m";
     let project = valid(&changed("\nconnections:", TEAM).replace("lookback: 5m", sync));
     let alerts = &project.alerts;
     assert_eq!(alerts.channels["team"].kind, "chat");
@@ -22,6 +22,7 @@ fn channels_and_rules_are_read_and_a_sync_has_its_own() {
         rejected: Some(5.0),
         stale: Some(Duration::ZERO),
         no_rows: Some(Duration::from_secs(7 * 86_400)),
+        lag: Some(Duration::from_secs(300)),
     };
     assert_eq!(options.alert_rules.or(alerts.rules), rules);
 }

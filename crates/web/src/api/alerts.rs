@@ -31,7 +31,7 @@ pub(super) struct Alert {
     id: String,
     /// The sync that it is about; for the trigger `channel`, the channel.
     subject: String,
-    /// `failed`, `rejected`, `in_doubt`, `stale`, `no_rows` or `channel`.
+    /// `failed`, `rejected`, `in_doubt`, `stale`, `no_rows`, `lag`, `expires`, `disk` or `channel`.
     trigger: &'static str,
     /// `critical` or `warning`.
     severity: &'static str,

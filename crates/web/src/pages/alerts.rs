@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tidegate_engine::service::{AlertDetails, ChannelDetails, Engine};
 use tidegate_model::address::encoded;
-use tidegate_model::alert::{Change, Notice, Severity, Trigger};
+use tidegate_model::alert::{About, Change, Notice, Severity};
 
 use super::shell::{self, Failure, Shell};
 use super::show::{self, ago, count};
@@ -95,7 +95,7 @@ impl AlertView {
         };
         let icon = if class == "look" { "failed" } else { class };
         let until = alert.resolved_at.unwrap_or(now);
-        let is_sync = !matches!(alert.trigger, Trigger::Channel | Trigger::Test);
+        let is_sync = alert.trigger.about() == About::Sync;
         AlertView {
             class,
             badge: format!("<span class=\"badge {class}\">{}{word}</span>", show::icon(icon)),
