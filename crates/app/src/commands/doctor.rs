@@ -44,10 +44,12 @@ pub(super) async fn doctor(args: &ProjectArgs, listen: SocketAddr, out: Output) 
     if project.is_ok() {
         match args.examined_engine().await {
             Ok(engine) => {
-                match engine.has_state() {
-                    true => look_at_state(&mut machine, &engine, args.store.is_some()).await,
-                    false => machine.pass("state", "there is none yet: the first run makes it"),
-                }
+                let place = match (engine.has_state(), args.store.is_some()) {
+                    (false, _) => "there is none yet: the first run makes it",
+                    (true, true) => "the PostgreSQL database answers",
+                    (true, false) => "the database in the folder answers",
+                };
+                look_at_state(&mut machine, &engine, place).await;
                 reports = check::everything(&engine).await?;
             }
             Err(error) => machine.fail("state", error.chain(), error.next_step()),
@@ -210,8 +212,8 @@ async fn asked(address: SocketAddr) -> Option<Ready> {
     Some(if is_ready { Ready::Yes } else { Ready::No })
 }
 
-async fn look_at_state(machine: &mut Checks, engine: &Engine, server: bool) {
-    let place = if server { "the PostgreSQL database answers" } else { "the database in the folder answers" };
+/// `place` says what was found of the state, if it can be read.
+async fn look_at_state(machine: &mut Checks, engine: &Engine, place: &str) {
     let last = match engine.runs(None, 1).await {
         Ok(mut runs) => runs.pop(),
         Err(error) => return machine.fail("state", error.chain(), error.next_step()),

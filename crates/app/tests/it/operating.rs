@@ -147,7 +147,10 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     drop(taken);
     let found = project.done(&["doctor", "--listen", &address]);
     assert_eq!(found.code, 0, "{found:?}");
-    for expected in ["state folder", "disk", "open files", "clock", "sync orders_to_braze"] {
+    for expected in
+        ["state folder", "disk", "open files", "clock", "sync orders_to_braze", "there is none yet"]
+    {
         assert!(found.stdout.contains(expected), "{expected}: {found:?}");
     }
+    assert!(!project.path().join(".tidegate").exists(), "the doctor makes no state");
 }
