@@ -52,7 +52,7 @@ pub(super) struct Archive {
 }
 
 /// Where files are listed and kept.
-pub(super) struct Places {
+pub(super) struct HistoryParts {
     /// The name of this data folder in the list of files.
     pub(super) folder: String,
     /// The bucket, if there is one.
@@ -72,7 +72,7 @@ impl Archive {
     pub(super) fn open(
         database: Arc<Database>,
         history: History,
-        Places { folder, shared, run_files }: Places,
+        HistoryParts { folder, shared, run_files }: HistoryParts,
         clock: Arc<dyn Clock>,
         history_days: u32,
         (failed_row_days, contents): (u32, Arc<Contents>),

@@ -64,7 +64,7 @@ use crate::lookback::run_files::RunFiles;
 use crate::seal::Seal;
 use crate::shared_files::SharedFiles;
 use crate::{StateConfig, StoreLocation};
-use archive::{Archive, Places};
+use archive::{Archive, HistoryParts};
 use contents::Contents;
 use dialect::Database;
 use failed_rows::Indexes;
@@ -115,7 +115,7 @@ impl SqlStore {
         let archive = Archive::open(
             Arc::clone(&database),
             history,
-            Places { folder, shared: shared_history, run_files: run_files.clone() },
+            HistoryParts { folder, shared: shared_history, run_files: run_files.clone() },
             Arc::clone(&config.clock),
             config.history_days,
             (config.failed_row_days, Arc::clone(&contents)),
