@@ -55,8 +55,8 @@ pub(super) fn routes() -> Router<Serving> {
 async fn integrations(State(engine): Shared, Query(page): Query<Page>) -> Result<Response, Failed> {
     let skip = page.skip()?;
     let all = engine.overview().await?.syncs;
-    let shown = all.iter().skip(skip).take(PAGE).map(integration).collect();
-    Ok(listed("/cdi/integrations", &page, skip, all.len() > skip + PAGE, shown))
+    let shown: Vec<Value> = all.iter().skip(skip).take(PAGE).map(integration).collect();
+    Ok(listed("/cdi/integrations", &page, skip, all.len() > skip + PAGE, &shown))
 }
 
 async fn sync(State(engine): Shared, Path(sync): Path<String>) -> Result<Response, Failed> {
@@ -79,13 +79,13 @@ async fn job_sync_status(
     let (id, skip) = (known(&engine, &sync)?, page.skip()?);
     let query = RunQuery { sync: Some(id.clone()), limit: skip + PAGE + 1, ..RunQuery::default() };
     let runs = engine.find_runs(&query).await?;
-    let shown = runs.iter().skip(skip).take(PAGE).map(job).collect();
+    let shown: Vec<Value> = runs.iter().skip(skip).take(PAGE).map(job).collect();
     let path = format!("/cdi/integrations/{}/job_sync_status", tidegate_model::address::encoded(&sync));
-    Ok(listed(&path, &page, skip, runs.len() > skip + PAGE, shown))
+    Ok(listed(&path, &page, skip, runs.len() > skip + PAGE, &shown))
 }
 
 /// Answers with one page and, if there are others, their addresses.
-fn listed(path: &str, page: &Page, skip: usize, more: bool, shown: Vec<Value>) -> Response {
+fn listed(path: &str, page: &Page, skip: usize, more: bool, shown: &[Value]) -> Response {
     let link = |skip: usize, rel: &str| {
         format!("<{path}?cursor={}>; rel=\"{rel}\"", STANDARD.encode(format!("skip:{skip}")))
     };

@@ -1,5 +1,7 @@
 //! What the tools do: the functions of the API, with answers of the same shape.
 
+#![expect(clippy::result_large_err, reason = "a problem is made once for a call, where it ends")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
