@@ -36,4 +36,4 @@ fuzz: ## fuzz what reads bytes of others, guided by coverage; SECONDS_EACH=60 fo
 
 clean: ## stop servers; remove generated files but keep build artifacts
 	-scripts/servers stop
-	rm -rf .servers .venv .venv-peers .venv-api clients/node/node_modules examples/*/.tidegate
+	rm -rf .servers .venv .venv-peers .venv-api .venv-airflow .venv-mcp clients/node/node_modules examples/*/.tidegate
