@@ -5,12 +5,14 @@ are granted to service accounts that prove their key (tokens.py), and jobs are k
 `PUT /_double/NAME` says what the account NAME@… lacks and what goes wrong for it, so tests that run at
 once do not disturb each other:
 
-  without        permissions: "bigquery.jobs.create", "bigquery.tables.getData", "bigquery.tables.create" …
+  without        permissions: "bigquery.jobs.create", "bigquery.tables.getData", "bigquery.tables.create" …,
+                 "iam.serviceAccounts.getAccessToken" for a workload that asks for a token of the account
   pending        answers that say jobComplete: false before a result is given
   empty_pages    pages without rows that name a page after them
   rows_per_page  rows in a page, at most
   bytes          what a dry run says that a query processes, and what maximumBytesBilled is held to
   any_time       whether the times of a signed assertion count whatever they are: for clocks of tests
+  seconds        how long tokens last; an hour if absent
   location       where jobs run; outside of US and EU, who asks for one has to say it
   faults         how requests of a phase are answered, in turn: {"submit": ["429"], "page": ["drop"]};
                  the phases are token, submit, dry, poll, page, table, list, make, remove, cancel, load and
@@ -22,6 +24,7 @@ usage: double.py --port PORT --home FOLDER --key FILE
 """
 
 import argparse
+import datetime
 import http.client
 import json
 import pathlib
@@ -31,16 +34,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from principals import FAULTS, Drop, Principal, Refusal
 from results import Results, is_read
-from tokens import Refused, Tokens, prove_time
+from tokens import SCOPES, Refused, Tokens, prove_time
 
 ACCOUNTS = "/computeMetadata/v1/instance/service-accounts/default/"
 API = "/bigquery/v2/projects/"
+IMPERSONATION = "/iam/v1/projects/-/serviceAccounts/"
+# The scopes that may ask for a token of a service account.
+ASKING = {"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/iam"}
 
 
 class Service:
     def __init__(self, emulator, key):
         self.emulator, self.tokens, self.principals = emulator, Tokens(key), {}
         self.results = Results(self.ask)
+        self.workloads = {}
 
     def principal(self, name):
         return self.principals.setdefault(name, Principal(name))
@@ -98,6 +105,22 @@ class Handler(BaseHTTPRequestHandler):
             if not self.service.principal(name).any_time:
                 prove_time(claims)
             return self.granted(name)
+        if path == "/sts/token":
+            name, scopes = self.service.tokens.exchanged(raw.decode())
+            who = self.service.principal(name)
+            who.fault("token")
+            granted = self.service.tokens.grant(name, who.seconds)
+            # What a token is good for is what was asked for.
+            if scopes & ASKING:
+                self.service.workloads[granted["access_token"]] = name
+            if not scopes & SCOPES:
+                del self.service.tokens.known[granted["access_token"]]
+            return self.answer(200, granted | {"issued_token_type": "urn:ietf:params:oauth:token-type:access_token"})
+        if path.startswith(IMPERSONATION) and path.endswith(":generateAccessToken"):
+            return self.impersonated(path, json.loads(raw))
+        if path == "/idp/token":
+            # What a platform offers to its machines: a token of the workload that a header names.
+            return self.answer(200, {"value": self.headers.get("x-workload-token") or ""})
         if path.startswith(ACCOUNTS):
             if self.headers.get("metadata-flavor") != "Google":
                 return self.answer(403, b"Missing Metadata-Flavor:Google header.")
@@ -116,8 +139,26 @@ class Handler(BaseHTTPRequestHandler):
         return self.asked(who, bearer, path, asked, query, raw)
 
     def granted(self, name):
-        self.service.principal(name).fault("token")
-        self.answer(200, self.service.tokens.grant(name))
+        who = self.service.principal(name)
+        who.fault("token")
+        self.answer(200, self.service.tokens.grant(name, who.seconds))
+
+    def impersonated(self, path, body):
+        """A token of a service account, for a workload. Source: IAM Service Account Credentials API."""
+        email = path.removeprefix(IMPERSONATION).removesuffix(":generateAccessToken")
+        name = self.service.workloads.get((self.headers.get("authorization") or "").removeprefix("Bearer "))
+        if name is None:
+            raise Refusal(401, "authError", "Request had invalid authentication credentials.")
+        who = self.service.principal(email.split("@")[0])
+        if name != who.name or "iam.serviceAccounts.getAccessToken" in who.without:
+            raise Refusal(403, "forbidden", "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
+        seconds = int(body.get("lifetime", "3600s").removesuffix("s"))
+        if not SCOPES & set(body["scope"]) or not 0 < seconds <= 3600:
+            raise Refusal(400, "badRequest", "Request contains an invalid argument.")
+        seconds = min(seconds, who.seconds)
+        until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+        token = self.service.tokens.grant(who.name)["access_token"]
+        self.answer(200, {"accessToken": token, "expireTime": until.strftime("%Y-%m-%dT%H:%M:%SZ")})
 
     def kept(self):
         return {name: value for name, value in self.headers.items() if name.lower() in ("content-type", "content-encoding", "content-range")}

@@ -9,6 +9,8 @@ import io
 import json
 import pathlib
 import sys
+import tempfile
+import time
 import urllib.request
 import uuid
 
@@ -16,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound
 from google.api_core.retry import Retry
-from google.auth.exceptions import RefreshError
+from google.auth import crypt, identity_pool, jwt
+from google.auth.exceptions import OAuthError, RefreshError
 from google.cloud import bigquery
 from google.oauth2 import service_account
 
@@ -25,6 +28,9 @@ QUERY = (
     "TIMESTAMP_ADD(TIMESTAMP '2026-03-01 12:00:00.123456Z', INTERVAL n SECOND) AS at, "
     "STRUCT(n AS a, [n, n + 1] AS b) AS more FROM UNNEST(GENERATE_ARRAY(0, 249)) AS n ORDER BY n"
 )
+
+
+PROVIDER = "//iam.googleapis.com/projects/1234/locations/global/workloadIdentityPools/shop/providers/idp"
 
 
 def ok(what, holds):
@@ -53,6 +59,58 @@ def client(address, name, key):
     }
     credentials = service_account.Credentials.from_service_account_info(info, scopes=["https://www.googleapis.com/auth/bigquery"])
     return bigquery.Client(project="shop", credentials=credentials, client_options={"api_endpoint": address})
+
+
+def workload(key, name, **claims):
+    """A token of the identity provider that the double knows."""
+    now = int(time.time())
+    wanted = {"iss": "https://idp.example", "aud": f"https:{PROVIDER}", "sub": name, "iat": now, "exp": now + 600}
+    return jwt.encode(crypt.RSASigner.from_string(pathlib.Path(key).read_bytes()), wanted | claims).decode()
+
+
+def federated(address, source, account=None, audience=None):
+    info = {
+        "type": "external_account",
+        "audience": audience or PROVIDER,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{address}/sts/token",
+        "credential_source": source,
+    }
+    if account:
+        info["service_account_impersonation_url"] = f"{address}/iam/v1/projects/-/serviceAccounts/{account}@shop.iam.gserviceaccount.com:generateAccessToken"
+    credentials = identity_pool.Credentials.from_info(info, scopes=["https://www.googleapis.com/auth/bigquery"])
+    return bigquery.Client(project="shop", credentials=credentials, client_options={"api_endpoint": address})
+
+
+def federation(address, name, key, other):
+    """The logins of a workload of another platform."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jwt") as file:
+
+        def left(token):
+            file.seek(0)
+            file.truncate()
+            file.write(token)
+            file.flush()
+            return {"file": file.name}
+
+        def count(*configuration, **more):
+            return len(list(federated(address, *configuration, **more).query(QUERY).result()))
+
+        ok("a workload with a token in a file logs in", count(left(workload(key, name))) == 250)
+        ok("also as a service account", count(left(workload(key, name)), name) == 250)
+        asked = {"url": f"{address}/idp/token", "headers": {"x-workload-token": workload(key, name)}, "format": {"type": "json", "subject_token_field_name": "value"}}
+        ok("and with a token that a server of its platform gives out", count(asked, name) == 250)
+        for what, token, said in [
+            ("another signature", workload(other, name), "invalid_grant"),
+            ("another issuer", workload(key, name, iss="https://other.example"), "invalid_grant"),
+            ("another audience", workload(key, name, aud="https://other.example"), "invalid_grant"),
+            ("an end in the past", workload(key, name, exp=1), "invalid_grant"),
+            ("claims that the provider rejects", workload(key, name, rejected=True), "unauthorized_client"),
+            ("no form of a token", "zanzibar", "invalid_request"),
+        ]:
+            refused(f"one with {what} does not", OAuthError, lambda: count(left(token)), said)
+        refused("nor one for another provider", OAuthError, lambda: count(left(workload(key, name)), audience=PROVIDER + "x"), "invalid_target")
+        refused("nor as another service account", RefreshError, lambda: count(left(workload(key, name)), name + "x"), "iam.serviceAccounts.getAccessToken")
 
 
 def set_up(address, name, **given):
@@ -132,6 +190,7 @@ def main(address, key, other):
     refused("and nowhere else", NotFound, lambda: big.get_job(job.job_id, location="US"))
     set_up(address, name)
     ok("a job is cancelled", big.query(QUERY).cancel() and set_up(address, name)["open"] == 0)
+    federation(address, name, key, other)
 
 
 main(*sys.argv[1:])

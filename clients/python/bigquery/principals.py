@@ -55,6 +55,7 @@ class Principal:
         self.location = given.get("location", "US")
         self.faults = {phase: list(faults) for phase, faults in given.get("faults", {}).items()}
         self.any_time = given.get("any_time", False)
+        self.seconds = given.get("seconds", 3599)
         self.cancelled, self.requests = 0, []
 
     def seen(self):

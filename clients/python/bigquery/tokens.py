@@ -1,4 +1,8 @@
-"""Google's token endpoint and the metadata server of its machines, as far as a service account needs them."""
+"""Google's token endpoint, its security token service, and the metadata server of its machines, as far as a service
+account and a workload of another platform need them.
+
+The identity provider of that platform signs with the key that the double knows; its issuer is ISSUER, and what it
+calls a workload (`sub`) is the account that the double knows."""
 
 import base64
 import json
@@ -12,6 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ISSUER = "https://idp.example"
+# The one pool that is there, and its provider. Source: Google IAM docs, "Workload identity federation".
+POOL = "//iam.googleapis.com/projects/1234/locations/global/workloadIdentityPools/shop"
+PROVIDER = f"{POOL}/providers/idp"
 SCOPES = {"https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/cloud-platform"}
 
 
@@ -28,10 +37,51 @@ class Tokens:
         self.public = load_pem_private_key(key, password=None).public_key()
         self.known = {}
 
-    def grant(self, name):
+    def grant(self, name, seconds=3599):
         token = f"ya29.{uuid.uuid4().hex}"
         self.known[token] = name
-        return {"access_token": token, "expires_in": 3599, "token_type": "Bearer"}
+        return {"access_token": token, "expires_in": seconds, "token_type": "Bearer"}
+
+    def signed(self, assertion):
+        """What a JWT says, if its signature counts. Raises ValueError and InvalidSignature."""
+        header, claims, signature = assertion.split(".")
+        said, wanted = json.loads(decoded(header)), json.loads(decoded(claims))
+        if said["alg"] != "RS256":
+            raise InvalidSignature
+        self.public.verify(decoded(signature), f"{header}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
+        return wanted
+
+    def exchanged(self, form):
+        """The workload whose token is exchanged, and the scopes of what it gets for it.
+
+        Source: Security Token Service API, `token`."""
+        form = dict(urllib.parse.parse_qsl(form))
+        if form.get("grant_type") != EXCHANGE:
+            raise Refused("unsupported_grant_type", "Unsupported grant type")
+        if form.get("requested_token_type") != "urn:ietf:params:oauth:token-type:access_token":
+            raise Refused("invalid_request", "Invalid requested_token_type")
+        if form.get("audience") != PROVIDER:
+            raise Refused("invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
+        if form.get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt":
+            raise Refused("invalid_request", "Invalid subject_token_type")
+        scopes = set(form.get("scope", "").split())
+        if not scopes:
+            raise Refused("invalid_scope", "The scope is missing")
+        try:
+            claims = self.signed(form.get("subject_token", ""))
+        except ValueError:
+            raise Refused("invalid_request", "Unable to parse the ID Token.") from None
+        except InvalidSignature:
+            raise Refused("invalid_grant", "Error connecting to the given credential's issuer.") from None
+        if claims["iss"] != ISSUER:
+            raise Refused("invalid_grant", f"The issuer in ID Token {claims['iss']} does not match the expected ones: {ISSUER}.")
+        if claims["aud"] not in (f"https:{PROVIDER}", PROVIDER):
+            raise Refused("invalid_grant", f"The audience in ID Token [{claims['aud']}] does not match the expected audience.")
+        if claims["exp"] < time.time():
+            raise Refused("invalid_grant", f"ID Token issued at {claims['iat']} is stale to sign-in.")
+        if claims.get("rejected"):
+            raise Refused("unauthorized_client", "The given credential is rejected by the attribute condition.")
+        return claims["sub"], scopes
 
     def claims(self, form, audience):
         """What the assertion of a token request says, if its signature counts."""
@@ -39,14 +89,10 @@ class Tokens:
         if form.get("grant_type") != GRANT:
             raise Refused("unsupported_grant_type", "Invalid grant_type: " + form.get("grant_type", ""))
         try:
-            header, claims, signature = form.get("assertion", "").split(".")
-            said, wanted = json.loads(decoded(header)), json.loads(decoded(claims))
+            wanted = self.signed(form.get("assertion", ""))
         except ValueError:
             raise Refused("invalid_request", "Bad Request") from None
-        try:
-            assert said["alg"] == "RS256"
-            self.public.verify(decoded(signature), f"{header}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
-        except (AssertionError, InvalidSignature):
+        except InvalidSignature:
             raise Refused("invalid_grant", "Invalid JWT Signature.") from None
         if wanted["aud"] not in (audience, "https://oauth2.googleapis.com/token"):
             raise Refused("invalid_grant", "Invalid JWT: Failed audience check.")

@@ -6,9 +6,11 @@
 
 pub mod arrow;
 pub mod aws;
+pub mod google;
 pub mod http;
 pub mod jwt;
 pub mod network;
+pub mod oauth;
 pub mod poll;
 pub mod rsa;
 pub mod settings;

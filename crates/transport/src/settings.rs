@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use tidegate_model::Error;
 
 /// Reads a port, or the text of one: the value of a variable or a file is text.
 ///
@@ -23,6 +24,17 @@ pub fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error>
             text.trim().parse().map_err(|_| serde::de::Error::custom("expected a port, 0 to 65535"))
         }
     }
+}
+
+/// Reads an address of the web; `setting` holds it.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Settings`] for a text that is none, and for one with a query.
+pub fn web_address(setting: &str, text: &str, example: &str) -> Result<http::Uri, Error> {
+    let address = text.parse::<http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+    });
+    address.ok_or_else(|| Error::settings(format!("`{setting}`: expected an address such as {example}")))
 }
 
 /// A length of time up to an hour: `5s`, `15m`, or a number of seconds. The default is a number

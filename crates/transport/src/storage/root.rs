@@ -22,6 +22,7 @@ use super::errors::explain;
 use super::settings::LakeSettings;
 use super::trust::Trusting;
 use crate::aws::S3Credentials;
+use crate::google::StoreCredentials;
 use crate::http::{REMEDY, judge_literal};
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -321,8 +322,15 @@ fn google(
 ) -> Result<Result<GoogleCloudStorage, object_store::Error>, Error> {
     let mut builder =
         GoogleCloudStorageBuilder::from_env().with_url(&settings.path).with_retry(retry.clone());
-    if let Some(key) = &settings.service_account_key {
-        builder = builder.with_service_account_key(key.expose());
+    let (key, federation) = (settings.service_account_key.as_ref(), settings.workload_identity.as_ref());
+    let trusted = context.trusting(settings.ca_file.as_deref())?;
+    match StoreCredentials::open(key, federation, &trusted)? {
+        Some(credentials) => builder = builder.with_credentials(Arc::new(credentials)),
+        None => {
+            if let Some(key) = key {
+                builder = builder.with_service_account_key(key.expose());
+            }
+        }
     }
     let mut options = client();
     if let Some(endpoint) = &settings.endpoint {

@@ -48,6 +48,9 @@ pub struct LakeSettings {
     pub account_key: Option<Secret>,
     /// Key of a service account: its JSON text (Google).
     pub service_account_key: Option<Secret>,
+    /// Credential configuration of workload identity federation, instead of a key: the JSON that `gcloud iam
+    /// workload-identity-pools create-cred-config` makes (Google).
+    pub workload_identity: Option<Secret>,
 }
 
 impl LakeSettings {

@@ -16,7 +16,7 @@ use super::checks::refuse;
 use super::client::Client;
 use super::decode;
 use super::errors;
-use super::grants::grant;
+use super::grants::{self, grant};
 use super::job::{Job, Work};
 use super::pages::Pages;
 use super::reading;
@@ -53,8 +53,8 @@ impl BigQueryKeeper {
         format!("comparing {}", self.found.table.relation.label())
     }
 
-    async fn account(&self) -> Result<String, Error> {
-        self.client.auth.account().await
+    async fn member(&self) -> Result<String, Error> {
+        self.client.auth.member().await
     }
 }
 
@@ -138,7 +138,7 @@ impl Keeper for BigQueryKeeper {
     }
 
     async fn prove_making(&self, checks: &mut Checks) -> Result<(), Error> {
-        let account = self.account().await?;
+        let member = self.member().await?;
         let [project, dataset] = self.place();
         let name = format!("{project}.{dataset}");
         let creation = self.creation().into_iter().next().unwrap_or_default();
@@ -152,18 +152,18 @@ impl Keeper for BigQueryKeeper {
                 let quoted = Names::quoted(&self.place());
                 let place = self.found.location.as_deref().unwrap_or("US");
                 let made = format!("CREATE SCHEMA IF NOT EXISTS {quoted} OPTIONS (location = '{place}');");
-                let remedy = format!("{made}\n{}", grant("bigquery.dataEditor", "SCHEMA", &quoted, &account));
+                let remedy = format!("{made}\n{}", grant("bigquery.dataEditor", "SCHEMA", &quoted, &member));
                 checks.fail(bookkeeping::CHECK, format!("the dataset {name} is not there"), remedy);
             }
-            Err(error) => refuse(checks, bookkeeping::CHECK.to_owned(), &error, &account),
+            Err(error) => refuse(checks, bookkeeping::CHECK.to_owned(), &error, &member),
         }
         Ok(())
     }
 
     fn grant(&self) -> String {
         let quoted = Names::quoted(&self.place());
-        let account = self.client.auth.known_account().unwrap_or("<service account>");
-        grant("bigquery.dataEditor", "SCHEMA", &quoted, account)
+        let member = self.client.auth.known_member();
+        grant("bigquery.dataEditor", "SCHEMA", &quoted, member.as_deref().unwrap_or(grants::UNKNOWN))
     }
 
     fn is_dry_run(&self) -> bool {

@@ -11,20 +11,21 @@ use super::source::BigQuerySource;
 use super::statement::Sql;
 
 impl Client {
-    /// Looks whether the account may log in and run queries. Returns the account if it may.
+    /// Looks whether the account may log in and run queries. Returns who it is, as IAM policies name it, if
+    /// it may.
     ///
     /// # Errors
     /// Only what keeps us from looking.
     pub(super) async fn prove_connection(&self, checks: &mut Checks) -> Result<Option<String>, Error> {
-        let account = match self.auth.token().await {
-            Ok(_) => self.auth.account().await?,
+        let member = match self.auth.token().await {
+            Ok(_) => self.auth.member().await?,
             Err(error) if error.kind() == ErrorKind::Denied => {
                 checks.fail("login", error.message(), error.next_step());
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        checks.pass("login", format!("{VENDOR}, as {account}"));
+        checks.pass("login", format!("{VENDOR}, as {}", shown(&member)));
         let one: Sql = "SELECT 1".to_owned().into();
         let jobs = Refused {
             permission: "bigquery.jobs.create".to_owned(),
@@ -34,12 +35,12 @@ impl Client {
         match self.forecast(&one, self.settings.location.as_deref()).await {
             Ok(_) => checks.pass(jobs.check(), "granted"),
             Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
-                checks.fail(jobs.check(), error.message(), remedy(&error, &account));
+                checks.fail(jobs.check(), error.message(), remedy(&error, &member));
                 return Ok(None);
             }
             Err(error) => return Err(error),
         }
-        Ok(Some(account))
+        Ok(Some(member))
     }
 }
 
@@ -53,9 +54,9 @@ impl BigQuerySource {
         let selected = selection.map(|selection| selection.parse::<BigQuerySelection>()).transpose()?;
         let relation = selected.as_ref().map(|selected| selected.relation(settings)).transpose()?;
         let mut checks = Checks::default();
-        let Some(account) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
+        let Some(member) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
         let (Some(selected), Some(relation)) = (selected, relation) else { return Ok(checks) };
-        self.prove_reading(&selected, &relation, &account, &mut checks).await;
+        self.prove_reading(&selected, &relation, &member, &mut checks).await;
         Ok(checks)
     }
 
@@ -63,7 +64,7 @@ impl BigQuerySource {
         &self,
         selected: &BigQuerySelection,
         relation: &Relation,
-        account: &str,
+        member: &str,
         checks: &mut Checks,
     ) {
         let planned = match self.found(selected).await {
@@ -89,17 +90,24 @@ impl BigQuerySource {
                 }
                 checks.pass(name, format!("works, {columns} columns"));
             }
-            Err(error) => refuse(checks, name, &error, account),
+            Err(error) => refuse(checks, name, &error, member),
         }
     }
 }
 
 /// Adds a check that failed: the permission that a refusal is about, or what was tried.
-pub(super) fn refuse(checks: &mut Checks, tried: String, error: &Error, account: &str) {
+pub(super) fn refuse(checks: &mut Checks, tried: String, error: &Error, member: &str) {
     match refused(error) {
-        Some(check) => checks.fail(check, format!("{account} does not have it"), remedy(error, account)),
+        Some(check) => {
+            checks.fail(check, format!("{} does not have it", shown(member)), remedy(error, member))
+        }
         None => checks.fail(tried, error.chain(), error.next_step()),
     }
+}
+
+/// Returns the name of a member for people: that of a service account without its kind.
+fn shown(member: &str) -> &str {
+    member.strip_prefix("serviceAccount:").unwrap_or(member)
 }
 
 /// Returns what a refusal is about, by the sentence of [`Refused`].
@@ -108,9 +116,9 @@ fn refused(error: &Error) -> Option<String> {
     Some(check.to_owned())
 }
 
-fn remedy(error: &Error, account: &str) -> String {
+fn remedy(error: &Error, member: &str) -> String {
     match error.next_step() {
-        "" => grants::on_project("<project>", "bigquery.jobUser", account),
-        step => step.replace("<service account>", account),
+        "" => grants::on_project("<project>", "bigquery.jobUser", member),
+        step => step.replace(grants::UNKNOWN, member),
     }
 }

@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidegate_model::address::encoded;
 use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Http, Secret};
+use tidegate_transport::google::{Environment, GivenLogin, GoogleTokens};
 use tidegate_transport::http::answer::{self, RequestError};
 
-use super::auth::Auth;
 use super::errors;
 use super::settings::BigQuerySettings;
 
@@ -20,6 +20,8 @@ use super::settings::BigQuerySettings;
 pub const VENDOR: &str = "BigQuery";
 /// Where everything is, below the address of the API.
 const API: &str = "/bigquery/v2/projects";
+/// Source: BigQuery docs, REST reference, `jobs.insert`, authorization scopes.
+const SCOPE: &str = "https://www.googleapis.com/auth/bigquery";
 
 /// BigQuery, as one service account sees it.
 pub struct Client {
@@ -30,7 +32,7 @@ pub struct Client {
     /// Whether nothing may be written.
     pub dry_run: bool,
     /// Who asks.
-    pub auth: Auth,
+    pub auth: GoogleTokens,
     /// The bytes that queries have processed, which is what is paid for on demand.
     pub processed: AtomicU64,
     http: Arc<dyn Http>,
@@ -60,10 +62,14 @@ impl Client {
     pub fn open(settings: BigQuerySettings, context: &ConnectorContext) -> Result<Arc<Client>, Error> {
         let settings = settings.checked()?;
         let endpoint = settings.base()?;
-        let http = context.trusting(settings.ca_file.as_deref())?.http;
-        let clock = Arc::clone(&context.clock);
-        let auth = Auth::new(settings.service_account_key.as_ref(), Arc::clone(&http), Arc::clone(&clock))?;
+        let context = context.trusting(settings.ca_file.as_deref())?;
+        let given = GivenLogin {
+            key: settings.service_account_key.as_ref(),
+            federation: settings.workload_identity.as_ref(),
+        };
+        let auth = GoogleTokens::open(given, &Environment::read(), SCOPE, &context)?;
         let (dry_run, processed) = (context.dry_run, AtomicU64::new(0));
+        let ConnectorContext { http, clock, .. } = context;
         Ok(Arc::new(Client { settings, clock, dry_run, auth, processed, http, endpoint }))
     }
 
@@ -152,7 +158,9 @@ impl Client {
         }
         match answered.status().is_success() {
             true => Ok(answered),
-            false => Err(errors::request_error(&answered, self.auth.known_account(), self.clock.now())),
+            false => {
+                Err(errors::request_error(&answered, self.auth.known_member().as_deref(), self.clock.now()))
+            }
         }
     }
 

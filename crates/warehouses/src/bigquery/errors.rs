@@ -51,21 +51,23 @@ pub fn is_duplicate(error: &Error) -> bool {
     error.kind() == ErrorKind::Rejected && error.message().starts_with("duplicate: ")
 }
 
-/// Converts an unsuccessful answer; `account` is who asks, if it is known.
-pub fn request_error(answered: &Response<Bytes>, account: Option<&str>, now: Timestamp) -> RequestError {
+/// Converts an unsuccessful answer; `member` is who asks, as IAM policies name it, if it is known.
+pub fn request_error(answered: &Response<Bytes>, member: Option<&str>, now: Timestamp) -> RequestError {
     let until = retry_at(answered.headers(), now);
     let plain = answer::request_error(VENDOR, answered, until);
     let Some(failure) = failure_of(answered) else { return plain };
     match plain {
         // 500, 502, 504: a reason says no more than the status.
         RequestError::Unknown(reason) => RequestError::Unknown(reason),
-        RequestError::NoEffect(error) => match answered.status().as_u16() {
-            429 | 503 => RequestError::NoEffect(error),
-            401 => RequestError::NoEffect(
-                error.hint("the token was refused: check the service account and its key"),
-            ),
-            _ => RequestError::NoEffect(explained(&failure, account, until)),
-        },
+        RequestError::NoEffect(error) => {
+            match answered.status().as_u16() {
+                429 | 503 => RequestError::NoEffect(error),
+                401 => RequestError::NoEffect(error.hint(
+                    "the token was refused: check the service account and its key or its configuration",
+                )),
+                _ => RequestError::NoEffect(explained(&failure, member, until)),
+            }
+        }
     }
 }
 
@@ -75,7 +77,7 @@ pub fn unreadable(what: &str) -> Error {
 }
 
 /// Converts an error of BigQuery.
-pub fn explained(failure: &Failure, account: Option<&str>, until: Option<Timestamp>) -> Error {
+pub fn explained(failure: &Failure, member: Option<&str>, until: Option<Timestamp>) -> Error {
     let said = sentence(failure);
     let error = |kind| Error::new(kind, said.clone());
     match failure.reason.as_str() {
@@ -85,7 +87,7 @@ pub fn explained(failure: &Failure, account: Option<&str>, until: Option<Timesta
         "stopped" => Error::new(ErrorKind::Unavailable, "the job was cancelled in BigQuery"),
         "timeout" => error(ErrorKind::Unavailable),
         "accessDenied" => match grants::refused(&failure.message) {
-            Some(refused) => Error::new(ErrorKind::Denied, refused.sentence()).hint(refused.remedy(account)),
+            Some(refused) => Error::new(ErrorKind::Denied, refused.sentence()).hint(refused.remedy(member)),
             None => error(ErrorKind::Denied)
                 .hint("grant the role that has the permission, then run `tidegate check`"),
         },

@@ -14,6 +14,9 @@ const WRITING: &[&str] = &[
     "bigquery.tables.updateData",
 ];
 
+/// The member of a remedy while it is not known who asks.
+pub const UNKNOWN: &str = "serviceAccount:<service account>";
+
 /// What a refusal names.
 ///
 /// Source: BigQuery docs, "Access control with IAM"; answers quoted in the docs' "Troubleshoot IAM
@@ -58,38 +61,39 @@ impl Refused {
         format!("the service account does not have {}", self.check())
     }
 
-    /// Returns the statement or command that lifts the refusal, for an account or a blank to fill in.
-    pub fn remedy(&self, account: Option<&str>) -> String {
-        let account = account.unwrap_or("<service account>");
+    /// Returns the statement or command that lifts the refusal, for a member of IAM policies or a blank to
+    /// fill in.
+    pub fn remedy(&self, member: Option<&str>) -> String {
+        let member = member.unwrap_or(UNKNOWN);
         let (project, rest) = self.name.rsplit_once(':').unwrap_or((self.name.as_str(), ""));
         let dataset = || rest.split('.').next().unwrap_or_default();
         match (self.permission.as_str(), rest.split_once('.')) {
-            ("bigquery.jobs.create", _) => on_project(project, "bigquery.jobUser", account),
+            ("bigquery.jobs.create", _) => on_project(project, "bigquery.jobUser", member),
             (permission, _) if WRITING.contains(&permission) => {
-                grant("bigquery.dataEditor", "SCHEMA", &[project, dataset()].map(quote).join("."), account)
+                grant("bigquery.dataEditor", "SCHEMA", &[project, dataset()].map(quote).join("."), member)
             }
             (_, Some((dataset, table))) => {
                 let name = [project, dataset, table].map(quote).join(".");
-                grant("bigquery.dataViewer", "TABLE", &name, account)
+                grant("bigquery.dataViewer", "TABLE", &name, member)
             }
             (_, None) if !rest.is_empty() => {
-                grant("bigquery.dataViewer", "SCHEMA", &[project, rest].map(quote).join("."), account)
+                grant("bigquery.dataViewer", "SCHEMA", &[project, rest].map(quote).join("."), member)
             }
-            _ => on_project(project, "bigquery.user", account),
+            _ => on_project(project, "bigquery.user", member),
         }
     }
 }
 
 /// Returns the command that gives a role on a project.
-pub fn on_project(project: &str, role: &str, account: &str) -> String {
-    format!(
-        "gcloud projects add-iam-policy-binding {project} --member=serviceAccount:{account} --role=roles/{role}"
-    )
+pub fn on_project(project: &str, role: &str, member: &str) -> String {
+    // A shell would look for files.
+    let member = if member.contains('*') { format!("\"{member}\"") } else { member.to_owned() };
+    format!("gcloud projects add-iam-policy-binding {project} --member={member} --role=roles/{role}")
 }
 
 /// Returns a `GRANT` of BigQuery; `name` is quoted.
-pub fn grant(role: &str, kind: &str, name: &str, account: &str) -> String {
-    let member = literal(&format!("serviceAccount:{account}")).replace('\'', "\"");
+pub fn grant(role: &str, kind: &str, name: &str, member: &str) -> String {
+    let member = literal(member).replace('\'', "\"");
     format!("GRANT `roles/{role}` ON {kind} {name} TO {member};")
 }
 
@@ -128,7 +132,7 @@ mod tests {
         ] {
             let found = refused(message).unwrap();
             assert_eq!(found.check(), check);
-            assert_eq!(found.remedy(Some("a@b")), remedy);
+            assert_eq!(found.remedy(Some("serviceAccount:a@b")), remedy);
         }
         assert_eq!(refused("Access Denied: something else"), None);
         assert_eq!(refused("Not found"), None);

@@ -98,7 +98,7 @@ impl Client {
         let answered = self.post(&self.path("jobs"), &body).await.map_err(RequestError::into_error)?;
         let Answer { job_reference, status, statistics } = client::read(&answered)?;
         if let Some(failure) = status.error_result {
-            return Err(errors::explained(&failure, self.auth.known_account(), None));
+            return Err(errors::explained(&failure, self.auth.known_member().as_deref(), None));
         }
         let bytes = statistics.total_bytes_processed.as_deref().unwrap_or("0");
         Ok(Forecast {
@@ -142,7 +142,7 @@ impl Job {
                     job.location = answer.job_reference.location.or_else(|| job.location.take());
                     if let Some(failure) = answer.status.error_result {
                         *job.is_open.get_mut() = false;
-                        let failed = errors::explained(&failure, client.auth.known_account(), None);
+                        let failed = errors::explained(&failure, client.auth.known_member().as_deref(), None);
                         return Err(RequestError::NoEffect(failed));
                     }
                     return Ok(job);
@@ -203,7 +203,8 @@ impl Job {
                 Ok(Answer { status, .. }) if status.state == "DONE" => {
                     self.close();
                     let Some(failure) = status.error_result else { return Ok(()) };
-                    let failed = errors::explained(&failure, self.client.auth.known_account(), None);
+                    let failed =
+                        errors::explained(&failure, self.client.auth.known_member().as_deref(), None);
                     return Err(RequestError::NoEffect(failed.context(doing)));
                 }
                 Ok(_) => {
@@ -237,7 +238,7 @@ impl Job {
         let path = self.place("jobs", "", "prettyPrint=false");
         let Answer { status, .. } = self.client.get(&path).await.ok()?;
         let failure = status.error_result?;
-        Some(errors::explained(&failure, self.client.auth.known_account(), None))
+        Some(errors::explained(&failure, self.client.auth.known_member().as_deref(), None))
     }
 
     /// Notes that the result was read to its end.

@@ -6,7 +6,6 @@
 //! What is asked again is how far a job is.
 
 mod advice;
-mod auth;
 mod bookkeeping;
 mod catalog;
 mod checks;

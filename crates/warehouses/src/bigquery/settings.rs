@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Secret};
+use tidegate_transport::settings::web_address;
 use tidegate_transport::sql::selection::{Selected, selected};
 
 use super::relation::{Relation, is_name};
@@ -26,9 +27,13 @@ pub struct BigQuerySettings {
     /// is read.
     #[schemars(extend("examples" = ["EU"]))]
     pub location: Option<String>,
-    /// The key of a service account: the content of its JSON file. Without one, the metadata server of
-    /// the Google machine that this runs on is asked for a token.
+    /// The key of a service account: the content of its JSON file. Without one and without
+    /// `workload_identity`, the file that `GOOGLE_APPLICATION_CREDENTIALS` names is used, else the metadata
+    /// server of the Google machine that this runs on.
     pub service_account_key: Option<Secret>,
+    /// The credential configuration of workload identity federation, instead of a key: the content of the
+    /// JSON file that `gcloud iam workload-identity-pools create-cred-config` makes.
+    pub workload_identity: Option<Secret>,
     /// The most bytes that one query may be billed for; one that would process more is not run.
     #[schemars(extend("examples" = [10_000_000_000_u64]))]
     pub maximum_bytes_billed: Option<u64>,
@@ -72,20 +77,9 @@ impl BigQuerySettings {
     pub fn base(&self) -> Result<String, Error> {
         let Some(endpoint) = &self.endpoint else { return Ok(ENDPOINT.to_owned()) };
         let endpoint = endpoint.trim_end_matches('/');
-        clear_text::validate("endpoint", &address("endpoint", endpoint)?, Proof::Credential)?;
+        clear_text::validate("endpoint", &web_address("endpoint", endpoint, ENDPOINT)?, Proof::Credential)?;
         Ok(endpoint.to_owned())
     }
-}
-
-/// Reads an address; `setting` holds it.
-///
-/// # Errors
-/// [`tidegate_model::ErrorKind::Settings`] for a text that is none.
-pub fn address(setting: &str, text: &str) -> Result<http::Uri, Error> {
-    let address = text.parse::<http::Uri>().ok().filter(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
-    });
-    address.ok_or_else(|| Error::settings(format!("`{setting}`: expected an address such as {ENDPOINT}")))
 }
 
 /// What to read: exactly one of `table` and `query`.

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use tidegate_model::{ConnectionId, Error, Settings};
+use tidegate_transport::google::account_of;
 use tidegate_transport::sql::relation::Naming as _;
 
-use super::auth::account_of;
 use super::grants::{grant, on_project};
 use super::relation::{Names, Relation, quote};
 use super::settings::{BigQuerySelection, BigQuerySettings};
@@ -33,6 +33,7 @@ pub fn setup(
     let account = settings.service_account_key.as_ref().and_then(account_of);
     let account = account.unwrap_or_else(|| format!("tidegate@{project}.iam.gserviceaccount.com"));
     let short = account.split('@').next().unwrap_or_default();
+    let member = format!("serviceAccount:{account}");
     let (data, table) = match &relation {
         Some(Relation::Table(names, _)) => {
             (format!("{}.{}", quote(&names[0]), quote(&names[1])), Some(Names::quoted(names)))
@@ -59,7 +60,11 @@ gcloud iam service-accounts create {short} --project={project}
 # 3. A key. Its JSON file is the `service_account_key` of the connection `{name}`.
 gcloud iam service-accounts keys create key.json --iam-account={account}
 #    On a Google machine (Compute Engine, GKE with workload identity, Cloud Run) no key is needed: attach the
-#    service account to it and leave `service_account_key` out.
+#    service account to it and leave `service_account_key` out. Elsewhere, workload identity federation needs no key
+#    either, if your platform gives its machines tokens of OpenID Connect or SAML. With a pool and a provider:
+gcloud iam service-accounts add-iam-policy-binding {account} --role=roles/iam.workloadIdentityUser --member=\"principal://iam.googleapis.com/projects/<number>/locations/global/workloadIdentityPools/<pool>/subject/<subject>\"
+gcloud iam workload-identity-pools create-cred-config projects/<number>/locations/global/workloadIdentityPools/<pool>/providers/<provider> --service-account={account} --credential-source-file=<file with the token> --output-file=federation.json
+#    Its file is the `workload_identity` of the connection.
 
 # 4. Optional. Braze's own ingestion asks for two more roles. BigQuery User lists the datasets of the project,
 #    so that a misspelled name is answered with the right one if the connection has no `dataset`:
@@ -84,14 +89,14 @@ gcloud iam service-accounts keys create key.json --iam-account={account}
 
 # 8. If the project is inside a VPC Service Controls perimeter, add the address of this machine to an access level.
 ",
-        on_project(project, "bigquery.jobUser", &account),
-        grant("bigquery.dataViewer", "SCHEMA", &data, &account),
-        grant("bigquery.dataViewer", "TABLE", &table, &account),
-        on_project(project, "bigquery.user", &account),
-        on_project(project, "bigquery.connectionUser", &account),
-        grant("bigquery.dataEditor", "SCHEMA", &bookkeeping, &account),
-        grant("bigquery.dataEditor", "SCHEMA", &data, &account),
-        on_project(project, "bigquery.user", &account),
+        on_project(project, "bigquery.jobUser", &member),
+        grant("bigquery.dataViewer", "SCHEMA", &data, &member),
+        grant("bigquery.dataViewer", "TABLE", &table, &member),
+        on_project(project, "bigquery.user", &member),
+        on_project(project, "bigquery.connectionUser", &member),
+        grant("bigquery.dataEditor", "SCHEMA", &bookkeeping, &member),
+        grant("bigquery.dataEditor", "SCHEMA", &data, &member),
+        on_project(project, "bigquery.user", &member),
     );
     Ok(text)
 }

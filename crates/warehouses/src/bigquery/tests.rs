@@ -10,6 +10,12 @@ use super::CONNECTOR;
 
 const TOKEN: &str = r#"{"access_token":"ya29.f00d-4-machine","expires_in":3599,"token_type":"Bearer"}"#;
 
+fn key() -> String {
+    let private = tidegate_testkit::tls::rsa_key();
+    json!({ "type": "service_account", "client_email": "a@p.iam.gserviceaccount.com", "private_key": private })
+        .to_string()
+}
+
 /// A dry run, a submitted job and two pages, in the form of recorded answers.
 fn answers(last: serde_json::Value) -> Vec<serde_json::Value> {
     let schema = json!({ "fields": [{ "name": "n", "type": "INTEGER", "mode": "NULLABLE" }] });
@@ -34,7 +40,7 @@ async fn read(last: serde_json::Value) -> (Result<usize, Error>, Vec<String>) {
     let answers = answers(last).into_iter().map(|answer| answer.to_string());
     let http = Canned::new([TOKEN.to_owned()].into_iter().chain(answers).map(|body| Ok((200, body))));
     let source = (CONNECTOR.source.unwrap().open)(
-        &raw(json!({ "project": "p" })),
+        &raw(json!({ "project": "p", "service_account_key": key() })),
         &context(http.clone(), &ManualClock::default()),
     );
     let selected = raw(json!({ "query": "SELECT n FROM t" }));
@@ -51,13 +57,10 @@ async fn read(last: serde_json::Value) -> (Result<usize, Error>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn without_a_key_the_metadata_server_of_the_machine_is_asked_once() {
+async fn a_token_is_asked_for_once_and_each_page_where_the_job_is() {
     let (rows, requests) = read(json!({ "rows": [{ "f": [{ "v": null }] }] })).await;
     assert_eq!(rows.unwrap(), 2);
-    assert_eq!(
-        requests[0],
-        "GET http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
-    );
+    assert_eq!(requests[0], "POST https://oauth2.googleapis.com/token");
     assert_eq!(requests.iter().filter(|request| request.contains("/token")).count(), 1);
     let pages: Vec<&String> = requests.iter().filter(|request| request.contains("/queries/")).collect();
     let is_asked_for = |what: &str| pages.iter().all(|page| page.contains(what));

@@ -64,6 +64,11 @@ impl Warehouse {
         &self.dataset
     }
 
+    /// Returns the address of the double.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Returns the address of the service account.
     pub fn account(&self) -> String {
         format!("{}@shop.iam.gserviceaccount.com", self.account)

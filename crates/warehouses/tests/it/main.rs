@@ -2,6 +2,7 @@
 
 mod bigquery_clients;
 mod bigquery_faults;
+mod bigquery_federation;
 mod bigquery_grants;
 mod bigquery_reading;
 mod bigquery_recorded;

@@ -16,7 +16,7 @@ impl BigQuerySink {
     /// Only what keeps us from looking.
     pub(super) async fn prove(&self) -> Result<Checks, Error> {
         let mut checks = Checks::default();
-        let Some(account) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
+        let Some(member) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
         let name = self.doing();
         let [project, dataset, _] = &self.table.names;
         let tried = match self.client.table_info(&self.table.names).await {
@@ -35,7 +35,7 @@ impl BigQuerySink {
                 match self.client.dataset_location(project, dataset).await {
                     Ok(location) => Ok((location, "the table is made with the first delivery")),
                     Err(error) if error.kind() == ErrorKind::Missing => {
-                        self.prove_dataset(&mut checks, &account).await;
+                        self.prove_dataset(&mut checks, &member).await;
                         return Ok(checks);
                     }
                     Err(error) => Err(error),
@@ -46,9 +46,9 @@ impl BigQuerySink {
         match tried {
             Ok((location, found)) => {
                 checks.pass(name, found);
-                self.prove_staging(&mut checks, &account, location.as_deref()).await;
+                self.prove_staging(&mut checks, &member, location.as_deref()).await;
             }
-            Err(error) => refuse(&mut checks, name, &error, &account),
+            Err(error) => refuse(&mut checks, name, &error, &member),
         }
         Ok(checks)
     }
@@ -60,7 +60,7 @@ impl BigQuerySink {
     }
 
     /// Looks whether tables may be made in the dataset: each delivery makes one, and removes it.
-    async fn prove_staging(&self, checks: &mut Checks, account: &str, location: Option<&str>) {
+    async fn prove_staging(&self, checks: &mut Checks, member: &str, location: Option<&str>) {
         let [project, dataset, _] = &self.table.names;
         let needed = Refused {
             permission: "bigquery.tables.create".to_owned(),
@@ -70,12 +70,12 @@ impl BigQuerySink {
         let creation = format!("CREATE TABLE {} (event_id STRING)", Names::quoted(&self.table.new_staging()));
         match self.would_run(&creation, location).await {
             Ok(()) => checks.pass(needed.check(), "granted: each delivery has a staging table"),
-            Err(error) => refuse(checks, needed.check(), &error, account),
+            Err(error) => refuse(checks, needed.check(), &error, member),
         }
     }
 
     /// Looks whether the dataset may be made.
-    async fn prove_dataset(&self, checks: &mut Checks, account: &str) {
+    async fn prove_dataset(&self, checks: &mut Checks, member: &str) {
         let [project, dataset, _] = &self.table.names;
         let needed = Refused {
             permission: "bigquery.datasets.create".to_owned(),
@@ -85,7 +85,7 @@ impl BigQuerySink {
         let creation = format!("CREATE SCHEMA {}.{}", quote(project), quote(dataset));
         match self.would_run(&creation, None).await {
             Ok(()) => checks.pass(needed.check(), "granted: the dataset is made with the first delivery"),
-            Err(error) => refuse(checks, needed.check(), &error, account),
+            Err(error) => refuse(checks, needed.check(), &error, member),
         }
     }
 }
