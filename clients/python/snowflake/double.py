@@ -15,9 +15,13 @@ it, so tests that run at once do not disturb each other:
                  the phases are submit, poll, part and cancel
   stages         external stages: {"SHOP.S1.STAGE": "http://S3/BUCKET/FOLDER"}
   public_keys    keys of this user instead of that of `--public-key`, PEM
+  seconds        how long tokens of OAuth last that are granted here; ten minutes if absent
+  rotates        whether a refresh token counts once, and is replaced by another one
 
-Tokens: a JWT by RS256 as documented, `oauth-USER`, and `pat-USER`, with or without the header that names
-its type. `oauth-ADMIN` runs what tests prepare.
+The fault "expired" refuses one request; "ended" ends a token that was granted here, for all requests from now on.
+
+Tokens: a JWT by RS256 as documented, `oauth-USER`, `pat-USER` and those that are granted at `/oauth/token-request` and
+`/idp/token` (oauth.py), with or without the header that names their type. `oauth-ADMIN` runs what tests prepare.
 
 usage: double.py --port PORT --public-key FILE
 """
@@ -38,6 +42,7 @@ import cells
 import jwt
 from cryptography.hazmat.primitives import serialization
 from engine import Engine, Failed
+from oauth import Clients, NoToken
 from principals import Principal
 
 IN_PROGRESS = "Asynchronous execution in progress. Use provided query id to perform query monitoring and management."
@@ -89,6 +94,7 @@ class Account:
         self.engine, self.key = Engine(), public_key
         self.principals, self.statements, self.requests = {}, {}, {}
         self.lock = threading.Lock()
+        self.clients = Clients(self.principal)
 
     def principal(self, name):
         return self.principals.setdefault(name, Principal(name))
@@ -98,6 +104,8 @@ class Account:
         for start, name in [("oauth-", "OAUTH"), ("pat-", "PROGRAMMATIC_ACCESS_TOKEN")]:
             if token.startswith(start) and kind in (None, name):
                 return self.principal(token.removeprefix(start).upper())
+        if kind in (None, "OAUTH") and (who := self.clients.authenticated(token)):
+            return who
         if kind not in (None, "KEYPAIR_JWT"):
             return None
         try:
@@ -133,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         headers = more.pop("headers", ())
         self.answer(status, {"code": code, "message": message, **more}, headers)
 
-    def fault(self, wrong):
+    def fault(self, wrong, token=None):
         """Plays what goes wrong; tells whether something did."""
         if wrong == "drop":
             self.close_connection = True
@@ -143,6 +151,9 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(503, "390503", "Service unavailable.")
         elif wrong == "expired":
             self.refuse(401, "390144", f"JWT token is invalid. [{uuid.uuid4()}]")
+        elif wrong == "ended":
+            self.account.clients.end(token)
+            self.refuse(401, "390318", f"OAuth access token expired. [{uuid.uuid4()}]")
         return bool(wrong)
 
     def go(self):
@@ -152,6 +163,8 @@ class Handler(BaseHTTPRequestHandler):
         path = [urllib.parse.unquote(part) for part in address.path.split("/") if part]
         if path[:1] == ["_double"]:
             return self.control(path[1].upper(), raw)
+        if address.path in ("/oauth/token-request", "/idp/token"):
+            return self.grant(raw.decode(), address.path.startswith("/oauth/"))
         token = (self.headers.get("authorization") or "").removeprefix("Bearer ")
         kind = self.headers.get("x-snowflake-authorization-token-type")
         who = self.account.authenticated(token, kind)
@@ -163,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
         if path[:3] != ["api", "v2", "statements"]:
             return self.answer(404, None)
         phase = "submit" if len(path) == 3 else "cancel" if path[4:] == ["cancel"] else "part" if query.get("partition", "0") != "0" else "poll"
-        if self.fault(who.fault(phase)):
+        if self.fault(who.fault(phase), token):
             return None
         if len(path) == 3:
             return self.submit(who, raw, query) if self.command == "POST" else self.answer(405, None)
@@ -173,6 +186,14 @@ class Handler(BaseHTTPRequestHandler):
         if path[4:] == ["cancel"] and self.command == "POST":
             return self.cancel(statement)
         return self.show(statement, int(query.get("partition", 0))) if self.command == "GET" else self.answer(405, None)
+
+    def grant(self, body, is_snowflake):
+        try:
+            return self.answer(200, self.account.clients.granted(self.headers.get("authorization") or "", body, is_snowflake))
+        except NoToken as cause:
+            status, code, said = cause.args
+            # Snowflake names its sentence in its own way.
+            return self.answer(status, {"error": code, "message" if is_snowflake else "error_description": said})
 
     def submit(self, who, raw, query):
         if not (self.headers.get("content-type") or "").startswith("application/json"):
@@ -249,7 +270,7 @@ class Handler(BaseHTTPRequestHandler):
         mine = [one for one in self.account.statements.values() if one.who is who]
         going = [one for one in mine if one.state == "running" or (one.state == "succeeded" and one.pending > 0)]
         faults = sum(len(one) for one in who.faults.values())
-        self.answer(200, {"open": len(going), "faults": faults, "statements": who.statements, "lost": who.lost})
+        self.answer(200, {"open": len(going), "faults": faults, "statements": who.statements, "lost": who.lost, "granted": who.granted})
 
     do_GET = do_POST = do_PUT = do_DELETE = go
 

@@ -16,7 +16,8 @@ class Principal:
         self.public_keys = given.get("public_keys", [])
         self.stages = given.get("stages", {})
         self.faults = {phase: list(faults) for phase, faults in given.get("faults", {}).items()}
-        self.statements = []
+        self.seconds, self.rotates = given.get("seconds", 600), given.get("rotates", False)
+        self.statements, self.granted = [], 0
 
     def fault(self, phase):
         """What a request of a phase is answered with instead; None as a rule."""

@@ -1,19 +1,20 @@
-//! Tokens: those that a key pair signs, which last an hour, and tokens that were given.
+//! Tokens: those that a key pair signs, which last an hour, those of an OAuth client, and tokens that were given.
+
+use std::sync::Arc;
 
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tidegate_model::{Error, Secret};
+use tidegate_model::{Clock, Error, ErrorKind, Http, Secret};
+use tidegate_transport::jwt::RsaKey;
+use tidegate_transport::oauth::{Granted, KeptToken, OAuthClient};
 use tidegate_transport::rsa;
-use tokio::sync::Mutex;
 
 use super::settings::{Login, SnowflakeSettings};
 
 /// How long a token lasts. Source: Snowflake docs, SQL API, "Authenticating to the server": an hour at
 /// most, whatever it says itself.
 const LIFETIME: SignedDuration = SignedDuration::from_mins(59);
-/// A token is renewed this long before it ends, so that none ends on its way.
-const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 /// A token begins this long ago, so that it counts where clocks are slow.
 const EARLIER: SignedDuration = SignedDuration::from_secs(30);
 
@@ -21,7 +22,9 @@ const EARLIER: SignedDuration = SignedDuration::from_secs(30);
 pub struct Auth {
     login: Login,
     account: String,
-    current: Mutex<Option<(Secret, Timestamp)>>,
+    http: Arc<dyn Http>,
+    clock: Arc<dyn Clock>,
+    kept: KeptToken,
 }
 
 impl Auth {
@@ -29,9 +32,13 @@ impl Auth {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for a key that cannot be read.
-    pub fn new(settings: &SnowflakeSettings) -> Result<Auth, Error> {
+    pub fn new(
+        settings: &SnowflakeSettings,
+        http: Arc<dyn Http>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Auth, Error> {
         let account = settings.claimed_account();
-        Ok(Auth { login: settings.login()?, account, current: Mutex::default() })
+        Ok(Auth { login: settings.login()?, account, http, clock, kept: KeptToken::default() })
     }
 
     /// Returns how Snowflake calls this type of token.
@@ -39,7 +46,7 @@ impl Auth {
         HeaderValue::from_static(match self.login {
             Login::KeyPair { .. } => "KEYPAIR_JWT",
             Login::Token(_) => "PROGRAMMATIC_ACCESS_TOKEN",
-            Login::OAuth(_) => "OAUTH",
+            Login::OAuth(_) | Login::Client(_) => "OAUTH",
         })
     }
 
@@ -56,28 +63,38 @@ impl Auth {
                     .to_owned()
             }
             Login::OAuth(_) => {
-                "the OAuth token is wrong or has ended: get a new one and set `oauth_token`, or use \
-                                a key pair"
+                "the OAuth token is wrong or has ended: get a new one and set `oauth_token`, or set `oauth` \
+                 to have tokens renewed, or use a key pair"
                     .to_owned()
             }
+            Login::Client(client) => format!(
+                "Snowflake does not accept the tokens of {}: compare its security integration (issuer, audience, \
+                 the claim that names the user) with them, and `oauth.scope` with the role",
+                client.host()
+            ),
         }
     }
 
     /// Returns a token that counts now.
     ///
     /// # Errors
-    /// [`tidegate_model::ErrorKind::Internal`] if signing fails.
-    pub async fn token(&self, now: Timestamp) -> Result<Secret, Error> {
-        let (user, key) = match &self.login {
-            Login::Token(token) | Login::OAuth(token) => return Ok(token.clone()),
-            Login::KeyPair { user, key } => (user, key),
-        };
-        let mut current = self.current.lock().await;
-        if let Some((token, until)) = &*current
-            && now.saturating_add(MARGIN).is_ok_and(|soon| soon < *until)
-        {
-            return Ok(token.clone());
+    /// [`ErrorKind::Denied`] if the OAuth client is refused, what keeps its server from answering, or
+    /// [`ErrorKind::Internal`] if signing fails.
+    pub async fn token(&self) -> Result<Secret, Error> {
+        let now = self.clock.now();
+        match &self.login {
+            Login::Token(token) | Login::OAuth(token) => Ok(token.clone()),
+            Login::KeyPair { user, key } => self.kept.token(now, async { self.signed(user, key, now) }).await,
+            Login::Client(client) => {
+                let host = client.host();
+                let renewed = client
+                    .granted(&*self.http, &*self.clock, &host, |code, said| refused(client, code, said));
+                self.kept.token(now, renewed).await
+            }
         }
+    }
+
+    fn signed(&self, user: &str, key: &RsaKey, now: Timestamp) -> Result<Granted, Error> {
         let subject = format!("{}.{user}", self.account);
         let from = now.saturating_sub(EARLIER).unwrap_or(now);
         let until = from.saturating_add(LIFETIME).unwrap_or(Timestamp::MAX);
@@ -87,19 +104,28 @@ impl Auth {
             "iat": from.as_second(),
             "exp": until.as_second(),
         });
-        let token = key.token(None, &claims)?;
-        *current = Some((token.clone(), until));
-        Ok(token)
+        Ok(Granted { token: key.token(None, &claims)?, until, refresh: None })
     }
 
     /// Forgets a token that was refused. Returns whether another one can be had.
     pub async fn forget(&self, refused: &Secret) -> bool {
-        let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|(token, _)| token == refused) {
-            *current = None;
-        }
-        matches!(self.login, Login::KeyPair { .. })
+        self.kept.forget(refused).await;
+        matches!(self.login, Login::KeyPair { .. } | Login::Client(_))
     }
+}
+
+/// Source: RFC 6749, 5.2; Snowflake docs, "Introduction to OAuth", error codes.
+fn refused(client: &OAuthClient, code: &str, said: &str) -> Error {
+    let hint = match code {
+        "invalid_client" | "unauthorized_client" => "compare `oauth.client_id` and `oauth.client_secret`",
+        "invalid_grant" => {
+            "the refresh token has ended, was revoked, or counts only once: authorize the client again and set \
+             `oauth.refresh_token`"
+        }
+        "invalid_scope" => "compare `oauth.scope` with the scopes that the client may ask for",
+        _ => "compare the settings under `oauth` with those of the client",
+    };
+    Error::new(ErrorKind::Denied, format!("{} gives out no token: {said}", client.host())).hint(hint)
 }
 
 /// Returns the statement that makes a user accept a key.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use tidegate_model::{Clock, ConnectorContext, Error, Http, Secret};
 use tidegate_transport::http::answer::{self, RequestError};
 
@@ -53,6 +53,7 @@ impl Client {
     pub fn open(settings: SnowflakeSettings, context: &ConnectorContext) -> Result<Arc<Client>, Error> {
         let settings = settings.checked()?;
         let stored = |name: &Option<String>| name.as_deref().map(folded);
+        let http = context.trusting(settings.ca_file.as_deref())?.http;
         Ok(Arc::new(Client {
             names: Names {
                 role: stored(&settings.role),
@@ -61,10 +62,10 @@ impl Client {
                 schema: stored(&settings.schema),
             },
             base: settings.base()?,
-            http: context.trusting(settings.ca_file.as_deref())?.http,
+            auth: Auth::new(&settings, Arc::clone(&http), Arc::clone(&context.clock))?,
+            http,
             clock: Arc::clone(&context.clock),
             dry_run: context.dry_run,
-            auth: Auth::new(&settings)?,
             settings,
         }))
     }
@@ -88,11 +89,10 @@ impl Client {
     /// Calls an endpoint once; once more with a new token if the first one is refused, which has no
     /// effect.
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Bytes>, RequestError> {
-        let token = self.auth.token(self.clock.now()).await.map_err(RequestError::NoEffect)?;
+        let token = self.auth.token().await.map_err(RequestError::NoEffect)?;
         let answered = self.send(&method, path, body.clone(), &token).await?;
-        let refused = answered.status() == StatusCode::UNAUTHORIZED;
-        let answered = if refused && self.auth.forget(&token).await {
-            let token = self.auth.token(self.clock.now()).await.map_err(RequestError::NoEffect)?;
+        let answered = if errors::is_of_token(&answered) && self.auth.forget(&token).await {
+            let token = self.auth.token().await.map_err(RequestError::NoEffect)?;
             self.send(&method, path, body, &token).await?
         } else {
             answered

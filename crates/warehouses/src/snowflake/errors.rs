@@ -25,6 +25,9 @@ const REMOTE_FILE: &str = "091016";
 const NO_ROLE: &[&str] = &["390186", "390189"];
 /// The address of this machine is not allowed. Source: Snowflake docs, "Network policies".
 const NETWORK: &[&str] = &["390420", "390422", "390432"];
+/// The token has ended or does not count any more, whatever the status. Source: `network.py` of
+/// snowflakedb/snowflake-connector-python; answers quoted in issues of rinsed-org/rb-snowflake-client.
+const NO_TOKEN: &[&str] = &["390144", "390198", "390303", "390318", "394301"];
 /// The statement was cancelled, ran out of time, or lost its warehouse.
 const TRANSIENT: &[&str] = &["000604", "000630", "000608", "000603", "000625"];
 
@@ -43,6 +46,18 @@ pub struct Failure {
 /// Returns whether an answer is about a statement, not about the request: 408 and 422.
 pub fn is_of_statement(answered: &Response<Bytes>) -> bool {
     matches!(answered.status(), StatusCode::UNPROCESSABLE_ENTITY | StatusCode::REQUEST_TIMEOUT)
+}
+
+/// Returns whether an answer refuses the token of its request, which then had no effect.
+pub fn is_of_token(answered: &Response<Bytes>) -> bool {
+    if answered.status() == StatusCode::UNAUTHORIZED {
+        return true;
+    }
+    let refusal: Failure = match answered.status().is_client_error() && !is_of_statement(answered) {
+        true => serde_json::from_slice(answered.body()).unwrap_or_default(),
+        false => return false,
+    };
+    NO_TOKEN.contains(&refusal.code.as_str())
 }
 
 /// Converts a refusal. `remedy` is what to do if the login is refused.
@@ -68,7 +83,7 @@ pub fn request_error(
     } else if NETWORK.contains(&code) {
         said(format!("{VENDOR} does not allow connections from the address of this machine"))
             .hint("add the address to the network policy of the user or of the account")
-    } else if answered.status() == StatusCode::UNAUTHORIZED {
+    } else if is_of_token(answered) {
         said(format!("{VENDOR} refuses the login")).hint(remedy)
     } else if answered.status() == StatusCode::FORBIDDEN {
         error.hint("compare `account`, and the network policies of the user and of the account")

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Secret};
 use tidegate_transport::jwt::RsaKey;
+use tidegate_transport::oauth::OAuthClient;
 use tidegate_transport::rsa;
+use tidegate_transport::settings::web_address;
 use tidegate_transport::sql::selection::{Selected, selected};
 use tidegate_transport::storage::LakeSettings;
 
@@ -34,8 +36,10 @@ pub struct SnowflakeSettings {
     pub private_key_passphrase: Option<Secret>,
     /// A programmatic access token, instead of a key pair.
     pub token: Option<Secret>,
-    /// An OAuth access token, instead of a key pair. It is not renewed: name a file that is.
+    /// An OAuth access token, instead of a key pair. It is not renewed: `oauth` asks for tokens itself.
     pub oauth_token: Option<Secret>,
+    /// An OAuth client, instead of a key pair: tokens are asked for, and renewed when they end.
+    pub oauth: Option<OAuthSettings>,
     /// The role that statements run with. By default that of the user.
     #[schemars(extend("examples" = ["TIDEGATE_ROLE"]))]
     pub role: Option<String>,
@@ -58,6 +62,26 @@ pub struct SnowflakeSettings {
     /// PEM file with the authority that signed the server's certificate, or with that certificate
     /// itself, if the system's authorities are not enough. They are trusted besides.
     pub ca_file: Option<PathBuf>,
+}
+
+/// An OAuth client: of Snowflake's own OAuth, or of an identity provider that the account trusts.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthSettings {
+    /// The token endpoint of the identity provider (External OAuth). By default that of the account, for
+    /// Snowflake's own OAuth, which needs a `refresh_token`.
+    #[schemars(extend("format" = "url", "examples" = ["https://idp.example.com/oauth2/v1/token"]))]
+    pub url: Option<String>,
+    /// The id of the client.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Secret,
+    /// The refresh token of a user who has authorized the client. Without one, the client asks for itself
+    /// (client credentials).
+    pub refresh_token: Option<Secret>,
+    /// The scope that is asked for.
+    #[schemars(extend("examples" = ["session:role:TIDEGATE_ROLE"]))]
+    pub scope: Option<String>,
 }
 
 /// An external stage, from both of its sides.
@@ -84,6 +108,8 @@ pub enum Login {
     Token(Secret),
     /// An OAuth access token.
     OAuth(Secret),
+    /// A client that asks for OAuth access tokens.
+    Client(Box<OAuthClient>),
 }
 
 impl SnowflakeSettings {
@@ -135,15 +161,26 @@ impl SnowflakeSettings {
     }
 
     fn ways(&self) -> Result<(), Error> {
-        let set =
-            [("private_key", &self.private_key), ("token", &self.token), ("oauth_token", &self.oauth_token)];
-        let set: Vec<_> = set.iter().filter_map(|(name, secret)| Some((name, secret.as_ref()?))).collect();
+        let oauth = self.oauth.as_ref();
+        let set = [
+            ("private_key", self.private_key.as_ref()),
+            ("token", self.token.as_ref()),
+            ("oauth_token", self.oauth_token.as_ref()),
+            ("oauth", oauth.map(|oauth| &oauth.client_secret)),
+        ];
+        let set: Vec<_> = set.iter().filter_map(|(name, secret)| Some((name, (*secret)?))).collect();
         if let Some((name, _)) = set.iter().find(|(_, secret)| secret.expose().trim().is_empty()) {
-            return Err(Error::settings(format!("`{name}` is empty")));
+            let setting = if **name == "oauth" { "oauth.client_secret" } else { name };
+            return Err(Error::settings(format!("`{setting}` is empty")));
+        }
+        if oauth.is_some_and(|oauth| oauth.url.is_none() && oauth.refresh_token.is_none()) {
+            return Err(Error::settings("`oauth.url` is missing").hint(
+                "name the token endpoint of your identity provider; Snowflake's own OAuth needs `oauth.refresh_token`",
+            ));
         }
         match set.as_slice() {
             [] => Err(Error::settings("nothing is set to log in with").hint(
-                "set `user` and `private_key`, or `token`; passwords of services are refused by Snowflake",
+                "set `user` and `private_key`, or `token`, or `oauth`; passwords of services are refused by Snowflake",
             )),
             [(name, _)] if **name == "private_key" && self.user.is_none() => {
                 Err(Error::settings("`user` is missing").hint("name the user that the key pair belongs to"))
@@ -161,6 +198,9 @@ impl SnowflakeSettings {
     pub fn login(&self) -> Result<Login, Error> {
         self.ways()?;
         let trimmed = |secret: &Secret| Secret::new(secret.expose().trim());
+        if let Some(oauth) = &self.oauth {
+            return Ok(Login::Client(Box::new(self.client(oauth)?)));
+        }
         Ok(match (&self.private_key, &self.token, &self.oauth_token) {
             (Some(pem), ..) => Login::KeyPair {
                 user: folded(self.user.as_deref().unwrap_or_default()),
@@ -170,6 +210,21 @@ impl SnowflakeSettings {
             (None, None, Some(token)) => Login::OAuth(trimmed(token)),
             (None, None, None) => return Err(Error::settings("nothing is set to log in with")),
         })
+    }
+
+    fn client(&self, oauth: &OAuthSettings) -> Result<OAuthClient, Error> {
+        // Source: Snowflake docs, "Configure Snowflake OAuth for custom clients", token endpoint.
+        let address = match &oauth.url {
+            Some(address) => address.clone(),
+            None => format!("{}/oauth/token-request", self.base()?),
+        };
+        const EXAMPLE: &str = "https://idp.example.com/oauth2/v1/token";
+        let parsed = web_address("oauth.url", &address, EXAMPLE)?;
+        clear_text::validate("oauth.url", &parsed, Proof::Credential)?;
+        let trimmed = |secret: &Secret| Secret::new(secret.expose().trim());
+        let (id, scope) = (oauth.client_id.clone(), oauth.scope.clone());
+        let refresh = oauth.refresh_token.as_ref().map(trimmed);
+        Ok(OAuthClient::new(address, id, trimmed(&oauth.client_secret), scope, refresh))
     }
 
     /// Returns the address of the account, without a slash at its end.
@@ -183,14 +238,7 @@ impl SnowflakeSettings {
             return Ok(format!("https://{}", self.host.clone().unwrap_or_else(own)));
         };
         let endpoint = endpoint.trim_end_matches('/');
-        let address = endpoint.parse::<http::Uri>().ok().filter(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some()
-                && uri.query().is_none()
-        });
-        let address = address.ok_or_else(|| {
-            Error::settings("`endpoint`: expected an address such as http://127.0.0.1:18010")
-        })?;
+        let address = web_address("endpoint", endpoint, "http://127.0.0.1:18010")?;
         clear_text::validate("endpoint", &address, Proof::Credential)?;
         Ok(endpoint.to_owned())
     }
@@ -252,6 +300,17 @@ mod tests {
         assert!(settings(&json!({})).is_ok());
         assert!(settings(&json!({ "private_key": null, "user": null, "token": "t" })).is_ok());
         assert!(settings(&json!({ "private_key": null, "oauth_token": "t" })).is_ok());
+        let oauth = |more: Value| {
+            let mut client = json!({ "client_id": "c", "client_secret": "s" });
+            client.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            client
+        };
+        for good in [json!({ "refresh_token": "r" }), json!({ "url": "https://idp.example/token" })] {
+            let settings = settings(&json!({ "private_key": null, "oauth": oauth(good) })).unwrap();
+            assert!(matches!(settings.login(), Ok(Login::Client(_))));
+        }
+        let exposed = oauth(json!({ "url": "http://idp.example/token" }));
+        assert!(settings(&json!({ "private_key": null, "oauth": exposed })).unwrap().login().is_err());
         for wrong in [
             json!({ "private_key": null }),
             json!({ "private_key": " " }),
@@ -259,6 +318,9 @@ mod tests {
             json!({ "token": "t" }),
             json!({ "private_key": null, "token": "t", "oauth_token": "t" }),
             json!({ "private_key": null, "password": "p" }),
+            json!({ "oauth": oauth(json!({ "refresh_token": "r" })) }),
+            json!({ "private_key": null, "oauth": oauth(json!({})) }),
+            json!({ "private_key": null, "oauth": oauth(json!({ "refresh_token": "r", "client_secret": "" })) }),
         ] {
             assert!(settings(&wrong).is_err(), "{wrong}");
         }

@@ -37,6 +37,7 @@ mod redshift_sink;
 mod redshift_types;
 mod sinks;
 mod snowflake_clients;
+mod snowflake_oauth;
 mod snowflake_reading;
 mod snowflake_server;
 mod snowflake_sink;

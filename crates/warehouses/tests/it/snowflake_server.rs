@@ -95,6 +95,16 @@ impl Account {
         &self.schema
     }
 
+    /// Returns the address of the double.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns how many tokens of OAuth the user was granted since faults were set.
+    pub async fn tokens(&self) -> u64 {
+        self.seen().await["granted"].as_u64().expect("a count")
+    }
+
     /// Returns the user that asks.
     pub fn user(&self) -> &str {
         &self.user
