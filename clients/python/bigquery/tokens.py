@@ -5,6 +5,8 @@ The identity provider of that platform signs with the key that the double knows;
 calls a workload (`sub`) is the account that the double knows."""
 
 import base64
+import hashlib
+import hmac
 import json
 import time
 import urllib.parse
@@ -21,6 +23,7 @@ ISSUER = "https://idp.example"
 # The one pool that is there, and its provider. Source: Google IAM docs, "Workload identity federation".
 POOL = "//iam.googleapis.com/projects/1234/locations/global/workloadIdentityPools/shop"
 PROVIDER = f"{POOL}/providers/idp"
+AWS_SECRET = "an-example-of-a-secret"
 SCOPES = {"https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/cloud-platform"}
 
 
@@ -62,11 +65,13 @@ class Tokens:
             raise Refused("invalid_request", "Invalid requested_token_type")
         if form.get("audience") != PROVIDER:
             raise Refused("invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
-        if form.get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt":
-            raise Refused("invalid_request", "Invalid subject_token_type")
         scopes = set(form.get("scope", "").split())
         if not scopes:
             raise Refused("invalid_scope", "The scope is missing")
+        if form.get("subject_token_type") == "urn:ietf:params:aws:token-type:aws4_request":
+            return caller_identity(form.get("subject_token", "")), scopes
+        if form.get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt":
+            raise Refused("invalid_request", "Invalid subject_token_type")
         try:
             claims = self.signed(form.get("subject_token", ""))
         except ValueError:
@@ -101,6 +106,34 @@ class Tokens:
         if not wanted["iss"].endswith(".iam.gserviceaccount.com"):
             raise Refused("invalid_grant", "Invalid grant: account not found")
         return wanted
+
+
+def caller_identity(token):
+    """Who a signed question to AWS is from: the id of the access key, all of which have one secret here.
+
+    Source: Google AIP 4117; AWS docs, "Create a signed AWS API request"."""
+    try:
+        asked = json.loads(urllib.parse.unquote(token))
+        headers = {one["key"].lower(): one["value"] for one in asked["headers"]}
+        credential, signed, signature = (part.strip().split("=", 1)[1] for part in headers["authorization"].split(" ", 1)[1].split(","))
+        key, day, region, service, _ = credential.split("/")
+        address = urllib.parse.urlsplit(asked["url"])
+        known = [asked["method"], address.netloc, headers["host"], service, headers["x-goog-cloud-target-resource"]]
+    except (ValueError, KeyError, IndexError):
+        raise Refused("invalid_request", "Unable to parse the serialized GetCallerIdentity request.") from None
+    if known != ["POST", f"sts.{region}.amazonaws.com", address.netloc, "sts", PROVIDER]:
+        raise Refused("invalid_request", "The serialized GetCallerIdentity request is not for this provider.")
+    query = "&".join(sorted(address.query.split("&")))
+    lines = "".join(f"{name}:{headers[name]}\n" for name in signed.split(";"))
+    canonical = "\n".join(["POST", address.path or "/", query, lines, signed, hashlib.sha256(b"").hexdigest()])
+    scope = f"{day}/{region}/sts/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    derived = f"AWS4{AWS_SECRET}".encode()
+    for part in scope.split("/"):
+        derived = hmac.digest(derived, part.encode(), "sha256")
+    if hmac.new(derived, text.encode(), "sha256").hexdigest() != signature:
+        raise Refused("invalid_grant", "The request signature we calculated does not match the signature you provided.")
+    return key
 
 
 def prove_time(claims):

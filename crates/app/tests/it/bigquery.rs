@@ -60,6 +60,16 @@ impl BigQuery {
         self.texts(sql).await[0][0].parse().expect("a count")
     }
 
+    /// The address of the double.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The name of the service account, before the `@`.
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
     /// The name of the dataset.
     pub(crate) fn dataset(&self) -> &str {
         &self.dataset

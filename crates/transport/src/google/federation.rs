@@ -4,8 +4,6 @@
 //! Source: Google IAM docs, "Workload identity federation"; Security Token Service API, `token`; IAM
 //! Service Account Credentials API, `generateAccessToken`.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use http::Request;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -13,8 +11,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::clear_text::{self, Proof};
-use tidegate_model::{Error, ErrorKind, Secret};
+use tidegate_model::{ConnectorContext, Error, ErrorKind, Secret};
 
+use super::Environment;
 use super::call::{Caller, LIFETIME_SECONDS, read};
 use super::origin::{Origin, SourceFile};
 use crate::oauth::{Granted, refusal};
@@ -75,11 +74,16 @@ struct Impersonated {
 }
 
 impl Federation {
-    /// Reads a credential configuration; `setting` holds it. Relative paths start at `project`.
+    /// Reads a credential configuration; `setting` holds it.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for one that is none, or that names what is not supported.
-    pub fn read(text: &str, setting: &str, project: &Path) -> Result<Federation, Error> {
+    pub fn read(
+        text: &str,
+        setting: &str,
+        environment: &Environment,
+        context: &ConnectorContext,
+    ) -> Result<Federation, Error> {
         let wrong = |what: &str| {
             Error::settings(format!("`{setting}`: {what}")).hint(
                 "give the file that `gcloud iam workload-identity-pools create-cred-config` has made, \
@@ -124,10 +128,11 @@ impl Federation {
         };
         Ok(Federation {
             token_address: safe("token_url", file.token_url.unwrap_or_else(|| TOKEN_ADDRESS.to_owned()))?,
+            origin: Origin::read(file.credential_source, &file.audience, environment, context)
+                .map_err(|why| wrong(&why))?,
             audience: file.audience,
             token_type: file.subject_token_type,
             user_project: file.workforce_pool_user_project,
-            origin: Origin::read(file.credential_source, project).map_err(|why| wrong(&why))?,
             account,
         })
     }

@@ -1,6 +1,7 @@
 //! Logins to Google Cloud: the key of a service account, workload identity federation, and the service
 //! account of a Google machine.
 
+mod aws_identity;
 mod call;
 mod federation;
 mod key;
@@ -33,6 +34,8 @@ pub struct Environment {
     pub credentials: Option<PathBuf>,
     /// The host of the metadata server.
     pub metadata: String,
+    /// The region of AWS, for a machine there.
+    pub aws_region: Option<String>,
 }
 
 impl Environment {
@@ -44,6 +47,7 @@ impl Environment {
             metadata: variable("GCE_METADATA_HOST")
                 .or_else(|| variable("GCE_METADATA_ROOT"))
                 .unwrap_or_else(|| "metadata.google.internal".to_owned()),
+            aws_region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
         }
     }
 }

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, Response, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 use tidegate_model::clear_text::{self, Proof};
-use tidegate_model::{Error, ErrorKind, Secret};
+use tidegate_model::{ConnectorContext, Error, ErrorKind, Secret};
 
+use super::Environment;
+use super::aws_identity::{AwsIdentity, ENVIRONMENT};
 use super::call::Caller;
 
 /// The part of a credential configuration that says where the token is.
@@ -25,6 +27,7 @@ pub struct SourceFile {
     headers: BTreeMap<String, String>,
     format: Format,
     environment_id: Option<String>,
+    regional_cred_verification_url: Option<String>,
     executable: Option<Value>,
     certificate: Option<Value>,
 }
@@ -50,18 +53,33 @@ enum Place {
     File(PathBuf),
     /// A server on this machine or of its cloud.
     Address(Uri, BTreeMap<String, String>),
+    /// The identity of an AWS machine.
+    Aws(Box<AwsIdentity>),
 }
 
 impl Origin {
-    /// Reads where a token is. Relative paths start at `project`.
+    /// Reads where a token is that is meant for `audience`. Relative paths start at the project's folder.
     ///
     /// # Errors
     /// What is wrong with it, for the end of a sentence.
-    pub fn read(source: SourceFile, project: &Path) -> Result<Origin, String> {
-        let unsupported =
-            |what: &str| format!("`credential_source`: {what}; a `file` or a `url` is supported");
-        if source.environment_id.is_some() {
-            return Err(unsupported("the identity of an AWS machine is not supported"));
+    pub fn read(
+        source: SourceFile,
+        audience: &str,
+        environment: &Environment,
+        context: &ConnectorContext,
+    ) -> Result<Origin, String> {
+        let unsupported = |what: &str| {
+            format!(
+                "`credential_source`: {what}; a `file`, a `url` and the identity of an AWS machine are supported"
+            )
+        };
+        if let Some(name) = &source.environment_id {
+            if name != ENVIRONMENT {
+                return Err(unsupported("its `environment_id` is not known"));
+            }
+            let address = source.regional_cred_verification_url.as_deref();
+            let identity = AwsIdentity::new(address, audience, environment.aws_region.clone(), context)?;
+            return Ok(Origin { place: Place::Aws(Box::new(identity)), member: None });
         }
         if source.executable.is_some() {
             return Err(unsupported("a program is not started"));
@@ -70,7 +88,7 @@ impl Origin {
             return Err(unsupported("a client certificate is not supported"));
         }
         let place = match (source.file, source.url) {
-            (Some(file), None) => Place::File(project.join(file)),
+            (Some(file), None) => Place::File(context.project.join(file)),
             (None, Some(url)) => Place::Address(near(&url)?, source.headers),
             _ => return Err(unsupported("expected either of them")),
         };
@@ -91,6 +109,7 @@ impl Origin {
         match &self.place {
             Place::File(path) => path.display().to_string(),
             Place::Address(address, _) => address.host().unwrap_or_default().to_owned(),
+            Place::Aws(identity) => identity.name(),
         }
     }
 
@@ -107,6 +126,7 @@ impl Origin {
             .hint("`credential_source` says where the token is: compare it with what your platform provides")
         };
         let content = match &self.place {
+            Place::Aws(identity) => return identity.token(caller).await,
             Place::File(path) => {
                 let read = tokio::fs::read(path).await;
                 Bytes::from(read.map_err(|cause| missing(&crate::network::plain(&cause.to_string())))?)
@@ -119,7 +139,10 @@ impl Origin {
                 let request = request.body(Bytes::new()).map_err(|_| {
                     Error::settings("`credential_source`: a header has characters that no header has")
                 })?;
-                caller.send(request, None, |_| None).await?.into_body()
+                let refused = |answered: &Response<Bytes>| {
+                    Some(missing(&format!("it answered {}", answered.status().as_u16())))
+                };
+                caller.send(request, None, refused).await?.into_body()
             }
         };
         let token = match &self.member {

@@ -25,7 +25,7 @@ fn token(name: &str) -> Answer {
 }
 
 fn nowhere() -> Environment {
-    Environment { credentials: None, metadata: "metadata.test".to_owned() }
+    Environment { credentials: None, metadata: "metadata.test".to_owned(), aws_region: None }
 }
 
 /// A configuration with a token in a file, changed by `changes`.
@@ -215,7 +215,11 @@ fn a_configuration_that_cannot_work_is_refused_by_what_is_wrong_with_it() {
         (json!({ "token_url": "http://sts.example" }), "token_url`: over http://"),
         (json!({ "service_account_impersonation_url": "https://iam.test/x" }), "names no service account"),
         (json!({ "credential_source": {} }), "`credential_source`"),
-        (json!({ "credential_source": { "environment_id": "aws1" } }), "AWS machine"),
+        (json!({ "credential_source": { "environment_id": "azure9" } }), "`environment_id`"),
+        (
+            json!({ "credential_source": { "environment_id": "aws1", "regional_cred_verification_url": "https://example.com" } }),
+            "token service of AWS",
+        ),
         (
             json!({ "credential_source": { "executable": { "command": "/bin/x" } } }),
             "a program is not started",

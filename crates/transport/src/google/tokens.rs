@@ -58,10 +58,11 @@ impl GoogleTokens {
             (None, Some(federation)) => Login::Federation(Box::new(Federation::read(
                 federation.expose(),
                 FEDERATION,
-                &context.project,
+                environment,
+                context,
             )?)),
             (None, None) => match &environment.credentials {
-                Some(file) => from_file(file, &context.project)?,
+                Some(file) => from_file(file, environment, context)?,
                 None => Login::Machine(Machine { host: environment.metadata.clone() }),
             },
         };
@@ -113,7 +114,7 @@ impl GoogleTokens {
 }
 
 /// Reads the file that the environment names: a key or a credential configuration.
-fn from_file(file: &Path, project: &Path) -> Result<Login, Error> {
+fn from_file(file: &Path, environment: &Environment, context: &ConnectorContext) -> Result<Login, Error> {
     let text = std::fs::read_to_string(file).map_err(|cause| {
         Error::settings(format!(
             "the variable {VARIABLE} names {}: {}",
@@ -125,7 +126,7 @@ fn from_file(file: &Path, project: &Path) -> Result<Login, Error> {
     let key = Secret::new(text);
     Ok(match super::key::account_of(&key) {
         Some(_) => Login::Key(Box::new(ServiceAccount::read(&key, VARIABLE)?)),
-        None => Login::Federation(Box::new(Federation::read(key.expose(), VARIABLE, project)?)),
+        None => Login::Federation(Box::new(Federation::read(key.expose(), VARIABLE, environment, context)?)),
     })
 }
 
