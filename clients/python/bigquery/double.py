@@ -6,10 +6,11 @@ are granted to service accounts that prove their key (tokens.py), and jobs are k
 once do not disturb each other:
 
   without        permissions: "bigquery.jobs.create", "bigquery.tables.getData", "bigquery.tables.create" …,
+                 "bigquery.readsessions.create" for the Storage Read API (storage.py),
                  "iam.serviceAccounts.getAccessToken" for a workload that asks for a token of the account
   pending        answers that say jobComplete: false before a result is given
   empty_pages    pages without rows that name a page after them
-  rows_per_page  rows in a page, at most
+  rows_per_page  rows in a page, at most; rows_per_message those of a message of the Storage Read API
   bytes          what a dry run says that a query processes, and what maximumBytesBilled is held to
   any_time       whether the times of a signed assertion count whatever they are: for clocks of tests
   seconds        how long tokens last; an hour if absent
@@ -47,7 +48,7 @@ class Service:
     def __init__(self, emulator, key):
         self.emulator, self.tokens, self.principals = emulator, Tokens(key), {}
         self.results = Results(self.ask)
-        self.workloads = {}
+        self.workloads, self.storage = {}, None
 
     def principal(self, name):
         return self.principals.setdefault(name, Principal(name))
@@ -98,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             who = self.service.principal(path.split("/")[2])
             if self.command == "PUT":
                 who.set(json.loads(raw))
-            return self.answer(200, who.seen())
+            return self.answer(200, who.seen() | {"storage": f"http://127.0.0.1:{self.service.storage}"})
         if path == "/token":
             claims = self.service.tokens.claims(raw.decode(), f"{self.base}/token")
             name = claims["iss"].split("@")[0]
@@ -374,6 +375,9 @@ def main():
     arguments.add_argument("--key", type=pathlib.Path, required=True)
     given = arguments.parse_args()
     Handler.service = Service(emulator(given.home), given.key.read_bytes())
+    import storage
+
+    _serving, Handler.service.storage = storage.start(Handler.service)
     Handler.base = f"http://127.0.0.1:{given.port}"
     ThreadingHTTPServer.request_queue_size = 128
     ThreadingHTTPServer(("127.0.0.1", given.port), Handler).serve_forever()

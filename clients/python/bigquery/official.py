@@ -7,6 +7,7 @@ import datetime
 import decimal
 import io
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -14,13 +15,16 @@ import time
 import urllib.request
 import uuid
 
+import grpc
 import pyarrow as pa
 import pyarrow.parquet as pq
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound
 from google.api_core.retry import Retry
-from google.auth import crypt, identity_pool, jwt
+from google.auth import aws, crypt, identity_pool, jwt
 from google.auth.exceptions import OAuthError, RefreshError
 from google.cloud import bigquery
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from google.oauth2 import service_account
 
 QUERY = (
@@ -82,6 +86,59 @@ def federated(address, source, account=None, audience=None):
     return bigquery.Client(project="shop", credentials=credentials, client_options={"api_endpoint": address})
 
 
+class Bearer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Adds the token of a client to calls over a channel that is not encrypted."""
+
+    def __init__(self, credentials):
+        self.credentials = credentials
+
+    def intercept(self, continuation, details, request):
+        metadata = [*(details.metadata or []), ("authorization", f"Bearer {self.credentials.token}")]
+        return continuation(details._replace(metadata=metadata), request)
+
+    intercept_unary_unary = intercept_unary_stream = intercept
+
+
+def stored(address, name, big):
+    """Results by the Storage Read API, as BigQuery's client reads them."""
+    place = set_up(address, name)["storage"].removeprefix("http://")
+    channel = grpc.intercept_channel(grpc.insecure_channel(place), Bearer(big._credentials))
+    reader = BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+
+    def ids(**given):
+        set_up(address, name, **given)
+        # An ordered result is read by one stream.
+        job = big.query("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 30000)) AS n ORDER BY n")
+        return job.to_arrow(bqstorage_client=reader).column("n").to_pylist()
+
+    everything = list(range(1, 30001))
+    ok("a result is read by the Storage Read API", ids() == everything)
+    ok("and in order when its stream breaks off", ids(faults={"rows": ["cut", "cut"]}) == everything)
+    left = set_up(address, name)
+    ok("which it was", left["faults"] == 0)
+    set_up(address, name, without=["bigquery.readsessions.create"])
+    wanted = {"table": "projects/shop/datasets/d/tables/t", "data_format": "ARROW"}
+    refused("without bigquery.readsessions.create it is refused", Forbidden, lambda: reader.create_read_session(parent="projects/shop", read_session=wanted))
+
+
+def at_aws(address, name, secret):
+    """The login of an AWS machine, as the service account."""
+    os.environ |= {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "eu-central-1"}
+    info = {
+        "type": "external_account",
+        "audience": PROVIDER,
+        "subject_token_type": "urn:ietf:params:aws:token-type:aws4_request",
+        "token_url": f"{address}/sts/token",
+        "service_account_impersonation_url": f"{address}/iam/v1/projects/-/serviceAccounts/{name}@shop.iam.gserviceaccount.com:generateAccessToken",
+        "credential_source": {
+            "environment_id": "aws1",
+            "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15",
+        },
+    }
+    credentials = aws.Credentials.from_info(info, scopes=["https://www.googleapis.com/auth/bigquery"])
+    return len(list(bigquery.Client(project="shop", credentials=credentials, client_options={"api_endpoint": address}).query(QUERY).result()))
+
+
 def federation(address, name, key, other):
     """The logins of a workload of another platform."""
     with tempfile.NamedTemporaryFile("w", suffix=".jwt") as file:
@@ -109,6 +166,8 @@ def federation(address, name, key, other):
             ("no form of a token", "zanzibar", "invalid_request"),
         ]:
             refused(f"one with {what} does not", OAuthError, lambda: count(left(token)), said)
+        ok("a machine at AWS logs in", at_aws(address, name, "an-example-of-a-secret") == 250)
+        refused("one with another secret does not", OAuthError, lambda: at_aws(address, name, "another-secret"), "invalid_grant")
         refused("nor one for another provider", OAuthError, lambda: count(left(workload(key, name)), audience=PROVIDER + "x"), "invalid_target")
         refused("nor as another service account", RefreshError, lambda: count(left(workload(key, name)), name + "x"), "iam.serviceAccounts.getAccessToken")
 
@@ -190,6 +249,7 @@ def main(address, key, other):
     refused("and nowhere else", NotFound, lambda: big.get_job(job.job_id, location="US"))
     set_up(address, name)
     ok("a job is cancelled", big.query(QUERY).cancel() and set_up(address, name)["open"] == 0)
+    stored(address, name, big)
     federation(address, name, key, other)
 
 

@@ -34,6 +34,7 @@ FAULTS = {
     "503": (503, "backendError", "Error encountered during execution. Retrying may solve the problem.", None),
     "job": (400, "jobBackendError", "The job encountered an internal error during execution. Retrying may solve the problem.", None),
     "jobrate": (400, "jobRateLimitExceeded", "Job exceeded rate limits", None),
+    "none": (400, "invalid", "request failed: the table is too small to be read by a session", None),
     "expired": (401, "authError", "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.", None),
 }
 
@@ -55,6 +56,7 @@ class Principal:
         self.location = given.get("location", "US")
         self.faults = {phase: list(faults) for phase, faults in given.get("faults", {}).items()}
         self.any_time = given.get("any_time", False)
+        self.rows_per_message = given.get("rows_per_message", 5_000)
         self.seconds = given.get("seconds", 3599)
         self.cancelled, self.requests = 0, []
 
@@ -74,7 +76,7 @@ class Principal:
             raise Drop
         if wrong in FAULTS:
             raise Refusal(*FAULTS[wrong])
-        return wrong if wrong in ("lost", "fails") else None
+        return wrong if wrong in ("lost", "fails", "cut", "short") else None
 
     def allow(self, permission, project, names=()):
         """Refuses what the principal may not do, as BigQuery words it."""
@@ -82,6 +84,7 @@ class Principal:
             return
         table = f"{project}:{'.'.join(names)}"
         raise Refusal(403, "accessDenied", {
+            "bigquery.readsessions.create": f"Permission 'bigquery.readsessions.create' denied on resource 'projects/{project}' (or it may not exist).",
             "bigquery.jobs.create": f"Access Denied: Project {project}: User does not have bigquery.jobs.create permission in project {project}.",
             "bigquery.tables.get": f"Access Denied: Table {table}: Permission bigquery.tables.get denied on table {table} (or it may not exist).",
             "bigquery.tables.getData": f"Access Denied: Table {table}: User does not have permission to query table {table}, or perhaps it does not exist.",

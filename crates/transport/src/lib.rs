@@ -7,6 +7,7 @@
 pub mod arrow;
 pub mod aws;
 pub mod google;
+pub mod grpc;
 pub mod http;
 pub mod jwt;
 pub mod network;

@@ -116,7 +116,7 @@ impl Keeper for BigQueryKeeper {
     async fn ask(&self, sql: &str) -> Result<Vec<Option<String>>, Error> {
         let job = Job::submit(&self.client, &sql.to_owned().into(), self.found.location.as_deref()).await?;
         let fields = vec![text_column("tidegate_cell")];
-        let mut pages = Pages::new(job, fields.clone(), &self.doing());
+        let mut pages = Pages::new(Arc::new(job), fields.clone(), &self.doing());
         let mut texts = Vec::new();
         while let Some(mut page) = pages.next().await? {
             while let Some(row) = page.next_row() {

@@ -9,6 +9,7 @@ use super::relation::Relation;
 use super::settings::BigQuerySelection;
 use super::source::BigQuerySource;
 use super::statement::Sql;
+use super::storage;
 
 impl Client {
     /// Looks whether the account may log in and run queries. Returns who it is, as IAM policies name it, if
@@ -67,7 +68,10 @@ impl BigQuerySource {
         member: &str,
         checks: &mut Checks,
     ) {
-        let planned = match self.found(selected).await {
+        let found = self.found(selected).await;
+        let is_table =
+            matches!(&found, Ok(found) if found.info.as_ref().is_some_and(|info| info.kind == "TABLE"));
+        let planned = match found {
             Err(error) => Err(error),
             Ok(found) => {
                 // A dry run needs the same permissions as a read.
@@ -89,6 +93,10 @@ impl BigQuerySource {
                     }
                 }
                 checks.pass(name, format!("works, {columns} columns"));
+                // A view has no session: its rows are the result of a query.
+                if let (Relation::Table(names, _), true) = (relation, is_table) {
+                    storage::prove(&self.client, names, member, checks).await;
+                }
             }
             Err(error) => refuse(checks, name, &error, member),
         }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tidegate_model::address::encoded;
 use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Http, Secret};
 use tidegate_transport::google::{Environment, GivenLogin, GoogleTokens};
+use tidegate_transport::grpc::GrpcServer;
 use tidegate_transport::http::answer::{self, RequestError};
 
 use super::errors;
@@ -35,6 +36,8 @@ pub struct Client {
     pub auth: GoogleTokens,
     /// The bytes that queries have processed, which is what is paid for on demand.
     pub processed: AtomicU64,
+    /// The Storage API, if results are read by it.
+    pub storage: Option<GrpcServer>,
     http: Arc<dyn Http>,
     endpoint: String,
 }
@@ -68,9 +71,13 @@ impl Client {
             federation: settings.workload_identity.as_ref(),
         };
         let auth = GoogleTokens::open(given, &Environment::read(), SCOPE, &context)?;
+        let storage = match settings.storage_address()? {
+            Some(address) => Some(GrpcServer::open(address, settings.ca_file.as_deref(), &context)?),
+            None => None,
+        };
         let (dry_run, processed) = (context.dry_run, AtomicU64::new(0));
         let ConnectorContext { http, clock, .. } = context;
-        Ok(Arc::new(Client { settings, clock, dry_run, auth, processed, http, endpoint }))
+        Ok(Arc::new(Client { settings, clock, dry_run, auth, processed, storage, http, endpoint }))
     }
 
     /// Returns the path of something in the project that pays.

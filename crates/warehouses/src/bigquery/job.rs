@@ -40,6 +40,31 @@ struct Answer {
     statistics: Statistics,
 }
 
+/// What a job says of itself that writes its result into a table.
+#[derive(Deserialize)]
+struct Described {
+    configuration: Configuration,
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    query: Queried,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Queried {
+    destination_table: TableReference,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TableReference {
+    project_id: String,
+    dataset_id: String,
+    table_id: String,
+}
+
 #[derive(Default, Deserialize)]
 struct Reference {
     location: Option<String>,
@@ -239,6 +264,24 @@ impl Job {
         let Answer { status, .. } = self.client.get(&path).await.ok()?;
         let failure = status.error_result?;
         Some(errors::explained(&failure, self.client.auth.known_member().as_deref(), None))
+    }
+
+    /// Returns the table that holds the result of a query: its project, its dataset and its name.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn destination(&self) -> Result<[String; 3], Error> {
+        let path = self.place("jobs", "", "prettyPrint=false");
+        let mut poll = Poll::default();
+        loop {
+            match self.client.get::<Described>(&path).await {
+                Ok(Described { configuration }) => {
+                    let table = configuration.query.destination_table;
+                    return Ok([table.project_id, table.dataset_id, table.table_id]);
+                }
+                Err(error) => poll.unanswered(error, self.client.clock.now()).await?,
+            }
+        }
     }
 
     /// Notes that the result was read to its end.

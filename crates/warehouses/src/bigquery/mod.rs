@@ -22,6 +22,7 @@ mod setup;
 mod sink;
 mod source;
 mod statement;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -17,6 +17,7 @@ use tidegate_model::{Error, ErrorKind};
 use tidegate_transport::poll::Poll;
 use tokio::task::JoinHandle;
 
+use super::client::Client;
 use super::errors;
 use super::job::{Job, incomplete};
 use super::types::{Field, Schema};
@@ -77,6 +78,16 @@ impl Page {
         Ok(Some(Page { rows: rows.into_iter(), fields, total, processed, next, body }))
     }
 
+    /// Counts the bytes that the query has processed, which each page says; for one page of a result.
+    pub fn note_processed(&self, client: &Client) {
+        client.processed.fetch_add(self.processed, Ordering::Relaxed);
+    }
+
+    /// Returns how many rows the whole result has, if the page says it.
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
     /// Returns the JSON of the next row.
     pub fn next_row(&mut self) -> Option<Bytes> {
         self.rows.next().map(|range| self.body.slice(range))
@@ -111,17 +122,16 @@ impl Drop for Ahead {
 
 impl Pages {
     /// Begins to fetch the result of a job, whose columns have to be `fields`.
-    pub fn new(job: Job, fields: Vec<Field>, doing: &str) -> Pages {
-        let mut pages = Pages {
-            job: Arc::new(job),
-            doing: doing.to_owned(),
-            fields,
-            seen: 0,
-            rows_wanted: FIRST_ROWS,
-            ahead: None,
-        };
+    pub fn new(job: Arc<Job>, fields: Vec<Field>, doing: &str) -> Pages {
+        let mut pages =
+            Pages { job, doing: doing.to_owned(), fields, seen: 0, rows_wanted: FIRST_ROWS, ahead: None };
         pages.fetch(None);
         pages
+    }
+
+    /// Returns the job whose result this is.
+    pub fn job(&self) -> Arc<Job> {
+        Arc::clone(&self.job)
     }
 
     fn fetch(&mut self, token: Option<String>) {
@@ -156,7 +166,7 @@ impl Pages {
             Some(token) => self.fetch(Some(token.clone())),
             None => {
                 self.job.close();
-                self.job.client().processed.fetch_add(page.processed, Ordering::Relaxed);
+                page.note_processed(self.job.client());
                 if page.total.is_some_and(|total| total != self.seen) {
                     return Err(incomplete(&self.doing));
                 }

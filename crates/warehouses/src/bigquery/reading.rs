@@ -1,9 +1,10 @@
-//! The rows of a job's pages.
+//! The rows of a job's result: page by page, or by the Storage Read API.
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use tidegate_model::{Error, Feed, Row, Value};
+use tidegate_model::{Error, ErrorKind, Feed, Row, Value};
 use tidegate_transport::poll::Poll;
 use tidegate_transport::sql::reading::{self, Cells, Wire};
 use tidegate_transport::sql::table::Relation as _;
@@ -15,6 +16,7 @@ use super::job::Job;
 use super::pages::{Page, Pages};
 use super::source::Found;
 use super::statement::Sql;
+use super::storage::{self, Stored};
 use super::types::Field;
 
 /// Returns the rows of a statement over what was found. `not_due` counts the rows that are not due, and is
@@ -35,6 +37,7 @@ pub fn feed(
         sql,
         not_due,
         pages: None,
+        stored: None,
         again: Some(Poll::default()),
     };
     reading::feed(reading, label, found.table.names(), batch_rows)
@@ -51,6 +54,8 @@ struct Reading {
     not_due: Option<String>,
     /// The result, once the statement is submitted.
     pages: Option<Pages>,
+    /// The same result, if its rows are many.
+    stored: Option<Stored>,
     /// Before the first page: whether the query may be submitted again.
     again: Option<Poll>,
 }
@@ -59,22 +64,51 @@ impl Reading {
     async fn begin(&self, sql: &Sql, fields: Vec<Field>) -> Result<Pages, Error> {
         let job = Job::submit(&self.client, sql, self.location.as_deref()).await;
         let job = job.map_err(|error| error.context(&self.doing))?;
-        Ok(Pages::new(job, fields, &self.doing))
+        Ok(Pages::new(Arc::new(job), fields, &self.doing))
     }
+}
+
+/// Rows that arrive together.
+enum Part {
+    /// As JSON.
+    Page(Page),
+    /// As columns of Arrow, and how many of their rows are decoded.
+    Batch(RecordBatch, usize),
 }
 
 #[async_trait]
 impl Wire for Reading {
-    type Part = Page;
+    type Part = Part;
 
-    async fn next(&mut self) -> Result<Option<Page>, Error> {
+    async fn next(&mut self) -> Result<Option<Part>, Error> {
+        if let Some(stored) = &mut self.stored {
+            return Ok(stored.next().await?.map(|batch| Part::Batch(batch, 0)));
+        }
         loop {
             if self.pages.is_none() {
                 self.pages = Some(self.begin(&self.sql, self.fields.clone()).await?);
             }
             let Some(pages) = &mut self.pages else { continue };
             match (pages.next().await, self.again.take()) {
-                (Ok(page), _) => return Ok(page),
+                (Ok(Some(page)), Some(_)) if storage::is_for(&self.client, &self.fields, page.total()) => {
+                    // The first page says how many rows there are, and is read again with the others.
+                    let (job, total) = (pages.job(), page.total().unwrap_or_default());
+                    self.pages = None;
+                    match Stored::open(Arc::clone(&job), &self.fields, total, &self.doing).await {
+                        Ok(stored) => {
+                            page.note_processed(&self.client);
+                            let batch = self.stored.insert(stored).next().await?;
+                            return Ok(batch.map(|batch| Part::Batch(batch, 0)));
+                        }
+                        // Not every result has a session, and all of them have pages.
+                        Err(error) if matches!(error.kind(), ErrorKind::Unexpected | ErrorKind::Missing) => {
+                            tracing::warn!("{}: its rows are read page by page", error.chain());
+                            self.pages = Some(Pages::new(job, self.fields.clone(), &self.doing));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                (Ok(page), _) => return Ok(page.map(Part::Page)),
                 (Err(error), None) => return Err(error),
                 // No row of it was seen: a job that failed for reasons of BigQuery is run once more.
                 (Err(error), Some(mut poll)) => {
@@ -85,7 +119,18 @@ impl Wire for Reading {
         }
     }
 
-    fn row(&mut self, page: &mut Page, cells: &mut Cells) -> Result<bool, Error> {
+    fn row(&mut self, part: &mut Part, cells: &mut Cells) -> Result<bool, Error> {
+        let page = match part {
+            Part::Page(page) => page,
+            Part::Batch(batch, at) if *at == batch.num_rows() => return Ok(false),
+            Part::Batch(batch, at) => {
+                for (column, field) in batch.columns().iter().zip(&self.fields) {
+                    cells.push(storage::cells::cell(column, *at, field));
+                }
+                *at += 1;
+                return Ok(true);
+            }
+        };
         let Some(json) = page.next_row() else { return Ok(false) };
         let row = decode::cells(&json).map_err(|_| errors::unreadable("a row"))?;
         if row.len() != self.fields.len() {

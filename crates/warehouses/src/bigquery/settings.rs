@@ -13,6 +13,8 @@ use super::relation::{Relation, is_name};
 
 /// The address of the API.
 const ENDPOINT: &str = "https://bigquery.googleapis.com";
+/// The address of the Storage API.
+const STORAGE_ENDPOINT: &str = "https://bigquerystorage.googleapis.com";
 
 /// How to reach BigQuery.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -37,9 +39,16 @@ pub struct BigQuerySettings {
     /// The most bytes that one query may be billed for; one that would process more is not run.
     #[schemars(extend("examples" = [10_000_000_000_u64]))]
     pub maximum_bytes_billed: Option<u64>,
+    /// Whether results of 10,000 rows and more are read by the Storage Read API instead of page by page, which is
+    /// faster. It needs the role *BigQuery Read Session User* on the project besides.
+    #[serde(default)]
+    pub storage_read: bool,
     /// Another address of the API, for tests and proxies.
     #[schemars(extend("examples" = ["http://127.0.0.1:9050"]))]
     pub endpoint: Option<String>,
+    /// Another address of the Storage API, for tests and proxies.
+    #[schemars(extend("examples" = ["http://127.0.0.1:9060"]))]
+    pub storage_endpoint: Option<String>,
     /// PEM file with the authority that signed the server's certificate, or with that certificate
     /// itself, if the system's authorities are not enough. They are trusted besides.
     pub ca_file: Option<PathBuf>,
@@ -79,6 +88,22 @@ impl BigQuerySettings {
         let endpoint = endpoint.trim_end_matches('/');
         clear_text::validate("endpoint", &web_address("endpoint", endpoint, ENDPOINT)?, Proof::Credential)?;
         Ok(endpoint.to_owned())
+    }
+}
+
+impl BigQuerySettings {
+    /// Returns the address of the Storage API, if results are read by it.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for a `storage_endpoint` that is none.
+    pub fn storage_address(&self) -> Result<Option<http::Uri>, Error> {
+        if !self.storage_read {
+            return Ok(None);
+        }
+        let endpoint = self.storage_endpoint.as_deref().unwrap_or(STORAGE_ENDPOINT).trim_end_matches('/');
+        let address = web_address("storage_endpoint", endpoint, STORAGE_ENDPOINT)?;
+        clear_text::validate("storage_endpoint", &address, Proof::Credential)?;
+        Ok(Some(address))
     }
 }
 
@@ -154,5 +179,12 @@ mod tests {
         assert_eq!(base(json!({ "endpoint": "http://127.0.0.1:1/" })).unwrap(), "http://127.0.0.1:1");
         assert!(base(json!({ "endpoint": "127.0.0.1" })).is_err());
         assert!(base(json!({ "endpoint": "http://proxy.example" })).is_err());
+        let storage = |changes: Value| settings(&changes).unwrap().storage_address();
+        assert_eq!(storage(json!({})).unwrap(), None);
+        let address = storage(json!({ "storage_read": true })).unwrap().unwrap();
+        assert_eq!(address.host(), Some("bigquerystorage.googleapis.com"));
+        assert!(
+            storage(json!({ "storage_read": true, "storage_endpoint": "http://proxy.example" })).is_err()
+        );
     }
 }

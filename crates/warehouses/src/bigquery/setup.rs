@@ -69,6 +69,8 @@ gcloud iam workload-identity-pools create-cred-config projects/<number>/location
 # 4. Optional. Braze's own ingestion asks for two more roles. BigQuery User lists the datasets of the project,
 #    so that a misspelled name is answered with the right one if the connection has no `dataset`:
 # {}
+#    BigQuery Read Session User is for `storage_read: true`, by which many rows are read faster:
+# {}
 #    BigQuery Connection User is for tables that BigQuery reads over a connection to another system:
 # {}
 
@@ -93,6 +95,7 @@ gcloud iam workload-identity-pools create-cred-config projects/<number>/location
         grant("bigquery.dataViewer", "SCHEMA", &data, &member),
         grant("bigquery.dataViewer", "TABLE", &table, &member),
         on_project(project, "bigquery.user", &member),
+        on_project(project, "bigquery.readSessionUser", &member),
         on_project(project, "bigquery.connectionUser", &member),
         grant("bigquery.dataEditor", "SCHEMA", &bookkeeping, &member),
         grant("bigquery.dataEditor", "SCHEMA", &data, &member),

@@ -136,6 +136,11 @@ impl Warehouse {
         self.seen().await["open"].as_u64().expect("a count") as usize
     }
 
+    /// Returns the address of the double's Storage API.
+    pub async fn storage(&self) -> String {
+        self.seen().await["storage"].as_str().expect("an address").to_owned()
+    }
+
     /// Returns how many of the faults that were set were not met.
     pub async fn faults_left(&self) -> u64 {
         self.seen().await["faults"].as_u64().expect("a count")

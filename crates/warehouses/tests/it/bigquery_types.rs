@@ -7,7 +7,8 @@ use crate::bigquery_server::Warehouse;
 use crate::databricks_server::{by, read, rows, selection};
 use crate::types::{Case, Page};
 
-const CASES: &[Case] = &[
+/// A type, a literal of it, and how it stands in a request.
+pub const CASES: &[Case] = &[
     ("BOOL", "true", "true"),
     ("BOOL", "false", "false"),
     ("INT64", "CAST('-9223372036854775808' AS INT64)", "-9223372036854775808"),

@@ -8,6 +8,7 @@ mod bigquery_reading;
 mod bigquery_recorded;
 mod bigquery_server;
 mod bigquery_sink;
+mod bigquery_storage;
 mod bigquery_types;
 mod conformance;
 mod databricks_changes;
