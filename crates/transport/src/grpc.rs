@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,8 +23,10 @@ use tonic::metadata::MetadataValue;
 pub use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tower_service::Service;
+use url::Url;
 
 use crate::http::answer::excerpt;
+use crate::http::{Guarded, REMEDY, by_the_system, judge_literal};
 use crate::tls;
 
 /// How long connecting may take, including TLS.
@@ -77,12 +80,16 @@ impl GrpcServer {
         ca_file: Option<&Path>,
         context: &ConnectorContext,
     ) -> Result<GrpcServer, Error> {
+        let literal = address.to_string().parse::<Url>().map_or(Ok(()), |url| judge_literal(&url, None));
+        literal
+            .map_err(|refused| Error::settings(format!("the address of a server: {refused}")).hint(REMEDY))?;
         let ca_file = ca_file.map(|file| context.project.join(file));
         let mut tls = tls::http_config(ca_file.as_deref())?;
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let mut client = reqwest::Client::builder()
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls)
+            .dns_resolver(Arc::new(Guarded { lookup: by_the_system, port: None }))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_gzip()

@@ -131,7 +131,7 @@ async fn a_service_account_is_asked_for_with_what_was_exchanged() {
         "service_account_impersonation_url": impersonation(),
         "service_account_impersonation": { "token_lifetime_seconds": 600 },
         "credential_source": {
-            "url": "http://169.254.169.254/token",
+            "url": "https://idp.test/token",
             "headers": { "Metadata": "True" },
             "format": { "type": "json", "subject_token_field_name": "access_token" },
         },
@@ -225,6 +225,7 @@ fn a_configuration_that_cannot_work_is_refused_by_what_is_wrong_with_it() {
             "a program is not started",
         ),
         (json!({ "credential_source": { "url": "http://example.com/t" } }), "https://"),
+        (json!({ "credential_source": { "url": "http://169.254.169.254/t" } }), "https://"),
         (
             json!({ "credential_source": { "file": "t", "format": { "type": "json" } } }),
             "subject_token_field_name",
