@@ -1,6 +1,7 @@
 //! The delivery stage: packs requests, observes rate limits, keeps the order of each user,
 //! and retries.
 
+mod arrived;
 pub(crate) mod asked_to_wait;
 pub(crate) mod budget;
 mod concurrency;

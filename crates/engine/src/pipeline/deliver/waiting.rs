@@ -9,20 +9,11 @@ use slab::Slab;
 use tidegate_model::Limits;
 use tokio::time::Instant;
 
+use crate::pipeline::deliver::arrived::{Age, Arrived};
 use crate::pipeline::deliver::budget::RequestBudget;
 use crate::pipeline::hashed::HashedMap;
-use crate::pipeline::item::{Item, RequestItems};
+use crate::pipeline::item::RequestItems;
 use crate::pipeline::transform::Transform;
-
-/// An item that waits, and the one of the same user after it.
-struct Node<F: Transform> {
-    /// How many items came before it.
-    age: u64,
-    sent: F::Sent,
-    item: Item<F>,
-    size: usize,
-    next: Option<usize>,
-}
 
 /// Why a user's items wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +30,8 @@ enum State {
 struct User {
     hash: u64,
     state: State,
-    /// The nodes of the first and the last of them.
-    ends: Option<(usize, usize)>,
+    /// The first and the last of them.
+    ends: Option<(Age, Age)>,
     len: usize,
     bytes: usize,
 }
@@ -61,17 +52,15 @@ pub(super) struct Taken<F: Transform> {
 pub(super) struct Waiting<F: Transform> {
     transform: Arc<F>,
     limits: Limits,
-    nodes: Slab<Node<F>>,
+    arrived: Arrived<F>,
     users: Slab<User>,
     /// The slots of users by their hashes: small, since each new item is looked up in it.
     slots: HashedMap<u64, Slot>,
     /// Users whose items may be sent and that had no request in flight before, each with the age of its
     /// first item, oldest first.
-    line: VecDeque<(u64, Slot)>,
+    line: VecDeque<(Age, Slot)>,
     /// Users that had a request in flight before, in the same order.
-    freed: BinaryHeap<Reverse<(u64, Slot)>>,
-    /// How many items came.
-    came: u64,
+    freed: BinaryHeap<Reverse<(Age, Slot)>>,
     resting: BinaryHeap<Reverse<(Instant, Slot)>>,
     /// How many items may be sent, and their estimated size.
     len: usize,
@@ -83,12 +72,11 @@ impl<F: Transform> Waiting<F> {
         Waiting {
             transform,
             limits,
-            nodes: Slab::new(),
+            arrived: Arrived::default(),
             users: Slab::new(),
             slots: HashedMap::default(),
             line: VecDeque::new(),
             freed: BinaryHeap::new(),
-            came: 0,
             resting: BinaryHeap::new(),
             len: 0,
             bytes: 0,
@@ -107,27 +95,24 @@ impl<F: Transform> Waiting<F> {
 
     /// Whether nothing waits, for whatever reason.
     pub(super) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.arrived.is_empty()
     }
 
     /// Appends items.
     pub(super) fn extend(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
-        self.nodes.reserve(items.sent.len());
         self.slots.reserve(items.sent.len());
-        // All users are looked up before any item is moved: the processor does several look-ups at once.
-        let ages = self.came..;
-        self.came += items.sent.len() as u64;
-        let slots: Vec<Slot> =
-            items.sent.iter().zip(ages.clone()).map(|(sent, age)| self.slot(sent, age)).collect();
-        for (((sent, item), slot), age) in items.sent.into_iter().zip(items.items).zip(slots).zip(ages) {
-            let size = estimated_size(&sent);
-            let node = self.nodes.insert(Node { age, sent, item, size, next: None });
+        // All users are looked up before anything else: the processor does several look-ups at once.
+        let ages = self.arrived.next_age()..;
+        let slots: Vec<Slot> = items.sent.iter().zip(ages.clone()).map(|(sent, age)| self.slot(sent, age)).collect();
+        self.arrived.push(items, estimated_size);
+        for (slot, age) in slots.into_iter().zip(ages) {
+            let size = self.arrived.size(age);
             let user = &mut self.users[slot];
             user.ends = Some(match user.ends {
-                None => (node, node),
+                None => (age, age),
                 Some((first, last)) => {
-                    self.nodes[last].next = Some(node);
-                    (first, node)
+                    self.arrived.follow(last, age);
+                    (first, age)
                 }
             });
             (user.len, user.bytes) = (user.len + 1, user.bytes + size);
@@ -138,7 +123,7 @@ impl<F: Transform> Waiting<F> {
     }
 
     /// Returns the slot of the user of an item, which is new if nothing of the user waits or is under way.
-    fn slot(&mut self, sent: &F::Sent, age: u64) -> Slot {
+    fn slot(&mut self, sent: &F::Sent, age: Age) -> Slot {
         let hash = self.transform.partition_hash(sent);
         match self.slots.entry(hash) {
             Entry::Occupied(slot) => *slot.get(),
@@ -155,7 +140,7 @@ impl<F: Transform> Waiting<F> {
     pub(super) fn first(&mut self, now: Instant) -> Option<u64> {
         self.wake(now);
         let (first, _) = self.users.get(self.front()?)?.ends?;
-        Some(self.nodes[first].item.batch)
+        Some(self.arrived.item(first).batch)
     }
 
     /// The user whose first item is the oldest of those that may be sent.
@@ -214,17 +199,17 @@ impl<F: Transform> Waiting<F> {
         let (count, bytes) = (user.len, user.bytes);
         let before = request.sent.len();
         while let Some((first, last)) = user.ends.filter(|_| request.sent.len() - before < share) {
-            let node = &self.nodes[first];
             let single = request.sent.first().filter(|_| self.limits.single_user);
-            let is_other =
-                single.is_some_and(|single| self.transform.user(single) != self.transform.user(&node.sent));
-            if is_other || !budget.add(node.item.batch, node.size) {
+            let is_other = single.is_some_and(|single| {
+                self.transform.user(single) != self.transform.user(self.arrived.sent(first))
+            });
+            let size = self.arrived.size(first);
+            if is_other || !budget.add(self.arrived.item(first).batch, size) {
                 break;
             }
-            let node = self.nodes.remove(first);
-            user.ends = node.next.map(|next| (next, last));
-            (user.len, user.bytes) = (user.len - 1, user.bytes - node.size);
-            request.push(node.sent, node.item);
+            let next = self.arrived.take(first, request);
+            user.ends = next.map(|next| (next, last));
+            (user.len, user.bytes) = (user.len - 1, user.bytes - size);
         }
         let moved = request.sent.len() - before;
         if moved > 0 {
@@ -274,7 +259,7 @@ impl<F: Transform> Waiting<F> {
         };
         user.state = State::InLine;
         (self.len, self.bytes) = (self.len + user.len, self.bytes + user.bytes);
-        self.freed.push(Reverse((self.nodes[first].age, slot)));
+        self.freed.push(Reverse((first, slot)));
     }
 }
 
@@ -291,6 +276,7 @@ mod tests {
     use super::*;
     use crate::pipeline::deliver::shared_event::{SharedEvent, tests::shared};
     use crate::pipeline::export::Events;
+    use crate::pipeline::item::Item;
     use crate::pipeline::kept_row::KeptRows;
     use crate::pipeline::transform::ItemKeys;
 
