@@ -133,7 +133,8 @@ impl Transform for Rows {
         let key = match origin {
             // Without a key, equal rows are distinguished by their location.
             Some(origin) if self.mapping.lacks_key(row) => origin.hash(scratch),
-            None if self.mapping.lacks_key(row) => row.hash(scratch),
+            // Without key columns at all, `whole` is this hash already.
+            None if self.mapping.has_key() && self.mapping.lacks_key(row) => row.hash(scratch),
             _ => self.mapping.key_of(row, whole, scratch),
         };
         ItemKeys { key, version }
