@@ -2,6 +2,7 @@
 
 use crate::RowHash;
 use crate::row_status::{RowResult, RowStatus};
+use crate::store::RowVersion;
 
 /// Delivered rows. Columnar, since almost all rows of a batch are delivered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,6 +60,12 @@ impl Delivered {
     /// Returns the hashes of the rows.
     pub fn rows(&self) -> &[RowHash] {
         &self.rows
+    }
+
+    /// Returns the versions of the rows whose index in their batch is `first` or higher.
+    pub fn versions_from(&self, first: u32) -> impl Iterator<Item = RowVersion> {
+        let versions = self.keys.iter().zip(&self.rows).map(|(&key, &row)| RowVersion { key, row });
+        self.indexes.iter().zip(versions).filter(move |(index, _)| **index >= first).map(|(_, version)| version)
     }
 
     /// Their keys as text.

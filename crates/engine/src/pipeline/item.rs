@@ -5,6 +5,7 @@ use tidegate_model::{Checkpoint, Counts, Origin, RowHash, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::pipeline::batch_order::BatchOrder;
+use crate::pipeline::read::cursor_marks::CursorMarks;
 use crate::pipeline::repeat::Doubt;
 use crate::pipeline::transform::{ItemKeys, Transform};
 
@@ -75,6 +76,8 @@ pub(crate) struct BatchOpened {
     pub(crate) without_cursor: Vec<IndexedResult>,
     /// The highest cursor value of the batch.
     pub(crate) highest: Option<Value>,
+    /// How the cursor came there.
+    pub(crate) marks: CursorMarks,
     /// Rows of an unfinished batch of an earlier run that have not been read again yet; `None` if this
     /// batch matched none of them.
     pub(crate) left: Option<Vec<RowVersion>>,

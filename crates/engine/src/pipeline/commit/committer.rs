@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::item::{BatchOpened, CommitEvent, IndexedResult, Kept, RequestResults};
+use crate::pipeline::read::cursor_marks::CursorMarks;
 use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::{Shutdown, Watch};
@@ -182,7 +183,9 @@ impl<F: Transform> Committer<F> {
                 _ => opened.checkpoint,
             };
         }
-        commit.remember = self.chunk(&rows, &delivered, &uncertain, opened.kept, opened.highest, whole);
+        let first = self.first_remembered(&opened.marks);
+        let reach = (first, opened.highest);
+        commit.remember = self.chunk(&rows, &delivered, &uncertain, opened.kept, reach, whole);
         commit.uncertain = uncertain.into_iter().map(|(kept, _)| kept).collect();
         commit.forget_through = match opened.left.filter(|_| whole) {
             Some(left) => {
@@ -274,14 +277,21 @@ impl<F: Transform> Committer<F> {
         metrics::counter!("tidegate_retries_total", "sync" => sync.to_owned()).increment(counts.retries);
     }
 
-    /// Returns the committed rows that a later run may read again.
+    /// Returns the number of the first row of a batch that a later run may read again.
+    fn first_remembered(&self, marks: &CursorMarks) -> u32 {
+        let low = self.low().filter(|_| self.kind.moves_checkpoint());
+        low.map_or(0, |low| marks.below(&low))
+    }
+
+    /// Returns the committed rows that a later run may read again: those from the number `first` on, up to
+    /// the cursor value `high`.
     fn chunk(
         &mut self,
         rows: &[Vec<IndexedResult>],
         delivered: &[Delivered],
         uncertain: &[(KeptUser, u8)],
         kept: Kept,
-        high: Option<Value>,
+        (first, high): (u32, Option<Value>),
         whole: bool,
     ) -> Option<LookbackChunk> {
         let by_cursor = matches!(self.retention, Retention::Lookback(..));
@@ -301,12 +311,11 @@ impl<F: Transform> Committer<F> {
             .filter(|(_, row)| row.status.kind() == StatusKind::Rejected)
             .map(|(at, _)| *at)
             .collect();
-        let keys = delivered.iter().flat_map(Delivered::keys);
-        let delivered = keys.zip(delivered.iter().flat_map(Delivered::rows));
-        let delivered = delivered.map(|(key, row)| RowVersion { key: *key, row: *row });
+        let delivered = delivered.iter().flat_map(|rows| rows.versions_from(first));
         // A mirror finds a rejected row again: what took effect before under its key still holds.
-        let committed =
-            rows.iter().flatten().filter(|(_, row)| !by_key || row.status.kind() != StatusKind::Rejected);
+        let committed = rows.iter().flatten().filter(|(at, row)| {
+            *at >= first && (!by_key || row.status.kind() != StatusKind::Rejected)
+        });
         let committed = committed.map(|(_, row)| {
             let is_rejected = row.status.kind() == StatusKind::Rejected;
             RowVersion { key: row.key, row: row.row.with_rejected(is_rejected) }
@@ -318,7 +327,7 @@ impl<F: Transform> Committer<F> {
             row: RowHash::UNCERTAIN.with_changes(*changes),
         });
         let rows: Vec<RowVersion> = delivered.chain(committed).chain(uncertain).chain(kept).collect();
-        if by_key && rows.is_empty() {
+        if rows.is_empty() {
             return None;
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
@@ -338,8 +347,8 @@ impl<F: Transform> Committer<F> {
         Some(LookbackChunk { seq, high: None, rows })
     }
 
-    /// The chunks that lie wholly below what the next run reads again.
-    fn forget(&mut self) -> Option<u64> {
+    /// Returns the cursor value below which no row is remembered; `None` if there is none.
+    fn low(&self) -> Option<Value> {
         let (Retention::Lookback(lookback, _), Some(cursor_state)) = (&self.retention, &self.cursor_state)
         else {
             return None;
@@ -349,7 +358,12 @@ impl<F: Transform> Committer<F> {
             None => cursor_state.low(lookback),
             Some(span) => lookback.at_least(span?)?.low(&cursor_state.cursor, cursor_state.epoch),
         };
-        let low = low.ok().flatten()?;
+        low.ok().flatten()
+    }
+
+    /// The chunks that lie wholly below what the next run reads again.
+    fn forget(&mut self) -> Option<u64> {
+        let low = self.low()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))

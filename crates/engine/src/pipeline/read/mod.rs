@@ -3,6 +3,7 @@
 pub(crate) mod by_hash;
 pub(crate) mod by_source;
 pub(crate) mod compare;
+pub(crate) mod cursor_marks;
 pub(crate) mod cursor_state;
 pub(crate) mod epoch;
 pub(crate) mod equal_rows;

@@ -7,6 +7,7 @@ use tidegate_model::{Error, Origin, Reason, RowHash, Value};
 
 use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::item::{IndexedResult, Item, Kept, RequestItems};
+use crate::pipeline::read::cursor_marks::CursorMarks;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::PriorState;
 use crate::pipeline::run_kind::Retention;
@@ -25,6 +26,8 @@ pub(crate) struct Lookup {
     pub(crate) ignored: u64,
     /// The highest cursor value.
     pub(crate) highest: Option<Value>,
+    /// How the cursor came there.
+    pub(crate) marks: CursorMarks,
     /// Those that earlier runs were about to send.
     pub(crate) recalled: Vec<RowVersion>,
     /// Rows of earlier runs that stay known.
@@ -54,7 +57,7 @@ impl<F: Transform> Reader<F> {
         malformed: Vec<IndexedResult>,
         scratch: &mut Vec<u8>,
     ) -> Result<Lookup, Error> {
-        let (mut keys, highest) = self.identify(items, origins, scratch);
+        let (mut keys, highest, marks) = self.identify(items, origins, scratch);
         keys.extend(malformed.iter().map(|(_, row)| ItemKeys { key: row.key, version: row.row }));
         let hashes: Vec<RowHash> = keys.iter().map(|keys| keys.key).collect();
         let known = self.resume.known(&hashes).await?;
@@ -65,6 +68,8 @@ impl<F: Transform> Reader<F> {
             skipped: 0,
             ignored: 0,
             highest,
+            // Numbers and indexes are the same if all was read, and the cursor of the rest is not among these.
+            marks: if malformed.is_empty() { marks } else { CursorMarks::default() },
             recalled: Vec::new(),
             kept: Kept::default(),
         };
@@ -93,13 +98,13 @@ impl<F: Transform> Reader<F> {
         Ok(lookup)
     }
 
-    /// Returns the keys of items, and the highest cursor value.
+    /// Returns the keys of items, the highest cursor value, and how the cursor came there.
     fn identify(
         &mut self,
         items: &[F::Read],
         origins: &[Origin],
         scratch: &mut Vec<u8>,
-    ) -> (Vec<ItemKeys>, Option<Value>) {
+    ) -> (Vec<ItemKeys>, Option<Value>, CursorMarks) {
         /// Rows with a key that are told apart from equal ones: memory does not follow ties.
         const KEYED_MAX: usize = 1 << 18;
         let keyed = self.transform.has_keys();
@@ -107,8 +112,10 @@ impl<F: Transform> Reader<F> {
         let numbered = !keyed || !matches!(self.retention, Retention::PartialBatches | Retention::ByKey);
         let max = if keyed { KEYED_MAX } else { usize::MAX };
         let mut highest: Option<Value> = None;
+        let mut marks = CursorMarks::default();
         let mut all = Vec::with_capacity(items.len());
-        for (at, item) in items.iter().enumerate() {
+        for ((at, item), number) in items.iter().enumerate().zip(0..) {
+            marks.note(number, highest.as_ref());
             let cursor = self.transform.cursor(item);
             if let Some(value) = cursor
                 && highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater))
@@ -124,7 +131,7 @@ impl<F: Transform> Reader<F> {
             }
             all.push(keys);
         }
-        (all, highest)
+        (all, highest, marks)
     }
 
     /// What is known of one item; its version is marked with the number of its changes.

@@ -120,6 +120,7 @@ impl<F: Transform> Reader<F> {
             decided: partitioned.decided,
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
+            marks: lookup.marks,
             left: (self.forgets() && counts.skipped > 0).then(|| self.resume.unmatched()),
             fixed: read.fixed.iter().map(|location| Origin::hash_of(location, scratch)).collect(),
             origins: read.origins,

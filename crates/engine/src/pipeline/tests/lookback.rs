@@ -78,6 +78,18 @@ async fn the_unit_of_a_cursor_stays_when_its_numbers_become_odd() {
     assert_eq!(stage.run().await.counts.delivered, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn rows_that_no_later_run_reads_again_are_not_remembered() {
+    let stage = Stage::new(&Table::of(0..1_000), Idempotency::None, limits(), all_delivered());
+    assert_eq!(stage.run().await.counts.delivered, 1_000);
+
+    let lookback = stage.store.lookback(&SyncId::new("s")).await.expect("opened");
+    let remembered = lookback.all().await.expect("rows").len();
+    assert!((11..75).contains(&remembered), "{remembered} rows, of which the next run reads 11");
+    let second = stage.run().await;
+    assert_eq!((second.counts.delivered, second.counts.skipped), (0, 11));
+}
+
 /// Gives text where its description says numbers.
 struct Changed(Table);
 
