@@ -1,6 +1,7 @@
 //! Rows that were delivered, as the ledger gets them.
 
 use crate::RowHash;
+use crate::row_columns::{RowColumns, TextColumn};
 use crate::row_status::{RowResult, RowStatus};
 use crate::store::RowVersion;
 
@@ -8,22 +9,18 @@ use crate::store::RowVersion;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivered {
     indexes: Vec<u32>,
-    keys: Vec<RowHash>,
-    rows: Vec<RowHash>,
-    key_texts: TextColumn,
-    users: TextColumn,
+    rows: RowColumns,
 }
 
 impl Delivered {
     /// Creates an empty list with room for `rows` rows.
     pub fn with_capacity(rows: usize) -> Delivered {
-        Delivered {
-            indexes: Vec::with_capacity(rows),
-            keys: Vec::with_capacity(rows),
-            rows: Vec::with_capacity(rows),
-            key_texts: TextColumn { text: String::new(), ends: Vec::with_capacity(rows) },
-            users: TextColumn { text: String::new(), ends: Vec::with_capacity(rows) },
-        }
+        Delivered { indexes: Vec::with_capacity(rows), rows: RowColumns::with_capacity(rows) }
+    }
+
+    /// Returns rows with the index of each in its batch.
+    pub fn of(indexes: Vec<u32>, rows: RowColumns) -> Delivered {
+        Delivered { indexes, rows }
     }
 
     /// Adds the row with this index in its batch; see [`RowResult`] for the rest.
@@ -35,11 +32,13 @@ impl Delivered {
         key_text: impl FnOnce(&mut String),
         user: &str,
     ) {
+        self.add(index, |rows| rows.push(RowVersion { key, row }, key_text, user));
+    }
+
+    /// Adds the row with this index in its batch, which `push` adds to the columns.
+    pub fn add(&mut self, index: u32, push: impl FnOnce(&mut RowColumns)) {
         self.indexes.push(index);
-        self.keys.push(key);
-        self.rows.push(row);
-        self.key_texts.push(key_text);
-        self.users.push(|text| text.push_str(user));
+        push(&mut self.rows);
     }
 
     /// Returns the number of rows.
@@ -54,83 +53,46 @@ impl Delivered {
 
     /// Returns the hashes of their keys.
     pub fn keys(&self) -> &[RowHash] {
-        &self.keys
+        self.rows.keys()
     }
 
     /// Returns the hashes of the rows.
     pub fn rows(&self) -> &[RowHash] {
-        &self.rows
+        self.rows.rows()
+    }
+
+    /// Returns the hashes of both, row by row.
+    pub fn versions(&self) -> impl Iterator<Item = RowVersion> {
+        self.rows.versions()
     }
 
     /// Returns the versions of the rows whose index in their batch is `first` or higher.
     pub fn versions_from(&self, first: u32) -> impl Iterator<Item = RowVersion> {
-        let versions = self.keys.iter().zip(&self.rows).map(|(&key, &row)| RowVersion { key, row });
-        self.indexes.iter().zip(versions).filter(move |(index, _)| **index >= first).map(|(_, version)| version)
+        let indexed = self.indexes.iter().zip(self.versions());
+        indexed.filter(move |(index, _)| **index >= first).map(|(_, version)| version)
     }
 
     /// Their keys as text.
     pub fn key_texts(&self) -> &TextColumn {
-        &self.key_texts
+        self.rows.key_texts()
     }
 
     /// Their users.
     pub fn users(&self) -> &TextColumn {
-        &self.users
+        self.rows.users()
     }
 
     /// Returns each result with its index in the batch.
     pub fn results(&self) -> impl Iterator<Item = (u32, RowResult)> {
-        let texts = self.key_texts.iter().zip(self.users.iter());
-        let hashes = self.keys.iter().zip(&self.rows);
-        self.indexes.iter().zip(hashes.zip(texts)).map(|(&index, ((&key, &row), (key_text, user)))| {
+        let texts = self.key_texts().iter().zip(self.users().iter());
+        let rows = self.indexes.iter().zip(self.versions().zip(texts));
+        rows.map(|(&index, (RowVersion { key, row }, (key_text, user)))| {
             let status = RowStatus::Delivered;
             (
                 index,
                 RowResult { key, key_text: key_text.into(), row, user: user.into(), status, payload: None },
             )
         })
-    }
-}
-
-/// More bytes than this are not expected of a text before it is there.
-const EXPECTED_MAX: usize = 64;
-
-/// Texts in one buffer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TextColumn {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl TextColumn {
-    fn push(&mut self, write: impl FnOnce(&mut String)) {
-        write(&mut self.text);
-        if self.ends.is_empty() {
-            // The others are about as long: their room is made at once.
-            self.text.reserve(self.text.len().min(EXPECTED_MAX) * self.ends.capacity());
-        }
-        self.ends.push(self.text.len());
-    }
-
-    /// Returns all texts joined, without separators.
-    pub fn joined(&self) -> &str {
-        &self.text
-    }
-
-    /// Returns the length of each text, in bytes.
-    pub fn lengths(&self) -> impl Iterator<Item = usize> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| end - std::mem::replace(&mut start, end))
-    }
-
-    /// Returns the texts in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.spans().map(|(start, end)| &self.text[start..end])
-    }
-
-    fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(self.ends.iter().copied())
     }
 }
 

@@ -45,6 +45,7 @@ pub mod print;
 pub mod receipt;
 pub mod record;
 pub mod row;
+mod row_columns;
 pub mod row_hash;
 mod row_status;
 pub mod run;

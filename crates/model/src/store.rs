@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertBook;
 use crate::answers::AnswerBook;
-pub use crate::delivered::{Delivered, TextColumn};
+pub use crate::delivered::Delivered;
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 use crate::people::PeopleBook;
+pub use crate::row_columns::{RowColumns, TextColumn};
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Claim, Claimed, Compared, Comparison, Counts, Ending, Erasure, ErasureCounts, Error,
@@ -154,7 +156,33 @@ pub trait Lookback: Send + Sync {
     async fn all(&self) -> Result<Vec<RowVersion>, Error>;
 }
 
-/// One row of a request that is about to be sent and could not be repeated safely.
+/// A request that is about to be sent and could not be repeated safely.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntendedRequest {
+    /// Its rows, in its order.
+    pub columns: Arc<RowColumns>,
+    /// How often they were sent before without a certain response.
+    pub sends: u32,
+    /// When they were sent first.
+    pub since: Timestamp,
+}
+
+impl IntendedRequest {
+    /// Returns its rows one by one.
+    pub fn rows(&self) -> impl Iterator<Item = IntentRow> {
+        let texts = self.columns.key_texts().iter().zip(self.columns.users().iter());
+        self.columns.versions().zip(texts).map(|(RowVersion { key, row }, (key_text, user))| IntentRow {
+            key,
+            row,
+            key_text: key_text.into(),
+            user: user.into(),
+            sends: self.sends,
+            since: self.since,
+        })
+    }
+}
+
+/// One row of a request that was about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntentRow {
     /// Hash of the key columns or of the origin, as in [`RowResult::key`].
@@ -169,14 +197,6 @@ pub struct IntentRow {
     pub sends: u32,
     /// When it was sent first.
     pub since: Timestamp,
-}
-
-impl IntentRow {
-    /// Returns a row that was never sent before; when it is, is noted with the request.
-    pub fn first(row: RowVersion, key_text: Text, user: Text) -> IntentRow {
-        let RowVersion { key, row } = row;
-        IntentRow { key, row, key_text, user, sends: 0, since: Timestamp::UNIX_EPOCH }
-    }
 }
 
 /// What was about to be sent, and what is known of the answer.
@@ -250,9 +270,7 @@ pub struct BatchCommit {
 impl BatchCommit {
     /// Returns the rows that have a result.
     pub fn decided(&self) -> impl Iterator<Item = RowVersion> {
-        let delivered =
-            self.delivered.iter().flat_map(|delivered| delivered.keys().iter().zip(delivered.rows()));
-        let delivered = delivered.map(|(key, row)| RowVersion { key: *key, row: *row });
+        let delivered = self.delivered.iter().flat_map(Delivered::versions);
         delivered.chain(self.results.iter().map(|result| RowVersion { key: result.key, row: result.row }))
     }
 }
@@ -507,7 +525,7 @@ pub trait Store: Send + Sync {
     async fn withdraw_work(&self, id: &str) -> Result<bool, Error>;
 
     /// Records what is about to be sent. It is durable when this returns.
-    async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error>;
+    async fn intend(&self, run: &RunId, batch: u64, request: IntendedRequest) -> Result<IntentId, Error>;
 
     /// Records the answer to an intent of the run, soon: before a batch of the run is committed in part
     /// and before intents are read. If the process dies before that, it is as if no answer had come.

@@ -1,6 +1,9 @@
 //! Small rows and statuses.
 
-use tidegate_model::store::{IntentRow, RowResult, RowStatus, RowVersion};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tidegate_model::store::{IntendedRequest, IntentRow, RowColumns, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Columns, Reason, Row, RowHash, Value};
 
 /// Returns a row with two columns: `id`, and `email` made from it.
@@ -29,10 +32,21 @@ pub fn key(id: i64) -> RowHash {
     RowHash::of_values(&[Value::Int(id)], &mut Vec::new())
 }
 
-/// [`row`]`(id)` as part of a request that is about to be sent.
+/// [`row`]`(id)` as part of a request that is about to be sent for the first time.
 pub fn intent(id: i64) -> IntentRow {
     let RowResult { key, row, key_text, user, .. } = result(id, RowStatus::Delivered);
-    IntentRow::first(RowVersion { key, row }, key_text, user)
+    IntentRow { key, row, key_text, user, sends: 0, since: Timestamp::UNIX_EPOCH }
+}
+
+/// Returns a request with these rows, which were sent as often, and since, as the first of them.
+pub fn intended(rows: impl IntoIterator<Item = IntentRow>) -> IntendedRequest {
+    let (mut columns, mut sent) = (RowColumns::default(), None);
+    for IntentRow { key, row, key_text, user, sends, since } in rows {
+        columns.push(RowVersion { key, row }, |text| text.push_str(&key_text), &user);
+        sent.get_or_insert((sends, since));
+    }
+    let (sends, since) = sent.unwrap_or((0, Timestamp::UNIX_EPOCH));
+    IntendedRequest { columns: Arc::new(columns), sends, since }
 }
 
 /// Rejected for a missing name.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
+use tidegate_model::store::{RowColumns, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Error, EventLog, EventSelection, Idempotency, KeptRow,
     Limits, LoggedEvent, ObjectKind, Origin, Progress, Reading, Row, RowPart, Run, Sink, StreamId, SyncId,
@@ -169,14 +169,9 @@ impl Transform for Events {
         xxh3_64(if event.user.is_empty() { event.id.as_bytes() } else { event.user.as_bytes() })
     }
 
-    fn intent(&self, keys: ItemKeys, (): &(), logged: &SharedEvent) -> IntentRow {
+    fn describe(&self, keys: ItemKeys, (): &(), logged: &SharedEvent, columns: &mut RowColumns) {
         let event = &logged.event;
-        IntentRow::first(keys.into(), event.id.clone(), event.user.clone())
-    }
-
-    fn delivered(&self, index: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {
-        // An event that was delivered is only counted.
-        delivered.push(index, keys.key, keys.version, |_| {}, "");
+        columns.push(keys.into(), |text| text.push_str(&event.id), &event.user);
     }
 
     fn result(&self, keys: ItemKeys, (): (), logged: Option<&SharedEvent>, status: RowStatus) -> RowResult {

@@ -28,7 +28,7 @@ pub(crate) type IndexedResult = (u32, RowResult);
 #[derive(Default)]
 pub(crate) struct RequestResults {
     /// Items that were delivered.
-    pub(crate) delivered: Delivered,
+    pub(crate) delivered: Vec<Delivered>,
     /// The results of the others.
     pub(crate) others: Vec<IndexedResult>,
     /// Rejected ones that may have taken effect before, with the number of their changes.
@@ -38,7 +38,7 @@ pub(crate) struct RequestResults {
 impl RequestResults {
     /// Returns the number of items with a result.
     pub(crate) fn len(&self) -> usize {
-        self.delivered.len() + self.others.len()
+        self.delivered.iter().map(Delivered::len).sum::<usize>() + self.others.len()
     }
 }
 

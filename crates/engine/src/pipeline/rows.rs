@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_model::bookkeeping::Bookkeeping;
 use tidegate_model::source::Column;
-use tidegate_model::store::{BatchCommit, Delivered, IntentRow, RowResult, RowStatus, RowVersion, SentUser};
+use tidegate_model::store::{BatchCommit, RowColumns, RowResult, RowStatus, RowVersion, SentUser};
 use tidegate_model::{
     Batch, Checkpoint, Columns, DataType, Error, ErrorKind, Identity, KeptRow, Mapping, Origin, PartialRow,
     Position, Record, Row, RowHash, RowPart, Source, SyncId, Text, Value,
@@ -233,15 +233,10 @@ impl Transform for Rows {
         }
     }
 
-    fn intent(&self, keys: ItemKeys, row: &Row, record: &Record) -> IntentRow {
-        let key_text = self.mapping.key_text(row);
-        IntentRow::first(keys.into(), key_text, user_of(record))
-    }
-
     #[inline]
-    fn delivered(&self, index: u32, keys: ItemKeys, row: Row, record: &Record, delivered: &mut Delivered) {
-        let key_text = |out: &mut String| self.mapping.write_key_text(&row, out);
-        delivered.push(index, keys.key, keys.version, key_text, &record.label());
+    fn describe(&self, keys: ItemKeys, row: &Row, record: &Record, columns: &mut RowColumns) {
+        let key_text = |out: &mut String| self.mapping.write_key_text(row, out);
+        columns.push(keys.into(), key_text, &record.label());
     }
 
     fn result(&self, keys: ItemKeys, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {

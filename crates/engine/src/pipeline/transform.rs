@@ -3,7 +3,7 @@
 use std::hash::Hash;
 
 use async_trait::async_trait;
-use tidegate_model::store::{BatchCommit, Delivered, IntentRow, RowResult, RowStatus, RowVersion, SentUser};
+use tidegate_model::store::{BatchCommit, RowColumns, RowResult, RowStatus, RowVersion, SentUser};
 use tidegate_model::{
     Batch, Checkpoint, Error, KeptRow, Origin, PartialRow, Reason, RowHash, RowPart, Text, Value,
 };
@@ -92,18 +92,9 @@ pub(crate) trait Transform: Send + Sync + 'static {
     /// Returns the hash by which items are partitioned: equal ones keep their order.
     fn partition_hash(&self, sent: &Self::Sent) -> u64;
 
-    /// What is written down before an item is sent that could not be repeated safely.
-    fn intent(&self, keys: ItemKeys, context: &Self::Context, sent: &Self::Sent) -> IntentRow;
-
-    /// Adds a delivered item with its number in the batch.
-    fn delivered(
-        &self,
-        index: u32,
-        keys: ItemKeys,
-        context: Self::Context,
-        sent: &Self::Sent,
-        delivered: &mut Delivered,
-    );
+    /// Adds what is written down of an item: before it is sent, if it could not be repeated safely, and once it
+    /// is delivered, if the ledger lists it.
+    fn describe(&self, keys: ItemKeys, context: &Self::Context, sent: &Self::Sent, columns: &mut RowColumns);
 
     /// Returns the result of any other item; `sent` if it could be transformed.
     fn result(

@@ -12,9 +12,9 @@ use tidegate_model::alert::AlertBook;
 use tidegate_model::answers::AnswerBook;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
-    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
-    IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RowVersion, RunEnd,
-    RunQuery, SentUser, SyncState, WorkRequest,
+    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, IntendedRequest,
+    Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RowVersion,
+    RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, HashMemo, Http,
@@ -228,7 +228,7 @@ impl Store for DryRun {
         Ok(())
     }
 
-    async fn intend(&self, _: &RunId, batch: u64, _: Vec<IntentRow>) -> Result<IntentId, Error> {
+    async fn intend(&self, _: &RunId, batch: u64, _: IntendedRequest) -> Result<IntentId, Error> {
         Ok(IntentId { number: 0, batch })
     }
 

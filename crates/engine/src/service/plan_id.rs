@@ -107,9 +107,7 @@ impl Tally {
     /// Adds the rows that a commit delivers.
     pub(super) fn add(&mut self, commit: &BatchCommit) {
         for delivered in &commit.delivered {
-            for (key, row) in delivered.keys().iter().zip(delivered.rows()) {
-                self.add_row(RowVersion { key: *key, row: *row });
-            }
+            delivered.versions().for_each(|version| self.add_row(version));
         }
     }
 

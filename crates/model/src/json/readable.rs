@@ -44,7 +44,8 @@ fn is_plain(text: &[u8]) -> bool {
     };
     // Digits that follow each other, as far as they are looked for: every run of this many has one of these bytes.
     let is_long = |at: usize| {
-        let digits = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| byte.is_ascii_digit()).count();
+        let digits =
+            |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| byte.is_ascii_digit()).count();
         digits(&mut text[at..].iter()) + digits(&mut text[..at].iter().rev()) >= DIGITS
     };
     memchr(b'\\', text).is_none()

@@ -46,8 +46,8 @@ use tidegate_model::alert::AlertBook;
 use tidegate_model::answers::AnswerBook;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
-    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
-    IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
+    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, IntendedRequest,
+    Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
     SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
@@ -230,8 +230,8 @@ impl Store for SqlStore {
         requests::withdraw(&self.database, id).await
     }
 
-    async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {
-        self.intents.intend(run, batch, rows).await
+    async fn intend(&self, run: &RunId, batch: u64, request: IntendedRequest) -> Result<IntentId, Error> {
+        self.intents.intend(run, batch, request).await
     }
 
     async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use tidegate_model::store::{
 use tidegate_model::{
     Cause, Columns, Ending, ErasureCounts, ErrorKind, ObjectKind, Reason, Row, RowHash, Store, SyncId, Value,
 };
+use tidegate_testkit::rows::intended;
 use tidegate_testkit::store::Backend as _;
 
 use crate::embedded::Folder;
@@ -53,9 +54,10 @@ async fn fill(store: &dyn Store, at: jiff::Timestamp) {
     store.commit_batch(&run.id, commit).await.expect("committed");
     let intent = |id: u128, user: &str| {
         let row = RowVersion { key: RowHash(id), row: RowHash(id) };
-        IntentRow::first(row, "key".into(), user.into())
+        let RowVersion { key, row } = row;
+        IntentRow { key, row, key_text: "key".into(), user: user.into(), sends: 0, since: at }
     };
-    store.intend(&run.id, 9, vec![intent(1, CANARY), intent(2, "bob")]).await.expect("noted");
+    store.intend(&run.id, 9, intended([intent(1, CANARY), intent(2, "bob")])).await.expect("noted");
     claim.release().await;
 }
 

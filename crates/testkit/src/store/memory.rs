@@ -10,9 +10,9 @@ use tidegate_model::alert::AlertBook;
 use tidegate_model::answers::AnswerBook;
 use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
-    BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
-    IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, NextRun, Pause, PauseChange, RowEntry,
-    RowQuery, RowResult, RunEnd, RunQuery, SentUser, StatusKind, SyncState, WorkRequest,
+    BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals,
+    IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Known, Lookback, NextRun, Pause, PauseChange,
+    RowEntry, RowQuery, RowResult, RunEnd, RunQuery, SentUser, StatusKind, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
@@ -248,11 +248,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {
+    async fn intend(&self, run: &RunId, batch: u64, request: IntendedRequest) -> Result<IntentId, Error> {
         let mut memory = self.memory();
         memory.open_run(run)?;
         memory.intended += 1;
         let id = IntentId { number: memory.intended, batch };
+        let rows = request.rows().collect();
         memory.intents.insert(id, (run.clone(), batch, Intent { rows, outcomes: None }));
         Ok(id)
     }

@@ -146,7 +146,7 @@ impl<F: Transform> Committer<F> {
         // As the requests left them: usually nothing has to move.
         let (mut delivered, mut rows, mut uncertain) = (Vec::new(), Vec::new(), Vec::new());
         for results in open.decided {
-            delivered.push(results.delivered);
+            delivered.extend(results.delivered);
             rows.push(results.others);
             uncertain.extend(results.uncertain);
         }
@@ -313,9 +313,10 @@ impl<F: Transform> Committer<F> {
             .collect();
         let delivered = delivered.iter().flat_map(|rows| rows.versions_from(first));
         // A mirror finds a rejected row again: what took effect before under its key still holds.
-        let committed = rows.iter().flatten().filter(|(at, row)| {
-            *at >= first && (!by_key || row.status.kind() != StatusKind::Rejected)
-        });
+        let committed = rows
+            .iter()
+            .flatten()
+            .filter(|(at, row)| *at >= first && (!by_key || row.status.kind() != StatusKind::Rejected));
         let committed = committed.map(|(_, row)| {
             let is_rejected = row.status.kind() == StatusKind::Rejected;
             RowVersion { key: row.key, row: row.row.with_rejected(is_rejected) }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::store::{self, IntentId, IntentRow, KeptUser, RowResult, RowStatus};
+use tidegate_model::store::{self, IntendedRequest, IntentId, KeptUser, RowColumns, RowResult, RowStatus};
 use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, RunId, Store};
 use tokio::time::Instant;
 
@@ -83,12 +83,34 @@ impl Decided {
     #[inline]
     fn of(&mut self, batch: u64) -> &mut RequestResults {
         if self.batches.last().is_none_or(|(last, _)| *last != batch) {
-            let delivered = store::Delivered::with_capacity(self.left);
-            self.batches.push((batch, RequestResults { delivered, ..RequestResults::default() }));
+            self.batches.push((batch, RequestResults::default()));
         }
-        self.left = self.left.saturating_sub(1);
         &mut self.batches.last_mut().expect("it was just added").1
     }
+
+    /// Adds delivered items of a batch.
+    fn add(&mut self, batch: u64, delivered: store::Delivered) {
+        self.left = self.left.saturating_sub(delivered.len());
+        self.of(batch).delivered.push(delivered);
+    }
+
+    /// Returns where one more delivered item of a batch is added.
+    #[inline]
+    fn delivered(&mut self, batch: u64) -> &mut store::Delivered {
+        let left = self.left;
+        self.left = left.saturating_sub(1);
+        let delivered = &mut self.of(batch).delivered;
+        if delivered.is_empty() {
+            delivered.push(store::Delivered::with_capacity(left));
+        }
+        delivered.last_mut().expect("it was just added")
+    }
+}
+
+/// What was written of the items of one batch before they were sent.
+struct Intended {
+    id: IntentId,
+    rows: Arc<RowColumns>,
 }
 
 impl<F: Transform> Delivery<F> {
@@ -169,15 +191,20 @@ impl<F: Transform> Delivery<F> {
                 if let Some(pace) = receipt.rate_limit {
                     self.rate_limiter.observe(pace, self.clock.as_ref());
                 }
+                if receipt.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) {
+                    self.answered(&intents, receipt.outcomes).await;
+                    self.all_delivered(part, intents, decided);
+                    return Next::Done;
+                }
                 let (statuses, rest) = self.decide(part, receipt, sent, decided);
-                self.answered(intents, statuses).await;
+                self.answered(&intents, statuses).await;
                 match rest {
                     Some((rest, cause)) => self.next(rest, cause).await,
                     None => Next::Done,
                 }
             }
             Err(error) => {
-                self.answered(intents, Vec::new()).await;
+                self.answered(&intents, Vec::new()).await;
                 self.had_no_effect(part, error).await
             }
         }
@@ -227,6 +254,34 @@ impl<F: Transform> Delivery<F> {
         Ok(receipt)
     }
 
+    /// Gives all rows their status. What was written before they were sent says what is listed.
+    fn all_delivered(&self, part: Part<F>, intents: Vec<Intended>, decided: &mut Decided) {
+        self.rate_limiter.health.answered();
+        let mut intents = intents.into_iter();
+        for (items, records) in part.batches() {
+            let rows = match intents.next() {
+                // The store has let go of it by now.
+                Some(Intended { rows, .. }) => Arc::unwrap_or_clone(rows),
+                None => {
+                    let mut rows = RowColumns::with_capacity(items.len());
+                    items.iter().zip(records).for_each(|(item, record)| self.list(item, record, &mut rows));
+                    rows
+                }
+            };
+            let indexes = items.iter().map(|item| item.at).collect();
+            decided.add(items[0].batch, store::Delivered::of(indexes, rows));
+        }
+    }
+
+    /// Adds a delivered item to those that are listed. Of one that is only counted, the hashes are enough.
+    #[inline]
+    fn list(&self, item: &Item<F>, record: &F::Sent, rows: &mut RowColumns) {
+        match self.transform.lists_delivered() {
+            true => self.transform.describe(item.keys, &item.context, record, rows),
+            false => rows.push(item.keys.into(), |_| {}, ""),
+        }
+    }
+
     /// Gives each row its status, or puts it among those to send again. Returns the
     /// statuses in the order of the rows, what is left, and why.
     fn decide(
@@ -259,8 +314,8 @@ impl<F: Transform> Delivery<F> {
             let status = match outcome {
                 Outcome::Delivered => {
                     certain = true;
-                    let delivered = &mut decided.of(item.batch).delivered;
-                    self.transform.delivered(item.at, item.keys, item.context, record, delivered);
+                    let delivered = decided.delivered(item.batch);
+                    delivered.add(item.at, |rows| self.list(&item, record, rows));
                     continue;
                 }
                 Outcome::Rejected(reason) => RowStatus::Rejected(reason),
@@ -331,34 +386,31 @@ impl<F: Transform> Delivery<F> {
 
     /// Records what is about to be sent: an intent for each batch in the request, so that a
     /// committed batch leaves none of its rows in one.
-    async fn intend(&self, part: &Part<F>) -> Result<Vec<(IntentId, usize)>, Error> {
+    async fn intend(&self, part: &Part<F>) -> Result<Vec<Intended>, Error> {
         if !self.repeats.needs_intent() {
             return Ok(Vec::new());
         }
         let age = part.unsure_since.map(|sent| sent.elapsed()).unwrap_or_default();
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
         let since = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
-        let noted = |item: &Item<F>, record: &F::Sent| IntentRow {
-            sends: part.doubts,
-            since,
-            ..self.transform.intent(item.keys, &item.context, record)
-        };
-        let mut records = part.records.iter();
-        let intents = part.items.chunk_by(|a, b| a.batch == b.batch).map(|items| {
-            let rows = items.iter().zip(records.by_ref());
-            let rows = rows.map(|(item, record)| noted(item, record));
-            let (rows, batch): (Vec<IntentRow>, u64) = (rows.collect(), items[0].batch);
-            async move { Ok((self.store.intend(&self.run, batch, rows).await?, items.len())) }
+        let intents = part.batches().map(|(items, records)| {
+            let mut rows = RowColumns::with_capacity(items.len());
+            for (item, record) in items.iter().zip(records) {
+                self.transform.describe(item.keys, &item.context, record, &mut rows);
+            }
+            let (rows, batch) = (Arc::new(rows), items[0].batch);
+            let request = IntendedRequest { columns: Arc::clone(&rows), sends: part.doubts, since };
+            async move { Ok(Intended { id: self.store.intend(&self.run, batch, request).await?, rows }) }
         });
         try_join_all(intents).await
     }
 
     /// Records the response: an outcome for each row, or none if nothing took effect.
-    async fn answered(&self, intents: Vec<(IntentId, usize)>, outcomes: Vec<Outcome>) {
+    async fn answered(&self, intents: &[Intended], outcomes: Vec<Outcome>) {
         let mut outcomes = outcomes.into_iter();
-        let answers = intents.into_iter().map(|(intent, rows)| {
-            let outcomes = outcomes.by_ref().take(rows).collect();
-            self.store.answered(&self.run, intent, outcomes)
+        let answers = intents.iter().map(|intended| {
+            let outcomes = outcomes.by_ref().take(intended.rows.len()).collect();
+            self.store.answered(&self.run, intended.id, outcomes)
         });
         if let Err(error) = try_join_all(answers).await {
             self.shutdown.fail(error.context("the ledger could not be written"));

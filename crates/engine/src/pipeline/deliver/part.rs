@@ -77,6 +77,16 @@ impl<F: Transform> Part<F> {
         self.doubt.get_or_insert_with(|| doubt.reason.clone());
     }
 
+    /// Returns its items by batch, with the records of each.
+    pub(super) fn batches(&self) -> impl Iterator<Item = (&[Item<F>], &[F::Sent])> {
+        let mut records = self.records.as_slice();
+        self.items.chunk_by(|a, b| a.batch == b.batch).map(move |items| {
+            let (these, others) = records.split_at(items.len());
+            records = others;
+            (items, these)
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }

@@ -43,7 +43,10 @@ mod tests {
         let (mut marks, mut highest) = (CursorMarks::default(), None);
         for number in 0..1_000 {
             marks.note(number, highest.as_ref());
-            if highest.as_ref().is_none_or(|high| Value::Int(value(number)).compare(high).is_some_and(Ordering::is_gt)) {
+            if highest
+                .as_ref()
+                .is_none_or(|high| Value::Int(value(number)).compare(high).is_some_and(Ordering::is_gt))
+            {
                 highest = Some(Value::Int(value(number)));
             }
         }

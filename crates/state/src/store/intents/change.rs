@@ -43,15 +43,14 @@ impl Noted {
     /// Returns the intents that are not done with, in order.
     fn open(&self) -> impl Iterator<Item = &NotedIntent> {
         let intents = self.groups.iter().flat_map(|(_, group)| &group.intents);
-        intents.filter(|intent| intent.id.batch > self.committed && !intent.rows.is_empty())
+        intents.filter(|intent| intent.id.batch > self.committed && !intent.is_empty())
     }
 
     /// Returns an intent with what was answered.
     fn intent(&self, noted: &NotedIntent) -> Intent {
         let outcomes = self.answers.get(&noted.id.number);
-        let outcomes =
-            outcomes.map(|all| noted.places.iter().map_while(|at| all.get(*at)).cloned().collect());
-        Intent { rows: noted.rows.clone(), outcomes }
+        let outcomes = outcomes.map(|all| noted.places().map_while(|at| all.get(at)).cloned().collect());
+        Intent { rows: noted.request.rows().collect(), outcomes }
     }
 
     /// Removes the rows that `keep` does not keep of intents that are not done with, and writes what
@@ -63,7 +62,7 @@ impl Noted {
     ) -> Result<(), Error> {
         let mut changed = Vec::new();
         for (number, group) in &mut self.groups {
-            let before: usize = group.intents.iter().map(|intent| intent.rows.len()).sum();
+            let before: usize = group.intents.iter().map(NotedIntent::len).sum();
             group.intents.retain(|intent| intent.id.batch > self.committed);
             for intent in &mut group.intents {
                 let (batch, answer) = (intent.id.batch, self.answers.get(&intent.id.number));
@@ -73,8 +72,8 @@ impl Noted {
                     keep(batch, row, no_effect)
                 });
             }
-            group.intents.retain(|intent| !intent.rows.is_empty());
-            if group.intents.iter().map(|intent| intent.rows.len()).sum::<usize>() < before {
+            group.intents.retain(|intent| !intent.is_empty());
+            if group.intents.iter().map(NotedIntent::len).sum::<usize>() < before {
                 changed.push(*number);
             }
         }
@@ -162,9 +161,9 @@ pub(in crate::store) async fn erase(tx: &mut Tx, user: &str) -> Result<u64, Erro
         ORDER BY intents.run, intents.id");
     let mut erased = 0;
     for noted in Noted::of(&tx.all(all).await?)? {
-        let theirs = |row: &IntentRow| *row.user == *user;
-        erased += noted.open().flat_map(|intent| &intent.rows).filter(|row| theirs(row)).count() as u64;
-        noted.retain(tx, |_, row, _| !theirs(row)).await?;
+        let users = noted.open().flat_map(|intent| intent.request.columns.users().iter());
+        erased += users.filter(|of| *of == user).count() as u64;
+        noted.retain(tx, |_, row, _| *row.user != *user).await?;
     }
     Ok(erased)
 }

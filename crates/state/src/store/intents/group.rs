@@ -1,15 +1,16 @@
 //! Intents and answers that were written together, as bytes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidegate_model::store::{IntentId, IntentRow, RowVersion};
-use tidegate_model::{Error, Outcome, RowHash};
+use tidegate_model::store::{IntendedRequest, IntentId, IntentRow, RowColumns, RowVersion};
+use tidegate_model::{Error, Outcome};
 
-use crate::codec::{Reader, Texts, Writer, damaged};
+use crate::codec::{Reader, Writer, damaged};
 use crate::history::outcomes;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What was written in one transaction for one run.
 #[derive(Debug, Default, PartialEq)]
@@ -24,23 +25,47 @@ pub(super) struct Group {
 #[derive(Debug, PartialEq)]
 pub(super) struct NotedIntent {
     pub(super) id: IntentId,
-    pub(super) rows: Vec<IntentRow>,
-    /// The index of each row in its request, ascending: what an answer says is found by it.
-    pub(super) places: Vec<usize>,
+    pub(super) request: IntendedRequest,
+    /// The index of each row in its request, ascending: what an answer says is found by it. `None` if all
+    /// rows of the request are there.
+    places: Option<Vec<usize>>,
 }
 
 impl NotedIntent {
     /// An intent that has all of its rows.
-    pub(super) fn whole(id: IntentId, rows: Vec<IntentRow>) -> NotedIntent {
-        NotedIntent { id, places: (0..rows.len()).collect(), rows }
+    pub(super) fn whole(id: IntentId, request: IntendedRequest) -> NotedIntent {
+        NotedIntent { id, request, places: None }
+    }
+
+    /// Returns the number of its rows.
+    pub(super) fn len(&self) -> usize {
+        self.request.columns.len()
+    }
+
+    /// Returns whether it has no rows any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.request.columns.is_empty()
+    }
+
+    /// Returns the index of each row in its request.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        (0..self.len()).map(|at| self.places.as_ref().map_or(at, |places| places[at]))
     }
 
     /// Removes rows, given with their index in the request.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, &IntentRow) -> bool) {
-        let rows = std::mem::take(&mut self.rows).into_iter();
-        let places = std::mem::take(&mut self.places).into_iter();
-        let kept = places.zip(rows).filter(|(place, row)| keep(*place, row));
-        (self.places, self.rows) = kept.unzip();
+        let (mut columns, mut places) = (RowColumns::default(), Vec::new());
+        for (place, row) in self.places().zip(self.request.rows()) {
+            if keep(place, &row) {
+                let version = RowVersion { key: row.key, row: row.row };
+                columns.push(version, |text| text.push_str(&row.key_text), &row.user);
+                places.push(place);
+            }
+        }
+        if places.len() < self.len() {
+            self.request.columns = Arc::new(columns);
+            self.places = Some(places);
+        }
     }
 }
 
@@ -71,35 +96,25 @@ impl Group {
     /// # Errors
     /// If it does not fit into a frame.
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
-        let rows = || self.intents.iter().flat_map(|intent| &intent.rows);
-        let texts: usize = rows().map(|row| row.user.len() + row.key_text.len() + 4).sum();
+        let columns = || self.intents.iter().map(|intent| &*intent.request.columns);
+        let rows: usize = columns().map(RowColumns::len).sum();
+        let texts = columns().map(|rows| rows.key_texts().joined().len() + rows.users().joined().len());
         let answers: usize = self.answers.iter().map(|(bytes, ids)| bytes.len() + 16 * ids.len() + 8).sum();
-        let capacity = 16 + self.intents.len() * 16 + rows().count() * 32 + texts + answers;
+        let capacity = 16 + self.intents.len() * 32 + rows * 36 + texts.sum::<usize>() + answers;
         let mut writer = Writer::with_capacity(capacity);
         writer.number(self.intents.len());
-        for NotedIntent { id, rows, places } in &self.intents {
-            write_id(&mut writer, *id);
-            writer.number(rows.len());
-            // Usually it has all of its rows.
-            let gaps = places.iter().enumerate().any(|(at, place)| at != *place);
-            writer.number(usize::from(gaps));
-            places.iter().filter(|_| gaps).for_each(|place| writer.number(*place));
+        for intent in &self.intents {
+            write_id(&mut writer, intent.id);
+            writer.number(intent.len());
+            writer.number(usize::from(intent.places.is_some()));
+            intent.places.iter().flatten().for_each(|place| writer.number(*place));
+            writer.number(intent.request.sends as usize);
+            writer.number(usize::try_from(intent.request.since.as_microsecond()).unwrap_or(0));
         }
-        rows().for_each(|row| writer.hash(row.key));
-        rows().for_each(|row| writer.hash(row.row));
-        writer.texts(rows().map(|row| &*row.key_text));
-        writer.texts(rows().map(|row| &*row.user));
-        // The rows of a request usually have one number of sends and one first send.
-        let mut before = None;
-        for row in rows() {
-            let sent = (row.sends, row.since);
-            if before.replace(sent) == Some(sent) {
-                writer.number(0);
-            } else {
-                writer.number(row.sends as usize + 1);
-                writer.number(usize::try_from(row.since.as_microsecond()).unwrap_or(0));
-            }
-        }
+        columns().flat_map(RowColumns::keys).for_each(|key| writer.hash(*key));
+        columns().flat_map(RowColumns::rows).for_each(|row| writer.hash(*row));
+        writer.columns(columns().map(RowColumns::key_texts), std::iter::empty());
+        writer.columns(columns().map(RowColumns::users), std::iter::empty());
         writer.number(self.answers.len());
         for (outcomes, intents) in &self.answers {
             writer.number(outcomes.len());
@@ -116,29 +131,20 @@ impl Group {
     /// If the bytes are damaged.
     pub(super) fn decode(bytes: &[u8]) -> Result<Group, Error> {
         let mut reader = Reader::open(bytes, VERSION)?;
-        let mut heads = Vec::new();
-        let mut total = 0_usize;
-        for _ in 0..reader.count(4)? {
-            let (id, count) = (read_id(&mut reader)?, reader.number()?);
-            total = total.checked_add(count).ok_or_else(damaged)?;
-            let places = match reader.number()? {
-                0 => None,
-                _ => Some((0..count).map(|_| reader.number()).collect::<Result<Vec<_>, _>>()?),
-            };
-            heads.push((id, count, places));
-        }
-        let keys = reader.hashes(total)?;
-        let versions = reader.hashes(total)?;
+        let heads = (0..reader.count(6)?).map(|_| Head::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+        let total = heads.iter().try_fold(0_usize, |total, head| total.checked_add(head.rows));
+        let total = total.ok_or_else(damaged)?;
+        let hashes = reader.hashes(total)?.into_iter().zip(reader.hashes(total)?);
         let (key_texts, users) = (reader.texts(total)?, reader.texts(total)?);
-        let sent = read_sent(&mut reader, total)?;
-        let mut rows = rows(keys, versions, &key_texts, &users, sent);
+        let mut rows = hashes.zip(key_texts.iter().zip(users.iter()));
         let mut group = Group::default();
-        for (id, count, places) in heads {
-            let rows: Vec<IntentRow> = rows.by_ref().take(count).collect();
-            group.intents.push(match places {
-                Some(places) => NotedIntent { id, rows, places },
-                None => NotedIntent::whole(id, rows),
-            });
+        for Head { id, rows: count, places, sends, since } in heads {
+            let mut columns = RowColumns::with_capacity(count);
+            for ((key, row), (key_text, user)) in rows.by_ref().take(count) {
+                columns.push(RowVersion { key, row }, |text| text.push_str(key_text), user);
+            }
+            let request = IntendedRequest { columns: Arc::new(columns), sends, since };
+            group.intents.push(NotedIntent { id, request, places });
         }
         for _ in 0..reader.count(2)? {
             let length = reader.number()?;
@@ -148,6 +154,31 @@ impl Group {
         }
         reader.end()?;
         Ok(group)
+    }
+}
+
+/// What an intent has besides its columns.
+struct Head {
+    id: IntentId,
+    /// The number of its rows.
+    rows: usize,
+    places: Option<Vec<usize>>,
+    sends: u32,
+    since: Timestamp,
+}
+
+impl Head {
+    fn read(reader: &mut Reader) -> Result<Head, Error> {
+        let (id, rows) = (read_id(reader)?, reader.number()?);
+        let places = match reader.number()? {
+            0 => None,
+            _ => Some((0..rows).map(|_| reader.number()).collect::<Result<_, _>>()?),
+        };
+        let sends = u32::try_from(reader.number()?).unwrap_or(u32::MAX);
+        let micros = i64::try_from(reader.number()?).unwrap_or(i64::MAX);
+        // A time that is none is long ago: nothing is safe to repeat then.
+        let since = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
+        Ok(Head { id, rows, places, sends, since })
     }
 }
 
@@ -161,60 +192,31 @@ fn read_id(reader: &mut Reader) -> Result<IntentId, Error> {
     Ok(IntentId { number: reader.number()? as u64, batch: reader.number()? as u64 })
 }
 
-/// How often each row was sent before, and when first.
-fn read_sent(reader: &mut Reader, count: usize) -> Result<Vec<(u32, Timestamp)>, Error> {
-    let mut sent: Vec<(u32, Timestamp)> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let sends = reader.number()?;
-        if let (0, Some(before)) = (sends, sent.last()) {
-            sent.push(*before);
-            continue;
-        }
-        let sends = u32::try_from(sends.saturating_sub(1)).unwrap_or(u32::MAX);
-        let micros = i64::try_from(reader.number()?).unwrap_or(i64::MAX);
-        // A time that is none is long ago: nothing is safe to repeat then.
-        sent.push((sends, Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)));
-    }
-    Ok(sent)
-}
-
-fn rows<'a>(
-    keys: Vec<RowHash>,
-    versions: Vec<RowHash>,
-    key_texts: &'a Texts,
-    users: &'a Texts,
-    sent: Vec<(u32, Timestamp)>,
-) -> impl Iterator<Item = IntentRow> + 'a {
-    let hashes = keys.into_iter().zip(versions);
-    let texts = key_texts.iter().zip(users.iter());
-    hashes.zip(texts).zip(sent).map(|(((key, row), (key_text, user)), (sends, since))| IntentRow {
-        sends,
-        since,
-        ..IntentRow::first(RowVersion { key, row }, key_text.into(), user.into())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tidegate_model::Reason;
+    use tidegate_model::{Reason, RowHash};
 
     use super::*;
     use crate::codec::tests::frame_of;
 
-    fn row(key: u128) -> IntentRow {
-        let version = RowVersion { key: RowHash(key), row: RowHash(u128::MAX) };
-        IntentRow::first(version, "order 7".into(), "ann".into())
+    fn request(keys: std::ops::Range<u128>, sends: u32, since: Timestamp) -> IntendedRequest {
+        let mut columns = RowColumns::default();
+        for key in keys {
+            let version = RowVersion { key: RowHash(key), row: RowHash(u128::MAX - key) };
+            columns.push(version, |text| text.push_str("order 7"), "ann");
+        }
+        IntendedRequest { columns: Arc::new(columns), sends, since }
     }
 
     #[test]
     fn intents_and_answers_come_back_also_when_rows_are_gone() {
         let since = Timestamp::from_microsecond(1_795_000_000_000_001).expect("a time");
         let id = |number| IntentId { number, batch: number / 2 };
-        let rows = (0..5).map(|key| IntentRow { sends: 3, since, ..row(key) });
-        let mut torn = NotedIntent::whole(id(7), rows.collect());
+        let mut torn = NotedIntent::whole(id(7), request(0..5, 3, since));
         torn.retain(|place, _| place % 2 == 1);
-        let whole = NotedIntent::whole(id(8), vec![row(8)]);
+        torn.retain(|_, _| true);
+        let whole = NotedIntent::whole(id(8), request(8..9, 0, Timestamp::UNIX_EPOCH));
         let mut group = Group { intents: vec![torn, whole], ..Group::default() };
         let rejected = outcomes::encode(&[Outcome::Rejected(Reason::new("bad", "it is"))]).expect("small");
         let delivered = outcomes::encode(&[Outcome::Delivered]).expect("small");
@@ -225,7 +227,9 @@ mod tests {
         let read = Group::decode(&group.encode().expect("small")).expect("whole");
 
         assert_eq!(read, group);
-        assert_eq!((read.last_batch(), &read.intents[0].places), (4, &vec![1, 3]));
+        assert_eq!((read.last_batch(), read.intents[0].places().collect::<Vec<_>>()), (4, vec![1, 3]));
+        let keys: Vec<u128> = read.intents[0].request.rows().map(|row| row.key.0).collect();
+        assert_eq!((keys, read.intents[1].places().collect::<Vec<_>>()), (vec![1, 3], vec![0]));
         let mut answered: Vec<u64> =
             read.answers().expect("whole").iter().map(|(number, _)| *number).collect();
         answered.sort_unstable();

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_model::store::{IntentId, IntentRow};
+use tidegate_model::store::{IntendedRequest, IntentId};
 use tidegate_model::{Error, Outcome, RunId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,7 +36,7 @@ type Caller = oneshot::Sender<Result<(), Error>>;
 
 enum Note {
     /// A request that waits until its intent is written.
-    Intended { run: RunId, intent: IntentId, rows: Vec<IntentRow>, caller: Caller },
+    Intended { run: RunId, intent: IntentId, request: IntendedRequest, caller: Caller },
     /// An answer, for which nothing waits.
     Answered { run: RunId, intent: IntentId, outcomes: Vec<u8> },
     /// A caller that waits for everything before.
@@ -56,10 +56,10 @@ impl Intents {
         &self,
         run: &RunId,
         batch: u64,
-        rows: Vec<IntentRow>,
+        request: IntendedRequest,
     ) -> Result<IntentId, Error> {
         let intent = IntentId { number: self.next.fetch_add(1, Ordering::Relaxed), batch };
-        self.wait(|caller| Note::Intended { run: run.clone(), intent, rows, caller }).await?;
+        self.wait(|caller| Note::Intended { run: run.clone(), intent, request, caller }).await?;
         Ok(intent)
     }
 
@@ -100,9 +100,9 @@ async fn write_in_groups(database: Arc<Database>, mut notes: mpsc::Receiver<Note
         let mut flushed = Pending::default();
         for note in waiting.drain(..) {
             match note {
-                Note::Intended { run, intent, rows, caller } => {
+                Note::Intended { run, intent, request, caller } => {
                     let pending = runs.entry(run).or_default();
-                    pending.group.intents.push(NotedIntent::whole(intent, rows));
+                    pending.group.intents.push(NotedIntent::whole(intent, request));
                     pending.callers.push(caller);
                 }
                 Note::Answered { run, intent, outcomes } => {

@@ -8,7 +8,7 @@ use tidegate_model::store::{
 use tidegate_model::{Checkpoint, Clock, Compared, Counts, Differences, Reason, RowHash, SyncId, Value};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, remembered, results, rows, start, version};
-use crate::rows::{intent, key, rejected, result, row};
+use crate::rows::{intended, intent, key, rejected, result, row};
 use crate::store::backend::Backend;
 
 /// With the commit that has one; without one the checkpoint stays.
@@ -240,7 +240,7 @@ pub async fn a_commit_that_fails_leaves_no_trace(backend: &dyn Backend) {
         ..results([(1, rejected())])
     };
     commit_batch(&*store, &run.id, first).await;
-    store.intend(&run.id, 2, vec![intent(2)]).await.expect("intended");
+    store.intend(&run.id, 2, intended([intent(2)])).await.expect("intended");
 
     // The number of a lookback chunk is taken: the last of many writes fails.
     let second = BatchCommit {

@@ -7,15 +7,15 @@ use tidegate_model::store::{BatchCommit, Intent, IntentRow, RowStatus, RowVersio
 use tidegate_model::{Clock, Outcome, Reason, SyncId};
 
 use super::steps::{commit_batch, finish, orders, start};
-use crate::rows::{intent, result};
+use crate::rows::{intended, intent, result};
 use crate::store::backend::Backend;
 
 /// The next run learns which rows left, and what came back.
 pub async fn an_intent_survives_a_restart_with_and_without_its_answer(backend: &dyn Backend) {
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
-    let answered = store.intend(&run.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
-    let silent = store.intend(&run.id, 1, vec![intent(3)]).await.expect("intended");
+    let answered = store.intend(&run.id, 1, intended([intent(1), intent(2)])).await.expect("intended");
+    let silent = store.intend(&run.id, 1, intended([intent(3)])).await.expect("intended");
     assert_ne!(answered, silent);
     let answer = vec![Outcome::Delivered, refused()];
     store.answered(&run.id, answered, answer.clone()).await.expect("answered");
@@ -39,7 +39,7 @@ pub async fn a_committed_batch_leaves_no_intents(backend: &dyn Backend) {
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
     for batch in 1..=3 {
-        store.intend(&run.id, batch, vec![intent(batch.cast_signed())]).await.expect("intended");
+        store.intend(&run.id, batch, intended([intent(batch.cast_signed())])).await.expect("intended");
     }
 
     commit_batch(&*store, &run.id, BatchCommit { batch: 2, ..BatchCommit::default() }).await;
@@ -53,7 +53,7 @@ pub async fn an_intent_is_done_with_its_batch_whatever_was_written_beside_it(bac
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
     let intend =
-        async |batch: u64, id| store.intend(&run.id, batch, vec![intent(id)]).await.expect("intended");
+        async |batch: u64, id| store.intend(&run.id, batch, intended([intent(id)])).await.expect("intended");
     let (first, second, _) = tokio::join!(intend(1, 1), intend(2, 2), intend(2, 3));
     let answer =
         async |intent, outcome| store.answered(&run.id, intent, vec![outcome]).await.expect("answered");
@@ -75,12 +75,12 @@ pub async fn a_batch_that_is_committed_in_part_keeps_the_intents_of_rows_without
 ) {
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
-    let answered = store.intend(&run.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let answered = store.intend(&run.id, 1, intended([intent(1), intent(2)])).await.expect("intended");
     store.answered(&run.id, answered, vec![Outcome::Delivered, refused()]).await.expect("answered");
-    store.intend(&run.id, 1, vec![intent(3), intent(4)]).await.expect("intended");
-    let without_effect = store.intend(&run.id, 1, vec![intent(5)]).await.expect("intended");
+    store.intend(&run.id, 1, intended([intent(3), intent(4)])).await.expect("intended");
+    let without_effect = store.intend(&run.id, 1, intended([intent(5)])).await.expect("intended");
     store.answered(&run.id, without_effect, Vec::new()).await.expect("answered");
-    store.intend(&run.id, 2, vec![intent(6)]).await.expect("intended");
+    store.intend(&run.id, 2, intended([intent(6)])).await.expect("intended");
 
     let results = [1, 3].map(|id| result(id, RowStatus::Delivered)).into();
     let commit = BatchCommit { batch: 1, partial: true, results, ..BatchCommit::default() };
@@ -100,16 +100,16 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(backend: &dyn Backend) {
     let store = backend.open().await;
     let at = backend.clock().now();
     let dead = start(&*store, &orders(), at).await;
-    let deferred = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let deferred = store.intend(&dead.id, 1, intended([intent(1), intent(2)])).await.expect("intended");
     let later = vec![Outcome::Deferred(Reason::new("busy", "later"))];
     store.answered(&dead.id, deferred, later.clone()).await.expect("answered");
-    let answered = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let answered = store.intend(&dead.id, 1, intended([intent(1), intent(2)])).await.expect("intended");
     store.answered(&dead.id, answered, vec![Outcome::Delivered, refused()]).await.expect("answered");
-    store.intend(&dead.id, 2, vec![intent(2), intent(3)]).await.expect("intended");
+    store.intend(&dead.id, 2, intended([intent(2), intent(3)])).await.expect("intended");
     let other = start(&*store, &SyncId::new("users"), at).await;
-    store.intend(&other.id, 1, vec![intent(1)]).await.expect("intended");
+    store.intend(&other.id, 1, intended([intent(1)])).await.expect("intended");
     let run = start(&*store, &orders(), at).await;
-    store.intend(&run.id, 2, vec![intent(1)]).await.expect("intended");
+    store.intend(&run.id, 2, intended([intent(1)])).await.expect("intended");
 
     let recalled = [1, 3, 1].map(|id| RowVersion { key: intent(id).key, row: intent(id).row }).to_vec();
     commit_batch(&*store, &run.id, BatchCommit { batch: 1, recalled, ..BatchCommit::default() }).await;
@@ -150,7 +150,7 @@ pub async fn a_row_that_was_sent_more_than_once_leaves_all_of_its_intents(backen
     let again = |id: i64, sends: u32| IntentRow { sends, since: at, ..intent(id) };
     let dead = start(&*store, &orders(), at).await;
     for sends in 0..3 {
-        store.intend(&dead.id, 1, vec![again(1, sends), again(2, sends)]).await.expect("intended");
+        store.intend(&dead.id, 1, intended([again(1, sends), again(2, sends)])).await.expect("intended");
     }
     let results = vec![result(2, RowStatus::Delivered)];
     let commit = BatchCommit { batch: 1, partial: true, results, ..BatchCommit::default() };
@@ -171,10 +171,10 @@ pub async fn a_completed_read_leaves_no_intents(backend: &dyn Backend) {
     let store = backend.open().await;
     let at = backend.clock().now();
     let run = start(&*store, &orders(), at).await;
-    store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
+    store.intend(&run.id, 1, intended([intent(1)])).await.expect("intended");
     finish(&*store, &run.id, false, at).await;
     let other = start(&*store, &SyncId::new("users"), at).await;
-    store.intend(&other.id, 1, vec![intent(9)]).await.expect("intended");
+    store.intend(&other.id, 1, intended([intent(9)])).await.expect("intended");
     let run = start(&*store, &orders(), at).await;
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
 
@@ -192,8 +192,8 @@ pub async fn intents_of_many_requests_at_once_are_all_kept(backend: &dyn Backend
         let (store, run) = (Arc::clone(&store), run.id.clone());
         tokio::spawn(async move {
             for turn in 0..10 {
-                let rows = vec![intent(task * 10 + turn)];
-                let id = store.intend(&run, 1, rows).await.expect("intended");
+                let rows = [intent(task * 10 + turn)];
+                let id = store.intend(&run, 1, intended(rows)).await.expect("intended");
                 if turn % 2 == 0 {
                     store.answered(&run, id, vec![Outcome::Delivered]).await.expect("answered");
                 }

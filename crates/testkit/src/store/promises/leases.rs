@@ -5,7 +5,7 @@ use tidegate_model::store::{BatchCommit, PauseChange, PausedBy, RowStatus, RunEn
 use tidegate_model::{Cause, Checkpoint, Clock, Ending, Error, ErrorKind, ObjectKind, Outcome};
 
 use super::steps::{all_of, orders, results, rows, start, take};
-use crate::rows::intent;
+use crate::rows::{intended, intent};
 use crate::store::backend::Backend;
 
 fn end(ending: Ending, pause: PauseChange, backend: &dyn Backend) -> RunEnd {
@@ -25,7 +25,7 @@ pub async fn what_an_earlier_holder_writes_has_no_effect(backend: &dyn Backend) 
     let old = take(&*first, &orders()).await;
     let at = backend.clock().now();
     let lost = first.start_run(&old, ObjectKind::Event, Cause::Manual, at).await.expect("started");
-    let open = first.intend(&lost.id, 1, vec![intent(1)]).await.expect("intended");
+    let open = first.intend(&lost.id, 1, intended([intent(1)])).await.expect("intended");
     old.release().await;
 
     let new = take(&*second, &orders()).await;
@@ -38,7 +38,7 @@ pub async fn what_an_earlier_holder_writes_has_no_effect(backend: &dyn Backend) 
     second.commit_batch(&run.id, checkpoint(2)).await.expect("committed");
 
     held(first.commit_batch(&lost.id, checkpoint(1)).await, "a batch");
-    held(first.intend(&lost.id, 1, vec![intent(2)]).await, "an intent");
+    held(first.intend(&lost.id, 1, intended([intent(2)])).await, "an intent");
     // Nothing waits for an answer: this may succeed, and writes nothing.
     let _ = first.answered(&lost.id, open, vec![Outcome::Delivered]).await;
     first.open_intents(&orders()).await.expect("whatever was noted is written by now");

@@ -7,7 +7,7 @@ use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
 use tidegate_model::{Cause, Clock, Counts, Ending, ObjectKind, Run, RunId, SyncId};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start, start_as};
-use crate::rows::{intent, rejected, result};
+use crate::rows::{intended, intent, rejected, result};
 use crate::store::backend::Backend;
 
 /// Even where several start in the same instant; runs are listed newest first.
@@ -104,8 +104,10 @@ pub async fn what_concerns_an_unknown_run_is_an_error(backend: &dyn Backend) {
     let run = start(&*store, &orders(), backend.clock().now()).await;
     let nobody = RunId::new("nobody");
 
-    let (wrong, right) =
-        tokio::join!(store.intend(&nobody, 1, vec![intent(1)]), store.intend(&run.id, 1, vec![intent(2)]));
+    let (wrong, right) = tokio::join!(
+        store.intend(&nobody, 1, intended([intent(1)])),
+        store.intend(&run.id, 1, intended([intent(2)]))
+    );
 
     wrong.expect_err("no such run");
     right.expect("written");

@@ -7,7 +7,7 @@ use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, RunEnd,
 use tidegate_model::{Checkpoint, Claimed, Clock, ConnectionId, Ending, ObjectKind, Secret, SyncId, Wait};
 
 use super::steps::{all_of, commit_batch, finish, orders, remembered, results, rows, start, take, version};
-use crate::rows::{intent, rejected};
+use crate::rows::{intended, intent, rejected};
 use crate::store::backend::Backend;
 
 /// While a claim is held, no other is granted; dropping it lets go.
@@ -95,7 +95,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(backend: &dyn Backend
     commit_batch(&*store, &run.id, commit).await;
     finish(&*store, &run.id, true, backend.clock().now()).await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
-    store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
+    store.intend(&run.id, 1, intended([intent(1)])).await.expect("intended");
     let pause =
         Pause { by: PausedBy::Person("ann".into()), why: "holidays".into(), at: backend.clock().now() };
     store.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
