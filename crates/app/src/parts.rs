@@ -15,6 +15,7 @@ use tidegate_project::{Project, Retention};
 use tidegate_state::{
     BucketConfig, CACHE_BYTES, LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation,
 };
+use tidegate_transport::http::RealHttp;
 
 use crate::cli::ProjectArgs;
 use crate::output::note;
@@ -110,7 +111,7 @@ impl ProjectArgs {
     /// The bucket for files of the state, and how many bytes of copies may stay here.
     pub(crate) fn bucket(&self) -> Result<Option<(Arc<dyn Bucket>, u64)>, Error> {
         let Some(address) = &self.bucket else { return Ok(None) };
-        let http = Arc::new(tidegate_transport::http::RealHttp::new()?);
+        let http = Arc::new(RealHttp::new()?);
         let context = self.connector_context(http, Arc::new(SystemClock));
         let bucket = address.open(&context).map_err(|error| error.context("--bucket"))?;
         Ok(Some((Arc::new(bucket), address.cache_bytes().unwrap_or(CACHE_BYTES))))
@@ -191,11 +192,16 @@ impl ProjectArgs {
 
     async fn engine_that(&self, access: LogAccess) -> Result<Engine, Error> {
         let project = self.project()?;
+        // The certificates of the machine are read while the state is opened.
+        let http = tokio::task::spawn_blocking(RealHttp::new);
         let store = self.open_store(project.retention).await?;
         let log_days = self.event_days.or(project.retention.event_days).unwrap_or(DAYS);
         owner::claim(&self.folder(), &self.data_folder())?;
         owner::claim_store(store.as_ref(), &self.folder(), &project).await?;
-        let http = Arc::new(tidegate_transport::http::RealHttp::new()?);
+        let http = http.await.map_err(|fault| {
+            Error::internal("setting up HTTP ended by an internal error").caused_by(fault)
+        })?;
+        let http = Arc::new(http?);
         let tools = Tools { store, http, clock: Arc::new(SystemClock), log_days };
         let log = self.open_log(&project, &tools, access).await?;
         let Tools { store, http, clock, log_days } = tools;
