@@ -57,9 +57,26 @@ impl<F: Transform> RequestItems<F> {
         self.sent.push(sent);
         self.items.push(item);
     }
+}
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+/// Items that were read and are to be sent, with what delivery has to know of each: the reader still has
+/// them in the processor's caches.
+pub(crate) struct ReadItems<F: Transform> {
+    pub(crate) items: RequestItems<F>,
+    /// The hash by which each is partitioned; none if they are sent in their order.
+    pub(crate) hashes: Vec<u64>,
+    /// Their estimated sizes.
+    pub(crate) sizes: Vec<usize>,
+}
+
+impl<F: Transform> ReadItems<F> {
+    pub(crate) fn with_capacity(items: usize) -> ReadItems<F> {
+        let (hashes, sizes) = (Vec::with_capacity(items), Vec::with_capacity(items));
+        ReadItems { items: RequestItems::with_capacity(items), hashes, sizes }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sizes.len()
     }
 }
 

@@ -279,7 +279,8 @@ async fn move_items<F: Transform>(
     let under_way = batches_under_way(&limits);
     let (to_send, incoming) = mpsc::channel(under_way);
     let (urgent_through, urgent) = watch::channel(0);
-    let sender = if is_alone(&limits) && !limits.single_user {
+    let in_order = is_alone(&limits) && !limits.single_user;
+    let sender = if in_order {
         let shutdown = shutdown.clone();
         tokio::spawn(
             Worker { limits, delivery, shutdown, incoming, urgent_through: urgent, events: events.clone() }
@@ -305,6 +306,7 @@ async fn move_items<F: Transform>(
         changed: job.changed,
         numbers: EqualRows::default(),
         to_send,
+        partitions: !in_order,
         events,
         under_way,
         window: Arc::new(Semaphore::new(under_way)),

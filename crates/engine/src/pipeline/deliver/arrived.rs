@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::pipeline::item::{Item, RequestItems};
+use crate::pipeline::item::{Item, ReadItems, RequestItems};
 use crate::pipeline::transform::Transform;
 
 /// How many items came before one: its name as long as it waits.
@@ -14,17 +14,12 @@ struct Chunk<F: Transform> {
     first: Age,
     sent: Vec<Option<F::Sent>>,
     items: Vec<Option<Item<F>>>,
-    notes: Vec<Note>,
+    /// The estimated size of each.
+    sizes: Vec<usize>,
+    /// The next item of the same user after each.
+    next: Vec<Option<Age>>,
     /// How many still wait.
     left: usize,
-}
-
-/// What is noted of an item.
-struct Note {
-    /// Its estimated size.
-    size: usize,
-    /// The next item of the same user.
-    next: Option<Age>,
 }
 
 /// The items that wait, each found by its age.
@@ -54,17 +49,17 @@ impl<F: Transform> Arrived<F> {
     }
 
     /// Adds items after all others. None of them has a next one yet.
-    pub(super) fn push(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
-        let RequestItems { sent, items } = items;
-        let left = sent.len();
+    pub(super) fn push(&mut self, items: ReadItems<F>) {
+        let ReadItems { items: RequestItems { sent, items }, sizes, .. } = items;
+        let left = sizes.len();
         if left == 0 {
             return;
         }
-        let notes = sent.iter().map(|sent| Note { size: estimated_size(sent), next: None }).collect();
+        let next = vec![None; left];
         // In the same memory.
         let sent = sent.into_iter().map(Some).collect();
         let items = items.into_iter().map(Some).collect();
-        self.chunks.push_back(Chunk { first: self.next_age, sent, items, notes, left });
+        self.chunks.push_back(Chunk { first: self.next_age, sent, items, sizes, next, left });
         self.next_age += left as u64;
     }
 
@@ -83,13 +78,13 @@ impl<F: Transform> Arrived<F> {
     /// Returns the estimated size of an item that waits.
     pub(super) fn size(&self, age: Age) -> usize {
         let (chunk, at) = self.place(age);
-        self.chunks[chunk].notes[at].size
+        self.chunks[chunk].sizes[at]
     }
 
     /// Notes that `next` is the next item of the user of `age`, which waits.
     pub(super) fn follow(&mut self, age: Age, next: Age) {
         let (chunk, at) = self.place(age);
-        self.chunks[chunk].notes[at].next = Some(next);
+        self.chunks[chunk].next[at] = Some(next);
     }
 
     /// Moves an item that waits into a request. Returns the next one of its user.
@@ -98,7 +93,7 @@ impl<F: Transform> Arrived<F> {
         let chunk = &mut self.chunks[chunk];
         request.push(chunk.sent[at].take().expect(WAITS), chunk.items[at].take().expect(WAITS));
         chunk.left -= 1;
-        let next = chunk.notes[at].next;
+        let next = chunk.next[at];
         if chunk.left == 0 {
             // Others before it may wait for long.
             (chunk.sent, chunk.items) = (Vec::new(), Vec::new());
@@ -115,7 +110,7 @@ impl<F: Transform> Arrived<F> {
         // Most are taken in order.
         if let Some(front) = self.chunks.front()
             && let at = (age - front.first) as usize
-            && at < front.notes.len()
+            && at < front.sizes.len()
         {
             return (0, at);
         }

@@ -12,7 +12,7 @@ use crate::pipeline::deliver::budget;
 use crate::pipeline::deliver::concurrency::Concurrency;
 use crate::pipeline::deliver::delivery::{Delivery, Turn};
 use crate::pipeline::deliver::waiting::{Slot, Taken, Waiting};
-use crate::pipeline::item::{CommitEvent, RequestItems};
+use crate::pipeline::item::{CommitEvent, ReadItems, RequestItems};
 use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
@@ -27,7 +27,7 @@ pub(crate) struct Pool<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
     pub(crate) shutdown: Arc<Shutdown>,
-    pub(crate) incoming: mpsc::Receiver<RequestItems<F>>,
+    pub(crate) incoming: mpsc::Receiver<ReadItems<F>>,
     /// The last batch whose items wait for no others: see [`crate::pipeline::read::reader::Reader`].
     pub(crate) urgent_through: watch::Receiver<u64>,
     pub(crate) events: mpsc::Sender<CommitEvent>,
@@ -63,7 +63,7 @@ impl<F: Transform> Pool<F> {
         let mut lingers: Option<Instant> = None;
         while !self.shutdown.halted() {
             while open && let Ok(items) = self.incoming.try_recv() {
-                self.line_up(&mut waiting, items);
+                waiting.extend(items);
             }
             while let Some(answered) = under_way.try_join_next() {
                 self.release(&mut waiting, &mut concurrency, full, answered);
@@ -98,7 +98,7 @@ impl<F: Transform> Pool<F> {
                 }
                 Ok(()) = self.urgent_through.changed() => {}
                 more = self.incoming.recv(), if open => match more {
-                    Some(items) => self.line_up(&mut waiting, items),
+                    Some(items) => waiting.extend(items),
                     None => open = false,
                 },
             }
@@ -197,9 +197,5 @@ impl<F: Transform> Pool<F> {
                 self.shutdown.fail(error.caused_by(fault));
             }
         }
-    }
-
-    fn line_up(&self, waiting: &mut Waiting<F>, items: RequestItems<F>) {
-        waiting.extend(items, |sent| self.delivery.destination.estimated_size(sent));
     }
 }

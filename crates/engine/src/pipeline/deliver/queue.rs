@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::vec;
 
 use crate::pipeline::deliver::budget::RequestBudget;
-use crate::pipeline::item::Item;
-use crate::pipeline::item::RequestItems;
+use crate::pipeline::item::{Item, ReadItems, RequestItems};
 use crate::pipeline::transform::Transform;
 
 /// Items that arrived together and still wait: they stay where the reader put them until a
@@ -62,9 +61,8 @@ impl<F: Transform> Queue<F> {
     }
 
     /// Appends items.
-    pub(crate) fn extend(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
-        let RequestItems { sent, items } = items;
-        let sizes: Vec<usize> = sent.iter().map(estimated_size).collect();
+    pub(crate) fn extend(&mut self, items: ReadItems<F>) {
+        let ReadItems { items: RequestItems { sent, items }, sizes, .. } = items;
         if sizes.is_empty() {
             return;
         }
@@ -100,11 +98,7 @@ mod tests {
     use crate::pipeline::export::Events;
     use crate::pipeline::transform::ItemKeys;
 
-    fn estimated_size(event: &SharedEvent) -> usize {
-        event.offset.at as usize % 7 + 1
-    }
-
-    fn items(sent: Vec<SharedEvent>) -> RequestItems<Events> {
+    fn items(sent: Vec<SharedEvent>) -> ReadItems<Events> {
         let keys = |event: &SharedEvent| {
             let name = RowHash(event.offset.at.into());
             ItemKeys { key: name, version: name }
@@ -116,7 +110,9 @@ mod tests {
             context: (),
             doubt: None,
         };
-        RequestItems { items: sent.iter().map(item).collect(), sent }
+        let sizes = sent.iter().map(|event| event.offset.at as usize % 7 + 1).collect();
+        let items = RequestItems { items: sent.iter().map(item).collect(), sent };
+        ReadItems { items, hashes: Vec::new(), sizes }
     }
 
     fn offsets<'a>(events: impl IntoIterator<Item = &'a SharedEvent>) -> Vec<u64> {
@@ -130,7 +126,7 @@ mod tests {
         ) {
             let (mut queue, mut waiting, mut next) = (Queue::new(), Vec::new(), 0);
             for (more, count) in steps {
-                queue.extend(items(shared(next..next + more)), estimated_size);
+                queue.extend(items(shared(next..next + more)));
                 waiting.extend(next..next + more);
                 next += more;
 
@@ -150,8 +146,8 @@ mod tests {
     #[test]
     fn what_fits_is_counted_across_all_that_waits() {
         let mut queue = Queue::new();
-        queue.extend(items(shared(0..3)), estimated_size);
-        queue.extend(items(shared(3..9)), estimated_size);
+        queue.extend(items(shared(0..3)));
+        queue.extend(items(shared(3..9)));
         // 1, 2, 3, 4 and 5 bytes; the next one has 6.
         let limits = Limits { max_items: 100, max_bytes: 20, ..Limits::GENEROUS };
         assert_eq!(queue.fitting(RequestBudget::of(limits)), 5);

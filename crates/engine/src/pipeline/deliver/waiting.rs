@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::pipeline::deliver::arrived::{Age, Arrived};
 use crate::pipeline::deliver::budget::RequestBudget;
 use crate::pipeline::hashed::HashedMap;
-use crate::pipeline::item::RequestItems;
+use crate::pipeline::item::{ReadItems, RequestItems};
 use crate::pipeline::transform::Transform;
 
 /// Why a user's items wait.
@@ -99,12 +99,13 @@ impl<F: Transform> Waiting<F> {
     }
 
     /// Appends items.
-    pub(super) fn extend(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
-        self.slots.reserve(items.sent.len());
+    pub(super) fn extend(&mut self, items: ReadItems<F>) {
+        self.slots.reserve(items.len());
         // All users are looked up before anything else: the processor does several look-ups at once.
         let ages = self.arrived.next_age()..;
-        let slots: Vec<Slot> = items.sent.iter().zip(ages.clone()).map(|(sent, age)| self.slot(sent, age)).collect();
-        self.arrived.push(items, estimated_size);
+        let hashes = items.hashes.iter().zip(ages.clone());
+        let slots: Vec<Slot> = hashes.map(|(hash, age)| self.slot(*hash, age)).collect();
+        self.arrived.push(items);
         for (slot, age) in slots.into_iter().zip(ages) {
             let size = self.arrived.size(age);
             let user = &mut self.users[slot];
@@ -123,8 +124,7 @@ impl<F: Transform> Waiting<F> {
     }
 
     /// Returns the slot of the user of an item, which is new if nothing of the user waits or is under way.
-    fn slot(&mut self, sent: &F::Sent, age: Age) -> Slot {
-        let hash = self.transform.partition_hash(sent);
+    fn slot(&mut self, hash: u64, age: Age) -> Slot {
         match self.slots.entry(hash) {
             Entry::Occupied(slot) => *slot.get(),
             Entry::Vacant(vacant) => {
@@ -280,7 +280,7 @@ mod tests {
     use crate::pipeline::kept_row::KeptRows;
     use crate::pipeline::transform::ItemKeys;
 
-    fn named(user: impl Fn(u64) -> String, offsets: std::ops::Range<u64>) -> RequestItems<Events> {
+    fn named(user: impl Fn(u64) -> String, offsets: std::ops::Range<u64>) -> ReadItems<Events> {
         let events: Vec<_> = (shared(offsets).iter())
             .map(|event| {
                 let user = user(event.offset.at).as_str().into();
@@ -300,7 +300,10 @@ mod tests {
                 doubt: None,
             }
         };
-        RequestItems { items: sent.iter().map(item).collect(), sent }
+        let transform = self::events();
+        let hashes = sent.iter().map(|event| transform.partition_hash(event)).collect();
+        let sizes = vec![1; sent.len()];
+        ReadItems { items: RequestItems { items: sent.iter().map(item).collect(), sent }, hashes, sizes }
     }
 
     fn events() -> Arc<Events> {
@@ -334,7 +337,7 @@ mod tests {
             let mut gone = 0;
             let interval = Duration::from_secs(1);
             for (more, answered) in steps.into_iter().chain(std::iter::repeat_n((0, 0), 3_000)) {
-                waiting.extend(named(user, next..next + more), |_| 1);
+                waiting.extend(named(user, next..next + more));
                 next += more;
                 if more == 0 {
                     now += interval;
@@ -367,7 +370,7 @@ mod tests {
 
     fn requests(limits: Limits, users: u64, parallel: usize) -> Vec<Vec<u64>> {
         let mut waiting = Waiting::<Events>::new(events(), limits);
-        waiting.extend(named(|at| format!("u{}", at % users), 0..24), |_| 1);
+        waiting.extend(named(|at| format!("u{}", at % users), 0..24));
         std::iter::from_fn(|| waiting.take(parallel)).map(|taken| offsets(&taken)).collect()
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::pipeline::deliver::budget::{self, RequestBudget};
 use crate::pipeline::deliver::delivery::{Delivery, Turn};
 use crate::pipeline::deliver::queue::Queue;
-use crate::pipeline::item::{CommitEvent, RequestItems, RequestResults};
+use crate::pipeline::item::{CommitEvent, ReadItems, RequestItems, RequestResults};
 use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
@@ -22,7 +22,7 @@ pub(crate) struct Worker<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
     pub(crate) shutdown: Arc<Shutdown>,
-    pub(crate) incoming: mpsc::Receiver<RequestItems<F>>,
+    pub(crate) incoming: mpsc::Receiver<ReadItems<F>>,
     /// The last batch whose items wait for no others: see [`crate::pipeline::read::reader::Reader`].
     pub(crate) urgent_through: watch::Receiver<u64>,
     pub(crate) events: mpsc::Sender<CommitEvent>,
@@ -107,10 +107,10 @@ impl<F: Transform> Worker<F> {
                     () = self.shutdown.halt() => return None,
                     more = self.incoming.recv() => more,
                 };
-                self.line_up(queue, more?);
+                queue.extend(more?);
             }
             while let Ok(items) = self.incoming.try_recv() {
-                self.line_up(queue, items);
+                queue.extend(items);
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             let through = *self.urgent_through.borrow_and_update();
@@ -127,7 +127,7 @@ impl<F: Transform> Worker<F> {
                         () = wait::span(span) => {}
                         changed = self.urgent_through.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
-                            Some(items) => self.line_up(queue, items),
+                            Some(items) => queue.extend(items),
                             None => open = false,
                         },
                     }
@@ -151,7 +151,7 @@ impl<F: Transform> Worker<F> {
             tokio::select! {
                 done = &mut what => return done,
                 Some(items) = self.incoming.recv(), if ahead.packed.is_none() => {
-                    self.line_up(queue, items);
+                    queue.extend(items);
                 }
             }
         }
@@ -182,10 +182,6 @@ impl<F: Transform> Worker<F> {
             return Next::Linger(patience);
         }
         Next::Send(self.take(queue))
-    }
-
-    fn line_up(&self, queue: &mut Queue<F>, items: RequestItems<F>) {
-        queue.extend(items, |sent| self.delivery.destination.estimated_size(sent));
     }
 
     /// Takes from the queue, in order, what fits into one request.

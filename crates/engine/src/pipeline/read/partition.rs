@@ -6,7 +6,7 @@ use tidegate_model::store::{Known, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Error, Origin, Reason, RowHash, Value};
 
 use crate::pipeline::batch_order::BatchOrder;
-use crate::pipeline::item::{IndexedResult, Item, Kept, RequestItems};
+use crate::pipeline::item::{IndexedResult, Item, Kept, ReadItems};
 use crate::pipeline::read::cursor_marks::CursorMarks;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::PriorState;
@@ -37,7 +37,7 @@ pub(crate) struct Lookup {
 /// A batch, sorted.
 pub(crate) struct Partitioned<F: Transform> {
     /// What is to be sent.
-    pub(crate) to_send: RequestItems<F>,
+    pub(crate) to_send: ReadItems<F>,
     /// Items whose status is known without sending them.
     pub(crate) decided: Vec<IndexedResult>,
     /// The same, of items without a cursor value.
@@ -171,7 +171,7 @@ impl<F: Transform> Reader<F> {
         decided: Vec<IndexedResult>,
     ) -> Partitioned<F> {
         let count = known.iter().filter(|(_, known)| !known.is_skipped()).count();
-        let to_send = RequestItems::with_capacity(count);
+        let to_send = ReadItems::with_capacity(count);
         let mut partitioned = Partitioned { to_send, decided, without_cursor: Vec::new() };
         for ((at, item), (keys, known)) in items.zip(known) {
             if known.is_skipped() {
@@ -192,9 +192,12 @@ impl<F: Transform> Reader<F> {
                         PriorState::InDoubt(doubt) => Some(doubt),
                         _ => None,
                     };
-                    partitioned
-                        .to_send
-                        .push(sent, Item { batch, at, keys, context: prepared.context, doubt });
+                    let to_send = &mut partitioned.to_send;
+                    to_send.sizes.push(self.destination.estimated_size(&sent));
+                    if self.partitions {
+                        to_send.hashes.push(self.transform.partition_hash(&sent));
+                    }
+                    to_send.items.push(sent, Item { batch, at, keys, context: prepared.context, doubt });
                 }
                 Err(reason) => {
                     let result =

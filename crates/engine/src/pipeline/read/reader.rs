@@ -11,7 +11,7 @@ use tidegate_model::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::batch_order::BatchOrder;
-use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
+use crate::pipeline::item::{BatchOpened, CommitEvent, ReadItems};
 use crate::pipeline::read::equal_rows::EqualRows;
 use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::repeat::RepeatPolicy;
@@ -39,7 +39,9 @@ pub(crate) struct Reader<F: Transform> {
     /// Numbers rows that nothing tells apart.
     pub(crate) numbers: EqualRows,
     /// Where items go that are to be sent.
-    pub(crate) to_send: mpsc::Sender<RequestItems<F>>,
+    pub(crate) to_send: mpsc::Sender<ReadItems<F>>,
+    /// Whether items are partitioned, since those of one user keep their order.
+    pub(crate) partitions: bool,
     pub(crate) events: mpsc::Sender<CommitEvent>,
     /// Batches that may be in flight.
     pub(crate) under_way: usize,
@@ -116,7 +118,7 @@ impl<F: Transform> Reader<F> {
         let opened = BatchOpened {
             batch,
             checkpoint: read.checkpoint,
-            under_way: partitioned.to_send.items.len(),
+            under_way: partitioned.to_send.len(),
             decided: partitioned.decided,
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
@@ -133,7 +135,7 @@ impl<F: Transform> Reader<F> {
         if self.events.send(CommitEvent::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
-        partitioned.to_send.is_empty() || self.to_send.send(partitioned.to_send).await.is_ok()
+        partitioned.to_send.len() == 0 || self.to_send.send(partitioned.to_send).await.is_ok()
     }
 
     /// The result of what could not be read whole, and its cursor.
