@@ -53,7 +53,7 @@ impl Json {
 
     /// Returns whether the value is an object.
     pub fn is_object(&self) -> bool {
-        self.0.trim_start().starts_with('{')
+        self.0.trim_ascii_start().as_bytes().first() == Some(&b'{')
     }
 
     /// Returns whether the value is an object without members.
