@@ -193,7 +193,7 @@ impl<F: Transform> Delivery<F> {
                 }
                 if receipt.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) {
                     self.answered(&intents, receipt.outcomes).await;
-                    self.all_delivered(part, intents, decided);
+                    self.all_delivered(&part, intents, decided);
                     return Next::Done;
                 }
                 let (statuses, rest) = self.decide(part, receipt, sent, decided);
@@ -255,7 +255,7 @@ impl<F: Transform> Delivery<F> {
     }
 
     /// Gives all rows their status. What was written before they were sent says what is listed.
-    fn all_delivered(&self, part: Part<F>, intents: Vec<Intended>, decided: &mut Decided) {
+    fn all_delivered(&self, part: &Part<F>, intents: Vec<Intended>, decided: &mut Decided) {
         self.rate_limiter.health.answered();
         let mut intents = intents.into_iter();
         for (items, records) in part.batches() {
