@@ -13,6 +13,10 @@ def template_name(schema):
     return "tidegate_redshift_" + hashlib.sha256(schema.encode()).hexdigest()[:12]
 
 
+def fields_of(body):
+    return {part[:1]: part[1:] for part in body.split(b"\0") if part}
+
+
 class Failed(Exception):
     """What PostgreSQL answered."""
 

@@ -18,6 +18,7 @@ import urllib.parse
 import backend
 import copying
 import sign_in
+import unloading
 from dialect import VERSION, Refused, translated
 
 SSL_REQUEST, CANCEL_REQUEST, GSS_REQUEST, PROTOCOL = 80877103, 80877102, 80877104, 196608
@@ -41,10 +42,6 @@ def error(code, words, severity=b"ERROR"):
     return message(b"E", b"".join(key + value + b"\0" for key, value in fields) + b"\0")
 
 
-def fields_of(body):
-    return {part[:1]: part[1:] for part in body.split(b"\0") if part}
-
-
 class Session:
     """One connection of a client, and one of its own to PostgreSQL."""
 
@@ -65,14 +62,8 @@ class Session:
             self.writer.write(error("28000", words, b"FATAL"))
             return await self.writer.drain()
         try:
-            database, name = given.get("database", "dev"), given.get("application_name", "")
-            self.behind = await backend.connect(self.server.postgres, database, name)
-            await self.behind.query(
-                "SET standard_conforming_strings = off; SET escape_string_warning = off; SET timezone = 'UTC'; "
-                "SET extra_float_digits = 0; SET jit = off; SET search_path TO \"$user\", public, redshift_double"
-            )
-            if self.user != "dev":
-                await self.behind.query(f'SET SESSION AUTHORIZATION "{self.user}"')
+            self.database = given.get("database", "dev")
+            self.behind = await self.connected(self.database, given.get("application_name", ""))
         except backend.Failed as failed:
             self.writer.write(message(b"E", failed.body))
             return await self.writer.drain()
@@ -130,6 +121,9 @@ class Session:
             sql = self.server.administered(sql, self.user)
             self.set_own(sql)
             self.watch_cursor(sql)
+            query = unloading.query(sql)
+            if query:
+                return await self.unloaded(sql, query)
             copied = await asyncio.to_thread(copying.copied, self.server.s3, sql)
             if copied:
                 return copied
@@ -138,6 +132,28 @@ class Session:
             number = len(self.refusals)
             self.refusals[number] = refused
             return f"{MARK}{number}"
+
+    async def unloaded(self, sql, query):
+        """Runs an UNLOAD on a connection of its own. Returns what PostgreSQL is asked instead."""
+        behind = await self.connected(self.database)
+        try:
+            # Parquet has the number itself.
+            await behind.query("SET extra_float_digits = 3")
+            found = await unloading.fetched(behind, translated(query, self.folds))
+        finally:
+            behind.writer.close()
+        await asyncio.to_thread(unloading.written, self.server.s3, sql, *found)
+        return "SELECT 1 LIMIT 0"
+
+    async def connected(self, database, name=""):
+        behind = await backend.connect(self.server.postgres, database, name)
+        await behind.query(
+            "SET standard_conforming_strings = off; SET escape_string_warning = off; SET timezone = 'UTC'; "
+            "SET extra_float_digits = 0; SET jit = off; SET search_path TO \"$user\", public, redshift_double"
+        )
+        if self.user != "dev":
+            await behind.query(f'SET SESSION AUTHORIZATION "{self.user}"')
+        return behind
 
     def set_own(self, sql):
         found = re.search(r"enable_case_sensitive_identifier\s*(?:=|TO)\s*'?(\w+)", sql, re.I)
@@ -201,7 +217,7 @@ class Session:
         return b"".join(out)
 
     def failed(self, body):
-        found = fields_of(body)
+        found = backend.fields_of(body)
         code, words = found[b"C"].decode(), found[b"M"].decode()
         marked = re.search(rf"{MARK}(\d+)", words)
         if marked:

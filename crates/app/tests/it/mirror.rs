@@ -299,7 +299,7 @@ async fn wide_rows_of_which_few_change_are_found_by_their_hashes_without_a_setti
     shop.database
         .run(
             "INSERT INTO customers SELECT n, 'free', 'x' FROM generate_series(301, 1200) n;
-             UPDATE customers SET note = repeat('wide ', 150)",
+             UPDATE customers SET note = repeat('n', 255), plan = repeat('p', 255)",
         )
         .await;
     let memo = || shop.project.path().join(".tidegate/compared/customers").is_dir();

@@ -48,6 +48,27 @@ pub fn value(sql_type: &SqlType, cell: &str, arena: &mut Arena) -> Result<Value,
     found.ok_or_else(|| Reason::new("unknown_form", format!("a {sql_type} that cannot be read")))
 }
 
+/// Returns the value of a cell of an unloaded file, whose text is that of [`SqlType::text`].
+///
+/// # Errors
+/// As [`value`].
+pub fn unloaded(sql_type: &SqlType, cell: &str, arena: &mut Arena) -> Result<Value, Reason> {
+    match sql_type {
+        // The wall clock of UTC.
+        SqlType::TimestampTz => match wall(cell, "Z") {
+            Some(Value::DateTime(at)) => instant(at),
+            beyond => beyond,
+        }
+        .ok_or_else(|| Reason::new("unknown_form", format!("a {sql_type} that cannot be read"))),
+        other => value(other, cell, arena),
+    }
+}
+
+/// Returns a number that had 32 bits before the server widened it.
+pub fn widened(number: f64) -> Value {
+    Value::Float(shortest(number).unwrap_or(number))
+}
+
 /// The shortest decimal that names the same number of 32 bits: 0.1 stays 0.1.
 fn shortest(number: f64) -> Option<f64> {
     #[expect(

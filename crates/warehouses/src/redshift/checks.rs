@@ -31,6 +31,12 @@ impl RedshiftSource {
             self.prove_readable(&session, &selected, &relation, &mut checks).await;
         }
         self.access.done(session).await;
+        if let Some(unload) = &self.unload {
+            match unload.prove(&self.access).await {
+                Ok(()) => checks.pass("unload", format!("works, to {}", unload.root.name())),
+                Err(error) => checks.fail("unload", error.chain(), error.next_step()),
+            }
+        }
         Ok(checks)
     }
 

@@ -77,6 +77,19 @@ fn explain_server(access: &Access, said: &DbError, relation: Option<&Relation>) 
     }
 }
 
+/// Returns what happened while rows were unloaded to a folder in S3, and what to do about it.
+pub fn explained_unloading(access: &Access, error: &tokio_postgres::Error, folder: &str) -> Error {
+    let error = match error.as_db_error() {
+        Some(said) if said.message().contains("S3") || said.message().contains("IAM") => {
+            Error::new(ErrorKind::Denied, format!("Amazon Redshift cannot write to {folder}: {}", said.message()))
+        }
+        _ => return explained(access, error, None),
+    };
+    error.hint(
+        "the role of `UNLOAD`, `staging.copy_role` or the default one, needs s3:PutObject, s3:GetBucketLocation and s3:ListBucket on the folder of `staging`, and has to be associated with the cluster or the workgroup",
+    )
+}
+
 /// Returns what happened while events were written to a table, and what to do about it.
 pub fn explained_writing(access: &Access, error: &tokio_postgres::Error, label: &str, quoted: &str) -> Error {
     let Some(said) = error.as_db_error() else { return access.explain_connection(error) };

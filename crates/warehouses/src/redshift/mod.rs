@@ -20,6 +20,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unload;
 
 use std::sync::Arc;
 

@@ -38,10 +38,14 @@ pub struct RedshiftSettings {
     pub cluster: Option<String>,
     /// The name of the workgroup of Redshift Serverless, to sign in by an identity of AWS instead of a password.
     pub workgroup: Option<String>,
-    /// The identity of AWS that signs in, with `cluster` or `workgroup`, and that writes to the folder of `staging`.
+    /// The identity of AWS that signs in, with `cluster` or `workgroup`, and that reads and writes the folder of `staging`.
     pub aws: Option<AwsSettings>,
-    /// The folder in S3 that events wait in until they are copied, for exports.
+    /// The folder in S3 that events wait in until they are copied, for exports, and that rows are unloaded to.
     pub staging: Option<StagingSettings>,
+    /// How all rows of a table or query are read: fetched from a cursor, or unloaded to the folder of `staging`.
+    /// Reads by a cursor column are always fetched. Default: `cursor`.
+    #[serde(default)]
+    pub read: ReadBy,
     /// Whether the connection is encrypted and the server has to prove who it is.
     #[serde(default)]
     pub tls: Tls,
@@ -79,7 +83,18 @@ fn default_fetch_rows() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(999)
 }
 
-/// The folder in S3 that events wait in until they are copied.
+/// How all rows are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadBy {
+    /// Fetched from a cursor.
+    #[default]
+    Cursor,
+    /// Unloaded to S3 as Parquet files, which are read and removed.
+    Unload,
+}
+
+/// The folder in S3 that events wait in until they are copied, and that rows are unloaded to.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StagingSettings {
@@ -89,7 +104,7 @@ pub struct StagingSettings {
     /// Where the bucket is reached, if not at its region's own address: a VPC endpoint or an emulator.
     #[schemars(extend("format" = "url"))]
     pub endpoint: Option<String>,
-    /// The role by which `COPY` reads the files. Default: the default role of the cluster or the workgroup.
+    /// The role by which `COPY` reads the files and `UNLOAD` writes them. Default: the default role of the cluster or the workgroup.
     #[schemars(extend("examples" = ["arn:aws:iam::123456789012:role/redshift-copy"]))]
     pub copy_role: Option<String>,
 }
@@ -112,7 +127,11 @@ impl RedshiftSettings {
     /// Settings of an export that are missing or cannot work.
     pub fn staging(&self) -> Result<Staging, Error> {
         let Some((staging, aws)) = self.staging.as_ref().zip(self.aws.as_ref()) else {
-            return Err(Error::settings("an export needs `staging` and `aws`: events are copied from S3")
+            let what = match self.read {
+                ReadBy::Cursor => "an export needs `staging` and `aws`: events are copied from S3",
+                ReadBy::Unload => "`read: unload` needs `staging` and `aws`: rows are unloaded to S3",
+            };
+            return Err(Error::settings(what)
                 .hint(
                     "add `staging: { path: s3://bucket/folder }` and `aws: { region: … }` to the connection",
                 ));

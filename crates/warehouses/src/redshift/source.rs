@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tidegate_model::bookkeeping::Bookkeeping;
 use tidegate_model::source::Hashed;
 use tidegate_model::{
-    Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
+    Checks, Clock, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     SyncId, Value,
 };
 use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
@@ -18,6 +19,7 @@ use tidegate_transport::sql::nearest;
 use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
+use tidegate_transport::storage::StorageRoot;
 
 use crate::postgres::client::{Access, Login, Session, Wire};
 use crate::postgres::parameter::input_text;
@@ -29,8 +31,9 @@ use super::iam::Iam;
 use super::keys::lookups;
 use super::reading::Read;
 use super::relation::{Relation, SourceColumn, Table, in_database, literal};
-use super::settings::{RedshiftSelection, RedshiftSettings};
+use super::settings::{ReadBy, RedshiftSelection, RedshiftSettings};
 use super::types::SqlType;
+use super::unload::{self, Unload};
 
 /// Texts come out the same whatever the cluster, the database and the user are set to: 17 digits of a float
 /// name it exactly, and 2 more than the 15 of before is the most that Redshift takes.
@@ -65,6 +68,11 @@ pub struct RedshiftSource {
     fetch_rows: NonZeroU32,
     /// Whether nothing may be written.
     pub(super) dry_run: bool,
+    /// Where all rows are unloaded to, if they are not fetched.
+    pub(super) unload: Option<Unload>,
+    clock: Arc<dyn Clock>,
+    /// Whether what killed processes left was removed.
+    is_swept: Arc<AtomicBool>,
 }
 
 impl RedshiftSource {
@@ -74,8 +82,22 @@ impl RedshiftSource {
     /// [`ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<RedshiftSource, Error> {
         let settings: RedshiftSettings = settings.parse()?;
-        let (access, fetch_rows) = (access(&settings, context)?, settings.fetch_rows);
-        Ok(RedshiftSource { access, fetch_rows, dry_run: context.dry_run })
+        let unload = match settings.read {
+            ReadBy::Cursor => None,
+            ReadBy::Unload => {
+                let staging = settings.staging()?;
+                let root = StorageRoot::open_to_read(&staging.folder, context)?;
+                Some(Unload { root, staging })
+            }
+        };
+        Ok(RedshiftSource {
+            access: access(&settings, context)?,
+            fetch_rows: settings.fetch_rows,
+            dry_run: context.dry_run,
+            unload,
+            clock: Arc::clone(&context.clock),
+            is_swept: Arc::default(),
+        })
     }
 
     /// Returns the columns that are read of a selection, found without reading a row.
@@ -200,6 +222,18 @@ impl Source for RedshiftSource {
     ) -> Result<Feed<Row>, Error> {
         let session = self.access.begin().await?;
         let table = self.table(&session, &selection.parse()?).await?;
+        let session = match (&self.unload, mode) {
+            (Some(unload), ReadMode::Full) if !self.dry_run => {
+                if !self.is_swept.swap(true, Ordering::Relaxed) {
+                    unload.sweep(self.clock.now()).await?;
+                }
+                match unload::feed(unload, &self.access, session, &table, batch_rows) {
+                    Ok(feed) => return Ok(feed),
+                    Err(session) => session,
+                }
+            }
+            _ => session,
+        };
         let (statement, not_due) = match mode {
             ReadMode::Full => (table.everything(), None),
             ReadMode::Incremental { column, from, time_zone } => {

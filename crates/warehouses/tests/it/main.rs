@@ -36,6 +36,7 @@ mod redshift_reading;
 mod redshift_server;
 mod redshift_sink;
 mod redshift_types;
+mod redshift_unload;
 mod sinks;
 mod snowflake_clients;
 mod snowflake_oauth;

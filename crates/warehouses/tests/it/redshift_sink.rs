@@ -49,6 +49,11 @@ impl Bucket {
         String::from_utf8_lossy(answer.body()).into_owned()
     }
 
+    /// Writes an empty file.
+    pub(crate) async fn put(&self, name: &str) {
+        self.ask("PUT", &format!("/{name}")).await;
+    }
+
     /// Returns how many files there are.
     pub(crate) async fn files(&self) -> usize {
         self.ask("GET", "?list-type=2").await.matches("<Key>").count()

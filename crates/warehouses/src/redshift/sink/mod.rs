@@ -31,6 +31,7 @@ use super::source::access;
 use super::types::SqlType;
 
 use table::{EventTable, TEXT_BYTES_MAX};
+pub(super) use staging::clear;
 pub(super) use target::RedshiftTarget;
 
 /// Events and bytes of one file.
