@@ -80,9 +80,10 @@ fn explain_server(access: &Access, said: &DbError, relation: Option<&Relation>) 
 /// Returns what happened while rows were unloaded to a folder in S3, and what to do about it.
 pub fn explained_unloading(access: &Access, error: &tokio_postgres::Error, folder: &str) -> Error {
     let error = match error.as_db_error() {
-        Some(said) if said.message().contains("S3") || said.message().contains("IAM") => {
-            Error::new(ErrorKind::Denied, format!("Amazon Redshift cannot write to {folder}: {}", said.message()))
-        }
+        Some(said) if said.message().contains("S3") || said.message().contains("IAM") => Error::new(
+            ErrorKind::Denied,
+            format!("Amazon Redshift cannot write to {folder}: {}", said.message()),
+        ),
         _ => return explained(access, error, None),
     };
     error.hint(

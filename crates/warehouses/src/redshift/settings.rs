@@ -131,10 +131,9 @@ impl RedshiftSettings {
                 ReadBy::Cursor => "an export needs `staging` and `aws`: events are copied from S3",
                 ReadBy::Unload => "`read: unload` needs `staging` and `aws`: rows are unloaded to S3",
             };
-            return Err(Error::settings(what)
-                .hint(
-                    "add `staging: { path: s3://bucket/folder }` and `aws: { region: … }` to the connection",
-                ));
+            return Err(Error::settings(what).hint(
+                "add `staging: { path: s3://bucket/folder }` and `aws: { region: … }` to the connection",
+            ));
         };
         if !staging.path.starts_with("s3://") || staging.path.contains(['\'', '\\']) {
             return Err(Error::settings("`staging.path`: expected `s3://bucket/folder`")

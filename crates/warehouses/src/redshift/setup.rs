@@ -80,6 +80,7 @@ GRANT USAGE ON SCHEMA {schema} TO {user};
 -- GRANT USAGE, CREATE ON SCHEMA \"<stream>_events\" TO {user};
 --    `COPY` reads the files by the default role of the cluster or the workgroup, or by `copy_role`: allow it
 --    s3:GetObject and s3:ListBucket. The identity of `aws` needs s3:PutObject, s3:DeleteObject and s3:ListBucket.
+--    With `read: unload`, the role needs s3:PutObject and s3:GetBucketLocation as well, and the identity s3:GetObject.
 
 -- 5. The way to the server.
 -- Security group of the cluster or the workgroup: allow TCP {port} from the address of this machine.

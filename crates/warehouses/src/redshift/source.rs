@@ -10,8 +10,8 @@ use futures_util::TryStreamExt;
 use tidegate_model::bookkeeping::Bookkeeping;
 use tidegate_model::source::Hashed;
 use tidegate_model::{
-    Checks, Clock, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
-    SyncId, Value,
+    Checks, Clock, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
+    Source, SyncId, Value,
 };
 use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
 use tidegate_transport::sql::incremental::{Redshift, with_parameter};

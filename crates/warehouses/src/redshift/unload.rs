@@ -83,8 +83,14 @@ impl Unload {
     pub async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
         let folder = self.root.inside(&[FOLDER]);
         for name in folder.list().await? {
-            let made = name.split('/').next().and_then(|id| Uuid::parse_str(id).ok()).and_then(|id| id.get_timestamp());
-            let made = made.and_then(|made| i64::try_from(made.to_unix().0).ok()).and_then(|at| Timestamp::from_second(at).ok());
+            let made = name
+                .split('/')
+                .next()
+                .and_then(|id| Uuid::parse_str(id).ok())
+                .and_then(|id| id.get_timestamp());
+            let made = made
+                .and_then(|made| i64::try_from(made.to_unix().0).ok())
+                .and_then(|at| Timestamp::from_second(at).ok());
             if made.is_some_and(|made| now.duration_since(made) > LEFT_FOR) {
                 folder.remove(&name).await?;
             }
@@ -135,16 +141,29 @@ fn value(sql_type: &SqlType, cell: Value, arena: &mut Arena) -> Result<Value, (B
         (SqlType::Real, Value::Float(number)) => return Ok(cell::widened(number)),
         (_, Value::Float(number)) => return Ok(Value::Float(number)),
         (_, Value::Text(text)) => text,
-        _ => return Err((Bytes::new(), Reason::new("unknown_form", format!("a {sql_type} that cannot be read")))),
+        _ => {
+            return Err((
+                Bytes::new(),
+                Reason::new("unknown_form", format!("a {sql_type} that cannot be read")),
+            ));
+        }
     };
     cell::unloaded(sql_type, &text, arena).map_err(|reason| (text.clone().into_bytes(), reason))
 }
 
 /// Returns the rows of a table as a feed; `None` if they have to be read by a cursor.
-pub fn feed(unload: &Unload, access: &Access, session: Session, table: &Table, batch_rows: usize) -> Result<Feed<Row>, Session> {
+pub fn feed(
+    unload: &Unload,
+    access: &Access,
+    session: Session,
+    table: &Table,
+    batch_rows: usize,
+) -> Result<Feed<Row>, Session> {
     let folder = unload.root.inside(&[FOLDER, &Uuid::now_v7().to_string()]);
     let query = list(table).map(|list| format!("SELECT {list} FROM {}", table.relation.from()));
-    let Some(statement) = query.and_then(|query| unload.statement(&query, &folder)) else { return Err(session) };
+    let Some(statement) = query.and_then(|query| unload.statement(&query, &folder)) else {
+        return Err(session);
+    };
     let reading = Reading {
         access: access.clone(),
         types: table.columns.iter().map(|column| column.sql_type.clone()).collect(),
@@ -216,8 +235,8 @@ impl Reading {
                 false => Err(self.unreadable("files without a manifest")),
             };
         };
-        let manifest: Manifest =
-            serde_json::from_slice(&manifest).map_err(|_| self.unreadable("a manifest that cannot be read"))?;
+        let manifest: Manifest = serde_json::from_slice(&manifest)
+            .map_err(|_| self.unreadable("a manifest that cannot be read"))?;
         let name = |entry: Entry| entry.url.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(manifest.entries.into_iter().map(name).collect())
     }
@@ -225,15 +244,17 @@ impl Reading {
     fn unreadable(&self, what: &str) -> Error {
         Error::new(ErrorKind::Unexpected, format!("{}: Amazon Redshift left {what}", self.doing()))
     }
+}
 
-    /// Fetches a file.
-    async fn opened(&self, name: &str) -> Result<ParquetRecordBatchReader, Error> {
-        let content = self.files.folder.get(name).await?;
-        let content = content.ok_or_else(|| self.unreadable("a manifest of a file that is gone"))?;
-        let opened = ParquetRecordBatchReaderBuilder::try_new(content)
-            .and_then(|builder| builder.with_batch_size(ROWS_TOGETHER).build());
-        opened.map_err(|cause| self.unreadable("a file that is no Parquet").caused_by(cause))
-    }
+/// Fetches a file; `None` if it is gone.
+async fn fetched(folder: &StorageRoot, name: &str) -> Result<Option<ParquetRecordBatchReader>, Error> {
+    let Some(content) = folder.get(name).await? else { return Ok(None) };
+    let opened = ParquetRecordBatchReaderBuilder::try_new(content)
+        .and_then(|builder| builder.with_batch_size(ROWS_TOGETHER).build());
+    opened.map(Some).map_err(|cause| {
+        Error::new(ErrorKind::Unexpected, format!("{name} in {} is no Parquet", folder.name()))
+            .caused_by(cause)
+    })
 }
 
 #[async_trait]
@@ -250,8 +271,9 @@ impl Wire for Reading {
                 }
                 Step::Reads(files, Some((name, mut reader))) => match reader.next() {
                     Some(batch) => {
-                        let batch = batch
-                            .map_err(|cause| self.unreadable("a file that cannot be read").caused_by(cause))?;
+                        let batch = batch.map_err(|cause| {
+                            self.unreadable("a file that cannot be read").caused_by(cause)
+                        })?;
                         if batch.num_columns() != self.types.len() {
                             return Err(self.unreadable("rows with columns that were not asked for"));
                         }
@@ -269,7 +291,9 @@ impl Wire for Reading {
                         self.files.is_clear = true;
                         return Ok(None);
                     };
-                    let reader = self.opened(&name).await?;
+                    let reader = fetched(&self.files.folder, &name).await?;
+                    let reader =
+                        reader.ok_or_else(|| self.unreadable("a manifest of a file that is gone"))?;
                     self.step = Step::Reads(files, Some((name, reader)));
                 }
             }

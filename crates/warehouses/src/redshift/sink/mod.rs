@@ -30,8 +30,8 @@ use super::settings::{RedshiftSettings, Staging};
 use super::source::access;
 use super::types::SqlType;
 
-use table::{EventTable, TEXT_BYTES_MAX};
 pub(super) use staging::clear;
+use table::{EventTable, TEXT_BYTES_MAX};
 pub(super) use target::RedshiftTarget;
 
 /// Events and bytes of one file.
@@ -223,7 +223,7 @@ impl Destination<LoggedEvent> for RedshiftSink {
             .map_err(|cause| Error::internal("encoding events ended abnormally").caused_by(cause))??;
         if !self.is_ready.load(Ordering::Relaxed) {
             // Left by a process that was killed. If it still runs, its `COPY` fails and takes no effect.
-            staging::clear(&self.folder).await?;
+            clear(&self.folder).await?;
         }
         // A name of its own: a process that lost its lease cannot copy the events of another one.
         let name = format!("{}.json.gz", uuid::Uuid::now_v7().simple());
