@@ -229,7 +229,7 @@ impl Source for RedshiftSource {
                 }
                 match unload::feed(unload, &self.access, session, &table, batch_rows) {
                     Ok(feed) => return Ok(feed),
-                    Err(session) => session,
+                    Err(session) => *session,
                 }
             }
             _ => session,

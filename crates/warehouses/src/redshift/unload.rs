@@ -158,11 +158,11 @@ pub fn feed(
     session: Session,
     table: &Table,
     batch_rows: usize,
-) -> Result<Feed<Row>, Session> {
+) -> Result<Feed<Row>, Box<Session>> {
     let folder = unload.root.inside(&[FOLDER, &Uuid::now_v7().to_string()]);
     let query = list(table).map(|list| format!("SELECT {list} FROM {}", table.relation.from()));
     let Some(statement) = query.and_then(|query| unload.statement(&query, &folder)) else {
-        return Err(session);
+        return Err(Box::new(session));
     };
     let reading = Reading {
         access: access.clone(),
