@@ -9,6 +9,7 @@ mod api;
 mod aws_credentials;
 mod bad_input;
 mod bigquery;
+mod bucket;
 mod canaries;
 mod certificates;
 mod cli;
