@@ -30,6 +30,7 @@ mod encrypted;
 mod export_faults;
 mod federation;
 mod forms;
+mod hostile;
 mod journey;
 mod kafka;
 mod kept_rows;

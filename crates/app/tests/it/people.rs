@@ -266,6 +266,50 @@ async fn every_operation_answers_those_who_may_and_no_one_else() {
     }
 }
 
+/// Pages that need no one, or that would end the sessions of the test above.
+const OTHERS: &[&str] = &[
+    "GET /assets/{}",
+    "GET /sign-in",
+    "POST /sign-in",
+    "GET /sign-in/provider",
+    "GET /sign-in/provider/back",
+    "POST /sign-out",
+    "GET /welcome",
+    "POST /welcome",
+];
+
+/// Pages have no description of their own: their routes are in the source.
+#[test]
+fn every_page_is_in_the_table_of_this_test() {
+    let path = crate::support::repository().join("crates/web/src/pages/mod.rs");
+    let source = std::fs::read_to_string(path).expect("a source");
+    let pattern = |path: &str| {
+        let named = ["refunds_to_braze", "nosuch", "00", "mapping", "braze"];
+        let parts = path.split('/').map(|part| match part.starts_with('{') || named.contains(&part) {
+            true => "{}",
+            false => part,
+        });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let listed: BTreeSet<String> = PAGES
+        .iter()
+        .map(|(method, path, _)| format!("{method} {}", pattern(path.split('?').next().unwrap_or_default())))
+        .chain(OTHERS.iter().map(|page| (*page).to_owned()))
+        .collect();
+    let routes: Vec<&str> = source.split(".route(\"").skip(1).collect();
+    assert!(routes.len() > 30, "{}", routes.len());
+    for route in routes {
+        let (path, handlers) = route.split_once('"').expect("an end");
+        for (method, called) in [("GET", "get("), ("POST", "post(")] {
+            let page = format!("{method} {}", pattern(path));
+            assert!(
+                !handlers.contains(called) || listed.contains(&page),
+                "{page} is not in the table of this test"
+            );
+        }
+    }
+}
+
 /// Another machine asks by another name than this machine's own.
 #[tokio::test]
 async fn the_link_of_the_first_person_can_be_opened_from_another_machine() {
