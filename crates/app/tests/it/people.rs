@@ -162,6 +162,8 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("POST", "/connections/new/braze", "editor"),
     ("GET", "/connections/braze/edit", "editor"),
     ("POST", "/connections/braze/edit", "editor"),
+    ("GET", "/connections/new/edit", "editor"),
+    ("POST", "/connections/new/edit", "editor"),
     ("GET", "/alerts", "viewer"),
     ("GET", "/about", "viewer"),
     ("POST", "/display", "viewer"),
