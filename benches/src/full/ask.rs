@@ -65,7 +65,7 @@ fn send(address: SocketAddr, request: &str) -> Result<Question> {
     }
 }
 
-/// Asks for the paths in turns, so many a second, each question on a thread of its own: a slow answer
+/// Asks for the paths in turns, `a_second` of them, each question on a thread of its own: a slow answer
 /// delays no question.
 pub(crate) fn for_seconds(
     address: SocketAddr,
@@ -107,7 +107,7 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// Begins to ask, so many a second.
+    /// Begins to ask, `a_second` questions each second.
     pub(crate) fn begin(address: SocketAddr, paths: &'static [&'static str], a_second: u32) -> Asking {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();

@@ -21,7 +21,7 @@ use crate::tidegate::Tidegate;
 
 /// The secret of the sender of events.
 const TOKEN: &str = "a-token-for-the-bench";
-/// Over so many days the runs are spread.
+/// The number of days over which the runs are spread.
 const DAYS: i64 = 90;
 /// Users that the rows are of: those of the events.
 const USERS: u64 = 400_000;

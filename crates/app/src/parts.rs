@@ -104,17 +104,18 @@ impl ProjectArgs {
                 former: std::env::var(FORMER_MASTER_KEY).ok().map(Secret::new),
             },
             lease: Duration::from_secs(self.lease_seconds),
-            bucket: self.bucket()?.map(|(bucket, cache_bytes)| BucketConfig { bucket, cache_bytes }),
+            bucket: self.bucket()?,
         })
     }
 
-    /// The bucket for files of the state, and how many bytes of copies may stay here.
-    pub(crate) fn bucket(&self) -> Result<Option<(Arc<dyn Bucket>, u64)>, Error> {
+    /// The bucket for files of the state.
+    pub(crate) fn bucket(&self) -> Result<Option<BucketConfig>, Error> {
         let Some(address) = &self.bucket else { return Ok(None) };
         let http = Arc::new(RealHttp::new()?);
         let context = self.connector_context(http, Arc::new(SystemClock));
         let bucket = address.open(&context).map_err(|error| error.context("--bucket"))?;
-        Ok(Some((Arc::new(bucket), address.cache_bytes().unwrap_or(CACHE_BYTES))))
+        let cache_bytes = address.cache_bytes().unwrap_or(CACHE_BYTES);
+        Ok(Some(BucketConfig { bucket: Arc::new(bucket), cache_bytes }))
     }
 
     fn connector_context(&self, http: Arc<dyn Http>, clock: Arc<dyn Clock>) -> ConnectorContext {

@@ -33,7 +33,7 @@ pub(super) async fn doctor(args: &ProjectArgs, listen: SocketAddr, out: Output) 
     look_at_limits(&mut machine);
     look_at_port(&mut machine, listen).await;
     match args.bucket() {
-        Ok(Some((bucket, _))) => doctor_bucket::look(&mut machine, bucket.as_ref()).await,
+        Ok(Some(config)) => doctor_bucket::look(&mut machine, config.bucket.as_ref()).await,
         Ok(None) => {}
         Err(error) => machine.fail("bucket", error.chain(), error.next_step()),
     }
@@ -127,7 +127,7 @@ fn look_at_files_of_the_state(machine: &mut Checks, args: &ProjectArgs) {
     let name = "if this machine is lost";
     match (args.bucket.is_some(), args.log.is_some()) {
         (true, true) => {
-            machine.pass(name, "another one continues: its files are in the bucket, events in Kafka")
+            machine.pass(name, "another one continues: its files are in the bucket, events in Kafka");
         }
         (false, _) => machine.warn(
             name,

@@ -13,7 +13,7 @@ pub(super) async fn look(machine: &mut Checks, bucket: &dyn Bucket) {
     let address = bucket.address();
     match tried(bucket).await {
         Ok(()) => {
-            machine.pass("bucket", format!("files in {address} can be written, listed, read and removed"))
+            machine.pass("bucket", format!("files in {address} can be written, listed, read and removed"));
         }
         Err(error) => machine.fail("bucket", error.chain(), error.next_step()),
     }

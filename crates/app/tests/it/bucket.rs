@@ -86,14 +86,14 @@ async fn bucket_machines_that_are_killed_and_replaced_lose_no_row_double_none_an
     };
     let first = shared.machine();
     assert_eq!(first.done(&["run", "people"]).code, 0);
-    shared.sandbox.put_faults(r#"{"latency_ms": 20}"#).await;
+    shared.sandbox.put_faults(r#"{"latency_ms": 400}"#).await;
     let mut died = 0;
     for kill in 0..KILLS {
         write().await;
         let machine = shared.machine();
         let mut process = machine.tidegate(&["run", "events"]);
         let mut process = process.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
-        pause(Duration::from_millis(600 + RandomState::new().hash_one(kill) % 1_500)).await;
+        pause(Duration::from_millis(300 + RandomState::new().hash_one(kill) % 900)).await;
         died += u64::from(process.try_wait().expect("a state").is_none());
         process.kill().expect("killed");
         process.wait().expect("ended");

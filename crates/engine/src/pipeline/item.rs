@@ -124,10 +124,6 @@ pub(crate) struct Kept {
 }
 
 /// What the committer receives.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most are the large one: a box would be an allocation for each request"
-)]
 pub(crate) enum CommitEvent {
     Opened(Box<BatchOpened>),
     Decided { batch: u64, results: RequestResults },

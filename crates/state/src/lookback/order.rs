@@ -22,7 +22,7 @@ use crate::{failure, folder};
 const NEAR: usize = 64;
 /// How far ahead it is looked for when many were not found.
 const FAR: usize = 64 << 10;
-/// After so many rows that were not found.
+/// The number of rows that were not found after which that is done.
 const MISSES: u32 = 256;
 const BUFFER_BYTES: usize = 1 << 17;
 /// The number of changes, at the end of each entry.
@@ -114,7 +114,7 @@ impl LastOrder {
         LastOrder { input, ahead: VecDeque::new(), misses: 0 }
     }
 
-    /// Returns how often a row had changed, if it stands ahead; what stands before it is passed over.
+    /// Returns how often a row had changed, if it is ahead. Entries in front of it are passed over.
     fn find(&mut self, mark: u64) -> Option<u8> {
         let near = self.find_within(mark, NEAR);
         if near.is_some() {

@@ -107,7 +107,7 @@ impl BigQuerySource {
 pub(super) fn refuse(checks: &mut Checks, tried: String, error: &Error, member: &str) {
     match refused(error) {
         Some(check) => {
-            checks.fail(check, format!("{} does not have it", shown(member)), remedy(error, member))
+            checks.fail(check, format!("{} does not have it", shown(member)), remedy(error, member));
         }
         None => checks.fail(tried, error.chain(), error.next_step()),
     }

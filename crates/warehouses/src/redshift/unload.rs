@@ -168,7 +168,7 @@ pub fn feed(
         access: access.clone(),
         types: table.columns.iter().map(|column| column.sql_type.clone()).collect(),
         relation: table.relation.clone(),
-        step: Step::Unloads(session, statement),
+        step: Step::Unloads(Box::new(session), statement),
         files: Files { folder, is_clear: true },
         arena: Arena::default(),
     };
@@ -199,7 +199,7 @@ impl Drop for Files {
 /// How far a read is.
 enum Step {
     /// The statement is to be run.
-    Unloads(Session, String),
+    Unloads(Box<Session>, String),
     /// The files are to be read, and the one that is.
     Reads(VecDeque<String>, Option<(String, ParquetRecordBatchReader)>),
 }
@@ -266,7 +266,7 @@ impl Wire for Reading {
         loop {
             match std::mem::replace(&mut self.step, Step::Reads(VecDeque::new(), None)) {
                 Step::Unloads(session, statement) => {
-                    let files = self.unloaded(session, &statement).await?;
+                    let files = self.unloaded(*session, &statement).await?;
                     self.step = Step::Reads(files, None);
                 }
                 Step::Reads(files, Some((name, mut reader))) => match reader.next() {

@@ -23,7 +23,7 @@ impl Workload {
     async fn new() -> Workload {
         let workload =
             Workload { folder: tempfile::tempdir().expect("a folder"), warehouse: Warehouse::new().await };
-        workload.leave(json!({}));
+        workload.leave(&json!({}));
         workload
     }
 
@@ -32,7 +32,7 @@ impl Workload {
     }
 
     /// Puts a token into the file, whose claims are changed by `changes`.
-    fn leave(&self, changes: Value) {
+    fn leave(&self, changes: &Value) {
         let pem = std::env::var("TIDEGATE_TEST_BIGQUERY_KEY").expect("scripts/test sets it");
         let key = RsaKey::from_pem(&std::fs::read_to_string(pem).expect("a key"), "key").expect("a key");
         let name = self.warehouse.account();
@@ -98,7 +98,7 @@ async fn a_token_that_ends_during_a_read_is_replaced_by_what_the_platform_left_m
         let source = workload.source(impersonates);
         source.check(None).await.unwrap();
         workload.warehouse.set(json!({ "rows_per_page": 10, "faults": faults })).await;
-        workload.leave(json!({ "jti": "a later one" }));
+        workload.leave(&json!({ "jti": "a later one" }));
         let selected = selection(json!({ "table": table }));
         let batches = match read(&*source, &selected, &by("id", None)).await {
             Ok(batches) => batches,
@@ -116,7 +116,7 @@ async fn a_token_that_ends_during_a_read_is_replaced_by_what_the_platform_left_m
 #[tokio::test]
 async fn check_says_why_a_workload_may_not_log_in_and_what_lets_it() {
     let workload = Workload::new().await;
-    workload.leave(json!({ "aud": "https://other.example" }));
+    workload.leave(&json!({ "aud": "https://other.example" }));
     let refused = |checks: tidegate_model::Checks| {
         let first = checks.0.into_iter().next().expect("a check");
         assert!(!first.passed && first.name == "login", "{first:?}");
@@ -126,7 +126,7 @@ async fn check_says_why_a_workload_may_not_log_in_and_what_lets_it() {
     assert!(said.contains("does not match the expected audience"), "{said}");
     assert!(remedy.contains("another issuer or audience"), "{remedy}");
 
-    workload.leave(json!({}));
+    workload.leave(&json!({}));
     workload.warehouse.set(json!({ "without": ["iam.serviceAccounts.getAccessToken"] })).await;
     let (said, remedy) = refused(workload.source(true).check(None).await.unwrap());
     assert!(said.contains("iam.serviceAccounts.getAccessToken"), "{said}");

@@ -81,8 +81,8 @@ async fn what_a_killed_process_unloaded_a_day_ago_is_removed_and_what_another_on
     cluster.run("CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 10) AS n").await;
     let made_at =
         |second: u64| uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, second, 0)).to_string();
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = tidegate_model::Clock::now(&tidegate_model::SystemClock).as_second();
+    let now = u64::try_from(now).expect("after 1970");
     for (id, name) in
         [(made_at(now - 90_000), "0000_part_00.parquet"), (made_at(now - 3_600), "0000_part_00.parquet")]
     {
