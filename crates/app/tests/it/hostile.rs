@@ -11,7 +11,7 @@ use crate::api::project;
 use crate::people::{PASSWORD, add};
 use crate::served::Served;
 
-/// A browser that keeps nothing by itself.
+/// A browser that follows no redirect and keeps no cookie.
 fn browser() -> Client {
     Client::builder().redirect(redirect::Policy::none()).build().expect("a client")
 }
