@@ -31,6 +31,9 @@ const CHANGED: u8 = 4;
 /// It came to its end, but some rows were rejected or are in doubt.
 const PARTIAL: u8 = 3;
 
+/// The stack of each thread that runs tasks. Only what is used takes memory.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
     run(Replaced::default())
@@ -53,7 +56,9 @@ pub fn run(replaced: Replaced) -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Not optimized, a read by gRPC inside of a run takes more than the 2 MiB that threads have.
+    let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(cause) => {
             output::failure(&format!("the runtime cannot start: {cause}"), "free some memory or threads");

@@ -8,9 +8,7 @@ use std::time::Duration;
 use crate::registry::{CHANNELS, CONNECTORS};
 use tempfile::TempDir;
 use tidegate_engine::service::{Config, Engine};
-use tidegate_model::{
-    Bucket, Clock, ConnectorContext, Error, ErrorKind, EventLog, Http, Secret, Store, SystemClock,
-};
+use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, EventLog, Http, Secret, Store, SystemClock};
 use tidegate_project::{Project, Retention};
 use tidegate_state::{
     BucketConfig, CACHE_BYTES, LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation,

@@ -40,7 +40,8 @@ pub(crate) fn note_file(yaml: &str) {
 
 /// Notes the value of an environment variable if its name says that it is secret.
 pub(crate) fn note_variable(name: &str, value: &str) {
-    if ["PASSWORD", "TOKEN", "KEY", "SECRET"].iter().any(|word| name.contains(word)) {
+    let is_secret = ["PASSWORD", "TOKEN", "KEY", "SECRET"].iter().any(|word| name.contains(word));
+    if is_secret && !name.ends_with("_ID") {
         note(value);
     }
 }

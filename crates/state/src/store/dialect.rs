@@ -349,13 +349,15 @@ fn remove_former_versions(data: &Path) -> Result<(), Error> {
 /// <https://www.sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction".
 async fn begin_sqlite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
     const BEGIN: &str = "BEGIN IMMEDIATE";
-    match writer.begin_with(BEGIN).await {
-        Err(sqlx::Error::InvalidSavePointStatement) => {
-            writer.acquire().await?.close().await?;
-            writer.begin_with(BEGIN).await
+    /// Others may use the connection in between, and meet the full disk in their turn.
+    const ATTEMPTS: usize = 8;
+    for _ in 0..ATTEMPTS {
+        match writer.begin_with(BEGIN).await {
+            Err(sqlx::Error::InvalidSavePointStatement) => writer.acquire().await?.close().await?,
+            begun => return begun,
         }
-        begun => begun,
     }
+    writer.begin_with(BEGIN).await
 }
 
 fn sqlite_query(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
