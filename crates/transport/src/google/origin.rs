@@ -42,12 +42,13 @@ struct Format {
 
 /// Where a token is found.
 pub struct Origin {
-    place: Place,
+    token: SubjectToken,
     /// The member of a JSON object that holds it; absent for a token that stands alone.
     member: Option<String>,
 }
 
-enum Place {
+/// Where it is, by the kind of the machine.
+enum SubjectToken {
     /// A file, which its owner replaces from time to time.
     File(PathBuf),
     /// A server.
@@ -78,7 +79,7 @@ impl Origin {
             }
             let address = source.regional_cred_verification_url.as_deref();
             let identity = AwsIdentity::new(address, audience, environment.aws_region.clone(), context)?;
-            return Ok(Origin { place: Place::Aws(Box::new(identity)), member: None });
+            return Ok(Origin { token: SubjectToken::Aws(Box::new(identity)), member: None });
         }
         if source.executable.is_some() {
             return Err(unsupported("a program is not started"));
@@ -86,9 +87,9 @@ impl Origin {
         if source.certificate.is_some() {
             return Err(unsupported("a client certificate is not supported"));
         }
-        let place = match (source.file, source.url) {
-            (Some(file), None) => Place::File(context.project.join(file)),
-            (None, Some(url)) => Place::Address(near(&url)?, source.headers),
+        let token = match (source.file, source.url) {
+            (Some(file), None) => SubjectToken::File(context.project.join(file)),
+            (None, Some(url)) => SubjectToken::Address(near(&url)?, source.headers),
             _ => return Err(unsupported("expected either of them")),
         };
         let Format { kind, subject_token_field_name } = source.format;
@@ -100,15 +101,15 @@ impl Origin {
             }
             (Some(_), _) => return Err("`credential_source.format`: expected `text` or `json`".to_owned()),
         };
-        Ok(Origin { place, member })
+        Ok(Origin { token, member })
     }
 
     /// Returns its name for messages.
     pub fn name(&self) -> String {
-        match &self.place {
-            Place::File(path) => path.display().to_string(),
-            Place::Address(address, _) => address.host().unwrap_or_default().to_owned(),
-            Place::Aws(identity) => identity.name(),
+        match &self.token {
+            SubjectToken::File(path) => path.display().to_string(),
+            SubjectToken::Address(address, _) => address.host().unwrap_or_default().to_owned(),
+            SubjectToken::Aws(identity) => identity.name(),
         }
     }
 
@@ -124,13 +125,13 @@ impl Origin {
             )
             .hint("`credential_source` says where the token is: compare it with what your platform provides")
         };
-        let content = match &self.place {
-            Place::Aws(identity) => return identity.token(caller).await,
-            Place::File(path) => {
+        let content = match &self.token {
+            SubjectToken::Aws(identity) => return identity.token(caller).await,
+            SubjectToken::File(path) => {
                 let read = tokio::fs::read(path).await;
                 Bytes::from(read.map_err(|cause| missing(&crate::network::plain(&cause.to_string())))?)
             }
-            Place::Address(address, headers) => {
+            SubjectToken::Address(address, headers) => {
                 let mut request = Request::get(address);
                 for (name, value) in headers {
                     request = request.header(name, value);
