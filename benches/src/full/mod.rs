@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use tokio_postgres::Config;
 
+use crate::clock;
 use crate::full::ask::Asked;
 pub(crate) use crate::full::fill::Amounts;
 use crate::latency::Millis;
@@ -107,10 +108,11 @@ fn heading(plan: &Plan) -> Result<()> {
 
 /// What it holds and uses when nothing happens.
 async fn at_rest(serving: &Serving) -> Result<()> {
-    const SECONDS: u32 = 30;
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    const SECONDS: u64 = 30;
+    let wait = |seconds| beside(move || Ok(clock::wait_until(Instant::now() + Duration::from_secs(seconds))));
+    wait(10).await?;
     let before = serving.processor_time();
-    tokio::time::sleep(Duration::from_secs(SECONDS.into())).await;
+    wait(SECONDS).await?;
     let used = serving.processor_time().saturating_sub(before);
     println!(
         "At rest: {} resident, {:.2} s of processor time in {SECONDS} s.\n",

@@ -120,8 +120,9 @@ impl Archive {
                 return Ok(Some(lines));
             }
             let Some(shared) = self.shared.as_ref().filter(|_| file.is_shared) else {
-                // It went with its day, or was removed by hand.
-                return Ok(Some(Vec::new()));
+                // Unless it was removed by hand, it was merged into another one or went with its day.
+                let is_listed = history_files::any(&self.database, &self.folder, Some(&file.name)).await?;
+                return Ok(is_listed.then(Vec::new));
             };
             if !shared.fetch(&file.name).await? {
                 if !shared.is_listed(&file.name).await? {

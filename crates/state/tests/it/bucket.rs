@@ -23,11 +23,14 @@ use tidegate_testkit::{ManualClock, rows};
 
 use crate::postgres::Database;
 
+/// The time and the bytes of each file.
+type Files = BTreeMap<String, (Timestamp, Vec<u8>)>;
+
 /// A bucket in memory, which fails when it is told to.
 #[derive(Clone, Default)]
 struct Memory {
     address: String,
-    files: Arc<Mutex<BTreeMap<String, (Timestamp, Vec<u8>)>>>,
+    files: Arc<Mutex<Files>>,
     clock: ManualClock,
     /// Requests until one fails; none if it is negative.
     until_failure: Arc<AtomicI64>,
