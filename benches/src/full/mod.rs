@@ -109,7 +109,12 @@ fn heading(plan: &Plan) -> Result<()> {
 /// What it holds and uses when nothing happens.
 async fn at_rest(serving: &Serving) -> Result<()> {
     const SECONDS: u64 = 30;
-    let wait = |seconds| beside(move || Ok(clock::wait_until(Instant::now() + Duration::from_secs(seconds))));
+    let wait = |seconds| {
+        beside(move || {
+            clock::wait_until(Instant::now() + Duration::from_secs(seconds));
+            Ok(())
+        })
+    };
     wait(10).await?;
     let before = serving.processor_time();
     wait(SECONDS).await?;
