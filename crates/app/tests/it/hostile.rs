@@ -72,6 +72,8 @@ async fn passwords_are_not_guessed_one_after_the_other_or_all_at_once() {
     });
     let answers = futures_util::future::join_all(guesses).await;
     let judged = answers.iter().filter(|answer| answer.contains("name or the password is wrong")).count();
+    // Five at once, and one after each wait that is over meanwhile: of a second, of two, of four. That the
+    // right password waits too is asserted on a driven clock (`people::tests` of the engine).
     assert!((1..=8).contains(&judged), "{judged} of 40 guesses were judged");
     let waits = answers.iter().filter(|answer| answer.contains("Too many attempts failed")).count();
     assert_eq!(judged + waits, answers.len());
