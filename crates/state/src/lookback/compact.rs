@@ -230,7 +230,7 @@ impl Input {
         match self {
             Input::Block(mut rows) => {
                 rows.sort_unstable();
-                Sorted::Memory(rows.into_iter())
+                Sorted::Memory { rows: rows.into(), at: 0 }
             }
             Input::File(file) => Sorted::File(Box::new(file.rows())),
         }

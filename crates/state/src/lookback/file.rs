@@ -214,25 +214,23 @@ impl RunFile {
         Ok(())
     }
 
-    /// Reopens the file, even if it was unlinked. Its rows are read from the beginning.
+    /// Returns all rows in order, even if the file was unlinked.
     ///
     /// # Errors
     /// If the system has no room for another open file.
-    pub(crate) fn again(&self) -> Result<RunFile, Error> {
+    pub(crate) fn rows_again(&self) -> Result<Rows, Error> {
         let reopen = || {
             let mut file = self.file.try_clone()?;
             io::Seek::rewind(&mut file)?;
             Ok(file)
         };
         let file = reopen().map_err(|cause| read_failed(cause, &self.path))?;
-        Ok(RunFile { path: self.path.clone(), file, index: self.index.clone() })
+        Ok(Rows::of(self.path.clone(), file, self.index.len()))
     }
 
     /// Returns all rows in order.
     pub(crate) fn rows(self) -> Rows {
-        let pages = self.index.len();
-        let input = io::BufReader::with_capacity(1 << 17, self.file);
-        Rows { path: self.path, input, pages, page: Box::new([0; PAGE_BYTES]), at: 0, count: 0 }
+        Rows::of(self.path, self.file, self.index.len())
     }
 
     fn verify(&self, page: &Page) -> Result<(), Error> {
@@ -248,6 +246,13 @@ pub(crate) struct Rows {
     page: Box<Page>,
     at: usize,
     count: usize,
+}
+
+impl Rows {
+    fn of(path: PathBuf, file: File, pages: usize) -> Rows {
+        let input = io::BufReader::with_capacity(1 << 17, file);
+        Rows { path, input, pages, page: Box::new([0; PAGE_BYTES]), at: 0, count: 0 }
+    }
 }
 
 impl Iterator for Rows {
@@ -286,7 +291,11 @@ fn records(page: &Page) -> &[[u8; RECORD_BYTES]] {
     &page.as_chunks::<RECORD_BYTES>().0[..count.min(PAGE_RECORDS)]
 }
 
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+/// Fills `bytes` from an offset, whatever was read before.
+///
+/// # Errors
+/// If the file ends before.
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);
     #[cfg(not(unix))]

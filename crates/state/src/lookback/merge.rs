@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use tidegate_model::store::RowVersion;
 use tidegate_model::{Error, RowHash};
@@ -10,8 +11,13 @@ use super::file::Rows;
 
 /// Rows in the order of their keys.
 pub(super) enum Sorted {
-    /// Of blocks.
-    Memory(std::vec::IntoIter<RowVersion>),
+    /// Of blocks, from a row on.
+    Memory {
+        /// The rows.
+        rows: Arc<[RowVersion]>,
+        /// The next one.
+        at: usize,
+    },
     /// Of a file.
     File(Box<Rows>),
 }
@@ -19,7 +25,11 @@ pub(super) enum Sorted {
 impl Sorted {
     fn next(&mut self) -> Result<Option<RowVersion>, Error> {
         match self {
-            Sorted::Memory(rows) => Ok(rows.next()),
+            Sorted::Memory { rows, at } => {
+                let row = rows.get(*at).copied();
+                *at += 1;
+                Ok(row)
+            }
             Sorted::File(rows) => rows.next().transpose(),
         }
     }
@@ -72,7 +82,7 @@ mod tests {
             let mut rows: Vec<RowVersion> =
                 rows.iter().map(|(key, row)| RowVersion { key: RowHash(*key), row: RowHash(*row) }).collect();
             rows.sort_unstable();
-            Sorted::Memory(rows.into_iter())
+            Sorted::Memory { rows: rows.into(), at: 0 }
         };
         let inputs = vec![
             (1, rows(&[(1, 9), (2, 8), (3, 7)])),

@@ -37,6 +37,9 @@ pub(super) fn to_merge(chunks: &[Chunk], running: bool) -> Range<usize> {
         first || rows <= MERGED_ROWS_MAX
     };
     let to = from + chunks[from..].iter().take_while(fits).count().max(blocks.min(2));
+    if !running && to == chunks.len() && keeps_too_many(chunks) {
+        return 0..to;
+    }
     let mut rows: usize = chunks[from..to].iter().map(|chunk| chunk.rows).sum();
     if !running && to == chunks.len() && rows <= LOOSE_ROWS_MAX && blocks <= LOOSE_CHUNKS_MAX {
         return to..to;
@@ -51,6 +54,14 @@ pub(super) fn to_merge(chunks: &[Chunk], running: bool) -> Range<usize> {
         rows += chunks[from - files..from].iter().map(|chunk| chunk.rows).sum::<usize>();
         from -= files;
     }
+}
+
+/// Returns whether more rows were added to a mirror than its oldest file has: with them, a key may be there more than
+/// twice. Rows of a cursor's lookback stay in the chunks that are forgotten one by one.
+fn keeps_too_many(chunks: &[Chunk]) -> bool {
+    let Some((first, newer)) = chunks.split_first() else { return false };
+    let rows: usize = newer.iter().map(|chunk| chunk.rows).sum();
+    rows > first.rows.max(LOOSE_ROWS_MAX) && chunks.iter().all(|chunk| chunk.high.is_none())
 }
 
 /// Files of one tier have about the same size.
@@ -84,5 +95,22 @@ mod tests {
         chunks[2].run = "a".to_owned();
         chunks[3].rows *= 100;
         assert_eq!(to_merge(&chunks, true), 7..8, "large files are not written again for small ones");
+    }
+
+    #[test]
+    fn a_mirror_has_at_most_as_many_rows_again_as_its_oldest_file() {
+        let chunk = |seq: u64, millions: usize| Chunk {
+            seq,
+            run: seq.to_string(),
+            high: None,
+            rows: millions << 20,
+            file: Some(seq.to_string()),
+        };
+        let mut chunks = vec![chunk(1, 10), chunk(2, 6), chunk(3, 4)];
+        assert_eq!(to_merge(&chunks, false), 3..3);
+        chunks.push(chunk(4, 1));
+        assert_eq!(to_merge(&chunks, false), 0..4);
+        chunks[3].high = Some(Value::Int(1));
+        assert_eq!(to_merge(&chunks, false), 4..4, "a lookback is forgotten chunk by chunk");
     }
 }

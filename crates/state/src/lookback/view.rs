@@ -35,8 +35,8 @@ enum Looked {
 }
 
 struct CommittedRows {
-    /// Those of blocks, sorted, with the generation of each.
-    blocks: Vec<(RowVersion, u64)>,
+    /// Those of blocks, sorted, by their generation.
+    blocks: Vec<(u64, Arc<[RowVersion]>)>,
     files: Vec<(u64, RunFile)>,
 }
 
@@ -61,7 +61,8 @@ impl View {
         let statement = sql("SELECT seq, piece, run, high, file, row_count,
             CASE WHEN file IS NULL THEN body END AS body FROM lookback
             WHERE sync = $1 ORDER BY seq, piece");
-        let (mut chunks, mut blocks, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut chunks, mut files) = (Vec::new(), Vec::new());
+        let mut blocks: BTreeMap<u64, Vec<RowVersion>> = BTreeMap::new();
         let mut last: Option<(String, u64)> = None;
         let mut loose = 0;
         for record in run_files.database.all(statement.bind(sync)).await? {
@@ -84,12 +85,16 @@ impl View {
                 None => {
                     loose += 1;
                     let rows = block::unpack(&record.get::<Vec<u8>>("body")?)?;
-                    blocks.extend(rows.into_iter().map(|row| (row, generation)));
+                    blocks.entry(generation).or_default().extend(rows);
                 }
             }
         }
-        blocks.sort_unstable();
-        let loose = (loose, blocks.len());
+        let loose = (loose, blocks.values().map(Vec::len).sum());
+        let sorted = |(generation, mut rows): (u64, Vec<RowVersion>)| {
+            rows.sort_unstable();
+            (generation, Arc::from(rows))
+        };
+        let blocks = blocks.into_iter().map(sorted).collect();
         Ok(Looked::View(View { chunks, loose, rows: Arc::new(CommittedRows { blocks, files }) }))
     }
 
@@ -128,14 +133,11 @@ impl View {
     pub(super) fn scan(&self, push: impl FnMut(RowVersion) -> Result<(), Error>) -> Result<(), Error> {
         let mut inputs = Vec::new();
         for (generation, file) in &self.rows.files {
-            inputs.push((*generation, Sorted::File(Box::new(file.again()?.rows()))));
+            inputs.push((*generation, Sorted::File(Box::new(file.rows_again()?))));
         }
-        // Blocks are sorted together; each run of them is one input.
-        let mut blocks: BTreeMap<u64, Vec<RowVersion>> = BTreeMap::new();
-        for (row, generation) in &self.rows.blocks {
-            blocks.entry(*generation).or_default().push(*row);
+        for (generation, rows) in &self.rows.blocks {
+            inputs.push((*generation, Sorted::Memory { rows: Arc::clone(rows), at: 0 }));
         }
-        inputs.extend(blocks.into_iter().map(|(at, rows)| (at, Sorted::Memory(rows.into_iter()))));
         merge(inputs, push)
     }
 }
@@ -164,17 +166,19 @@ impl Lookback for View {
         if !self.rows.files.is_empty() {
             return Err(damaged("more rows than an unfinished batch can leave"));
         }
-        Ok(self.rows.blocks.iter().map(|(row, _)| *row).collect())
+        Ok(self.rows.blocks.iter().flat_map(|(_, rows)| rows.iter().copied()).collect())
     }
 }
 
 impl CommittedRows {
     fn find(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error> {
         let mut found: Vec<(u64, Known)> = vec![(0, Known::Nothing); keys.len()];
-        for (known, key) in found.iter_mut().zip(keys) {
-            let begin = self.blocks.partition_point(|(row, _)| row.key < *key);
-            for (row, generation) in self.blocks[begin..].iter().take_while(|(row, _)| row.key == *key) {
-                note(known, *generation, row.row);
+        for (generation, rows) in &self.blocks {
+            for (known, key) in found.iter_mut().zip(keys) {
+                let begin = rows.partition_point(|row| row.key < *key);
+                for row in rows[begin..].iter().take_while(|row| row.key == *key) {
+                    note(known, *generation, row.row);
+                }
             }
         }
         if !self.files.is_empty() {
