@@ -5,6 +5,7 @@
 //! is exact, and the hash is made of the hashes of these texts, so that no text can be taken for the end of another.
 
 use tidegate_model::Error;
+use tidegate_model::source::Hashed;
 
 use super::incremental::Dialect;
 use super::table::{Relation, SelectedColumn, SqlTable};
@@ -16,27 +17,44 @@ pub const HASH: &str = "tidegate_hash";
 /// The column that is not null if other rows have the same key.
 pub const SEVERAL: &str = "tidegate_several";
 
+/// A setting that needs hashes of rows, and the one that needs none.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// What needs them.
+    pub setting: &'static str,
+    /// What to write instead.
+    pub instead: &'static str,
+}
+
+impl Needs {
+    /// `state: source`.
+    pub const BOOKKEEPING: Needs = Needs { setting: "`state: source`", instead: "`state: ours`" };
+    /// `compare: hashes`.
+    pub const HASHES: Needs = Needs { setting: "`compare: hashes`", instead: "`compare: rows`" };
+}
+
 /// A column that a warehouse can make a hash of.
 pub trait HashedColumn: SelectedColumn {
+    /// Returns a column of texts that a statement has besides those of the table.
+    fn of_texts(name: &str) -> Self;
+
     /// Returns the column as a text that is exact: two values have one text if and only if they are read as the same
     /// value. `None` if its type has no such text.
     fn text(&self) -> Option<String>;
 
     /// Returns the name of its type, for people.
     fn type_name(&self) -> String;
+
+    /// Returns the hash of a text as SQL: 32 hexadecimal digits.
+    fn md5(text: &str) -> String {
+        format!("MD5({text})")
+    }
 }
 
-/// Returns the hash of columns as SQL: 32 hexadecimal digits. `md5` is the hash of one text.
-///
-/// # Errors
-/// [`tidegate_model::ErrorKind::Settings`] for a column whose values have no exact text. `setting` is what needs
-/// one, and `instead` what does not.
-pub fn hash_of<'a, C: HashedColumn + 'a>(
-    columns: impl IntoIterator<Item = &'a C>,
-    md5: fn(&str) -> String,
-    (setting, instead): (&str, &str),
-) -> Result<String, Error> {
-    let part = |column: &C| {
+/// Returns the hash of columns as SQL: 32 hexadecimal digits.
+fn hash_of<C: HashedColumn>(columns: &[&C], needs: Needs) -> Result<String, Error> {
+    let Needs { setting, instead } = needs;
+    let part = |column: &&C| {
         let text = column.text().ok_or_else(|| {
             let (name, type_name) = (column.name(), column.type_name());
             Error::settings(format!(
@@ -44,10 +62,10 @@ pub fn hash_of<'a, C: HashedColumn + 'a>(
             ))
             .hint(format!("leave the column out of `mapping`, or write {instead}, which reads the rows"))
         })?;
-        Ok(format!("COALESCE({}, '-')", md5(&text)))
+        Ok(format!("COALESCE({}, '-')", C::md5(&text)))
     };
-    let parts = columns.into_iter().map(part).collect::<Result<Vec<_>, Error>>()?;
-    Ok(md5(&parts.join(" || ")))
+    let parts = columns.iter().map(part).collect::<Result<Vec<_>, Error>>()?;
+    Ok(C::md5(&parts.join(" || ")))
 }
 
 /// Returns the exact text of a float: what the server writes for it, however many digits that has, and what remains
@@ -89,6 +107,19 @@ pub struct Entries<'a> {
 }
 
 impl HashedTable {
+    /// Returns a table by hashes of the exact texts of its columns. Several rows may have one key.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Missing`] for a key column that is not there, and
+    /// [`tidegate_model::ErrorKind::Settings`] for a column whose values have no exact text.
+    pub fn by_texts<D: Dialect + Copy, R: Relation, C: HashedColumn>(
+        table: &SqlTable<D, R, C>,
+        key: &[String],
+        needs: Needs,
+    ) -> Result<HashedTable, Error> {
+        HashedTable::new(table, key, false, |columns| hash_of(columns, needs))
+    }
+
     /// Returns a table by the hashes that `hash` makes of its key and of its columns.
     ///
     /// # Errors
@@ -159,12 +190,23 @@ impl HashedTable {
     pub fn count(&self, text: &str) -> String {
         format!("SELECT CAST(COUNT(*) AS {text}) FROM {} WHERE {}", self.from, self.keyed)
     }
+}
 
-    /// Returns the statement for these columns, as a `SELECT` lists them, and the hash of each row; of the rows that a
-    /// condition leaves, if there is one.
-    pub fn rows(&self, list: &str, condition: Option<&str>) -> String {
-        let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
-        format!("SELECT {list}, {} AS {HASH} FROM {}{condition}", self.row, self.from)
+impl<D: Dialect + Copy, R: Relation, C: HashedColumn> SqlTable<D, R, C> {
+    /// Returns the statement that reads rows with their hashes, and the table as its rows are: the columns of the key
+    /// or all of them, and the hash of all of them as the last one. A condition may be added behind the statement,
+    /// which has none.
+    ///
+    /// # Errors
+    /// As [`HashedTable::by_texts`] has them.
+    pub fn with_hashes(self, key: &[String], what: Hashed<'_>) -> Result<(SqlTable<D, R, C>, String), Error> {
+        let HashedTable { row, from, .. } = HashedTable::by_texts(&self, key, Needs::HASHES)?;
+        let table = match what {
+            Hashed::Keys => self.narrowed(Some(key))?,
+            Hashed::Rows | Hashed::These(_) => self,
+        };
+        let text = format!("SELECT {}, {row} AS {HASH} FROM {from}", table.list());
+        Ok((table.followed_by([C::of_texts(HASH)]), text))
     }
 }
 
@@ -195,6 +237,10 @@ mod tests {
     }
 
     impl HashedColumn for Named {
+        fn of_texts(_: &str) -> Named {
+            Named(HASH, Some(HASH))
+        }
+
         fn text(&self) -> Option<String> {
             self.1.map(str::to_owned)
         }
@@ -204,22 +250,67 @@ mod tests {
         }
     }
 
-    fn md5(text: &str) -> String {
-        format!("MD5({text})")
+    #[derive(Clone, Copy)]
+    struct Standard;
+
+    impl Dialect for Standard {
+        fn by_bytes(&self, expression: &str) -> String {
+            expression.to_owned()
+        }
+
+        fn now(&self, _: super::super::incremental::Clock, _: &str) -> String {
+            unreachable!("no clock is asked for")
+        }
+
+        fn endless(&self, _: &str, _: super::super::incremental::Number, _: bool) -> String {
+            unreachable!("no number is asked for")
+        }
+
+        fn parameter(&self, _: usize, _: &str) -> String {
+            unreachable!("no parameter is asked for")
+        }
+    }
+
+    #[derive(Clone)]
+    struct Orders;
+
+    impl Relation for Orders {
+        fn label(&self) -> String {
+            "orders".to_owned()
+        }
+
+        fn from(&self) -> String {
+            "orders".to_owned()
+        }
+    }
+
+    #[test]
+    fn keys_are_read_with_the_hash_of_the_whole_row() {
+        let columns = vec![Named("id", Some("id")), Named("city", Some("city"))];
+        let table = SqlTable::new(Standard, Orders, columns, true).unwrap();
+        let hash = "MD5(COALESCE(MD5(id), '-') || COALESCE(MD5(city), '-'))";
+        let read = |what| {
+            let (table, text) = table.clone().with_hashes(&["id".to_owned()], what).unwrap();
+            (table.names().names().join(" "), text)
+        };
+        let keys = format!("SELECT \"id\", {hash} AS tidegate_hash FROM orders");
+        assert_eq!(read(Hashed::Keys), ("id tidegate_hash".to_owned(), keys));
+        let rows = format!("SELECT \"id\", \"city\", {hash} AS tidegate_hash FROM orders");
+        assert_eq!(read(Hashed::Rows), ("id city tidegate_hash".to_owned(), rows));
     }
 
     #[test]
     fn a_hash_is_made_of_hashes_so_that_no_text_ends_another() {
         let columns = [Named("a", Some("a")), Named("b", Some("CAST(b AS VARCHAR)"))];
         assert_eq!(
-            hash_of(&columns, md5, ("`state: source`", "`state: ours`")).unwrap(),
+            hash_of(&columns.each_ref(), Needs::BOOKKEEPING).unwrap(),
             "MD5(COALESCE(MD5(a), '-') || COALESCE(MD5(CAST(b AS VARCHAR)), '-'))"
         );
     }
 
     #[test]
     fn a_column_without_an_exact_text_is_refused_by_name() {
-        let error = hash_of(&[Named("h", None)], md5, ("`state: source`", "`state: ours`")).unwrap_err();
+        let error = hash_of(&[&Named("h", None)], Needs::BOOKKEEPING).unwrap_err();
         assert_eq!(
             error.message(),
             "`state: source` compares hashes of rows, and column `h` of type sketch cannot be part of one"

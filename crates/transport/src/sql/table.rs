@@ -57,6 +57,9 @@ pub struct AsCursor {
 
 /// The type of a column, as a system has it. Its text is the type's name for people.
 pub trait ColumnSql: Clone + fmt::Display {
+    /// Returns the type of texts.
+    fn texts() -> Self;
+
     /// Returns a name in quotes.
     fn quote(name: &str) -> String;
 
@@ -128,6 +131,10 @@ impl<T: ColumnSql> SelectedColumn for TypedColumn<T> {
 }
 
 impl<T: ColumnSql> HashedColumn for TypedColumn<T> {
+    fn of_texts(name: &str) -> TypedColumn<T> {
+        TypedColumn { name: name.to_owned(), sql_type: T::texts() }
+    }
+
     fn text(&self) -> Option<String> {
         self.sql_type.text(&format!("tidegate_rows.{}", T::quote(&self.name)))
     }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_model::{Checks, Error, ErrorKind, Feed, Row, Value};
 use tidegate_transport::http::answer::RequestError;
-use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA};
-use tidegate_transport::sql::hashed::{HashedTable, hash_of};
-use tidegate_transport::sql::relation::Naming as _;
+use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA, Schema};
+use tidegate_transport::sql::hashed::{HashedColumn as _, HashedTable};
 use tidegate_transport::sql::table::Relation as _;
 
 use super::checks::refuse;
@@ -20,14 +19,15 @@ use super::grants::{self, grant};
 use super::job::{Job, Work};
 use super::pages::Pages;
 use super::reading;
-use super::relation::{Names, Relation, Table, quote};
+use super::relation::{Names, quote};
 use super::source::Found;
-use super::types::{Field, Kind};
+use super::types::Field;
 
 /// The bookkeeping in the dataset `tidegate` of the connection's project.
 pub(super) struct BigQueryKeeper {
     client: Arc<Client>,
     found: Found,
+    schema: Schema<Names>,
 }
 
 impl BigQueryKeeper {
@@ -40,13 +40,9 @@ impl BigQueryKeeper {
         found: Found,
         key: &[String],
     ) -> Result<(BigQueryKeeper, HashedTable), Error> {
-        let Relation::Table(..) = &found.table.relation else { return Err(bookkeeping::of_query()) };
-        let hashed = hashed_table(&found.table, key, bookkeeping::INSTEAD)?;
-        Ok((BigQueryKeeper { client: Arc::clone(client), found }, hashed))
-    }
-
-    fn place(&self) -> [String; 2] {
-        [self.client.settings.project.clone(), SCHEMA.to_owned()]
+        let (_, hashed) = bookkeeping::compared(&found.table, key)?;
+        let schema = Schema::new(&client.settings.project, SCHEMA);
+        Ok((BigQueryKeeper { client: Arc::clone(client), found, schema }, hashed))
     }
 
     fn doing(&self) -> String {
@@ -58,40 +54,20 @@ impl BigQueryKeeper {
     }
 }
 
-/// Returns a table with hashes of its rows.
-pub(super) fn hashed_table(
-    table: &Table,
-    key: &[String],
-    instead: (&str, &str),
-) -> Result<HashedTable, Error> {
-    let md5 = |text: &str| format!("TO_HEX(MD5({text}))");
-    HashedTable::new(table, key, false, |columns| hash_of(columns.iter().copied(), md5, instead))
-}
-
-/// Returns a column of texts that a statement has besides those of the table.
-pub(super) fn text_column(name: &str) -> Field {
-    Field { name: name.to_owned(), kind: Kind::Text, is_repeated: false, collation: String::new() }
-}
-
 #[async_trait]
 impl Keeper for BigQueryKeeper {
     const TEXT: &'static str = "STRING";
 
     fn schema(&self) -> String {
-        self.place().join(".")
+        self.schema.label()
     }
 
     fn table(&self, name: &str) -> String {
-        let [project, dataset] = self.place();
-        Names::quoted(&[project, dataset, name.to_owned()])
+        self.schema.table(name)
     }
 
     fn column(&self, name: &str) -> String {
         quote(name)
-    }
-
-    fn creation(&self) -> Vec<String> {
-        bookkeeping::creation(self)
     }
 
     fn upsert(&self, name: &str, entries: &[Entry]) -> Vec<String> {
@@ -115,7 +91,7 @@ impl Keeper for BigQueryKeeper {
 
     async fn ask(&self, sql: &str) -> Result<Vec<Option<String>>, Error> {
         let job = Job::submit(&self.client, &sql.to_owned().into(), self.found.location.as_deref()).await?;
-        let fields = vec![text_column("tidegate_cell")];
+        let fields = vec![Field::of_texts("tidegate_cell")];
         let mut pages = Pages::new(Arc::new(job), fields.clone(), &self.doing());
         let mut texts = Vec::new();
         while let Some(mut page) = pages.next().await? {
@@ -132,24 +108,23 @@ impl Keeper for BigQueryKeeper {
     }
 
     async fn rows(&self, sql: String, batch_rows: usize) -> Result<Feed<Row>, Error> {
-        let table = self.found.table.clone().followed_by(COLUMNS.map(text_column));
+        let table = self.found.table.clone().followed_by(COLUMNS.map(Field::of_texts));
         let found = Found { table, location: self.found.location.clone(), info: None };
         Ok(reading::feed(&self.client, &found, sql.into(), None, batch_rows))
     }
 
     async fn prove_making(&self, checks: &mut Checks) -> Result<(), Error> {
         let member = self.member().await?;
-        let [project, dataset] = self.place();
-        let name = format!("{project}.{dataset}");
+        let ([project, dataset], name) = (self.schema.names(), self.schema.label());
         let creation = self.creation().into_iter().next().unwrap_or_default();
-        let tried = match self.client.dataset_location(&project, &dataset).await {
+        let tried = match self.client.dataset_location(project, dataset).await {
             Ok(_) => self.client.forecast(&creation.into(), self.found.location.as_deref()).await.map(drop),
             Err(error) => Err(error),
         };
         match tried {
             Ok(()) => checks.pass(bookkeeping::CHECK, format!("tables can be made in the dataset {name}")),
             Err(error) if error.kind() == ErrorKind::Missing => {
-                let quoted = Names::quoted(&self.place());
+                let quoted = self.schema.quoted();
                 let place = self.found.location.as_deref().unwrap_or("US");
                 let made = format!("CREATE SCHEMA IF NOT EXISTS {quoted} OPTIONS (location = '{place}');");
                 let remedy = format!("{made}\n{}", grant("bigquery.dataEditor", "SCHEMA", &quoted, &member));
@@ -161,7 +136,7 @@ impl Keeper for BigQueryKeeper {
     }
 
     fn grant(&self) -> String {
-        let quoted = Names::quoted(&self.place());
+        let quoted = self.schema.quoted();
         let member = self.client.auth.known_member();
         grant("bigquery.dataEditor", "SCHEMA", &quoted, member.as_deref().unwrap_or(grants::UNKNOWN))
     }

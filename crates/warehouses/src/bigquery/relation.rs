@@ -89,6 +89,14 @@ impl SelectedColumn for Field {
 }
 
 impl HashedColumn for Field {
+    fn of_texts(name: &str) -> Field {
+        Field { name: name.to_owned(), kind: Kind::Text, is_repeated: false, collation: String::new() }
+    }
+
+    fn md5(text: &str) -> String {
+        format!("TO_HEX(MD5({text}))")
+    }
+
     fn text(&self) -> Option<String> {
         let column = format!("tidegate_rows.{}", quote(&self.name));
         let as_json = |column: &str| format!("IF({column} IS NULL, NULL, TO_JSON_STRING({column}))");

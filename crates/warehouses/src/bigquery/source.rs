@@ -11,15 +11,14 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     SyncId, Value,
 };
-use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
-use tidegate_transport::sql::hashed::HASH;
+use tidegate_transport::sql::bookkeeping;
 use tidegate_transport::sql::incremental::BigQuery;
 use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
 use super::advice::size;
-use super::bookkeeping::{BigQueryKeeper, hashed_table, text_column};
+use super::bookkeeping::BigQueryKeeper;
 use super::catalog::{self, TableInfo};
 use super::client::{Client, VENDOR};
 use super::reading;
@@ -93,6 +92,22 @@ impl BigQuerySource {
 
     fn rows(&self, found: &Found, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Feed<Row> {
         reading::feed(&self.client, found, sql, not_due, batch_rows)
+    }
+
+    /// Returns the rows of the statements that `lookup` makes for keys; `None` if it makes none.
+    fn looked_up(
+        &self,
+        found: &Found,
+        values: &[Vec<Value>],
+        lookup: impl Fn(&[Vec<Value>]) -> Result<Option<Sql>, Error>,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        let mut feeds = Vec::new();
+        for keys in values.chunks(LOOKUP_KEYS) {
+            let Some(sql) = lookup(keys)? else { return Ok(None) };
+            // Nothing is asked before the rows are.
+            feeds.push(self.rows(found, sql, None, LOOKUP_KEYS));
+        }
+        Ok(Some(stream::iter(feeds).flatten().boxed()))
     }
 }
 
@@ -191,16 +206,12 @@ impl Source for BigQuerySource {
         key: &[String],
     ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
         let found = self.found(&selection.parse()?).await?;
-        let (keeper, hashed) = BigQueryKeeper::new(&self.client, found, key)?;
-        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+        Ok(Some(bookkeeping::open(BigQueryKeeper::new(&self.client, found, key)?, sync)))
     }
 
     async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
-        let mut checks = Checks::default();
         let found = self.found(&selection.parse()?).await?;
-        let (keeper, _) = BigQueryKeeper::new(&self.client, found, key)?;
-        bookkeeping::prove(&keeper, &mut checks).await?;
-        Ok(checks)
+        bookkeeping::prove(&BigQueryKeeper::new(&self.client, found, key)?.0).await
     }
 
     async fn hashed(
@@ -211,29 +222,12 @@ impl Source for BigQuerySource {
         batch_rows: usize,
     ) -> Result<Option<Feed<Row>>, Error> {
         let Found { table, location, info } = self.found(&selection.parse()?).await?;
-        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD_OF_HASHES)?;
-        let everything = hashed.rows(&table.list(), None);
-        let with_hash =
-            |table: Table| Found { table: table.followed_by([text_column(HASH)]), location, info };
-        Ok(match what {
-            Hashed::Rows => Some(self.rows(&with_hash(table), everything.into(), None, batch_rows)),
-            Hashed::Keys => {
-                let keys = table.narrowed(Some(key))?;
-                let sql = hashed.rows(&keys.list(), None);
-                Some(self.rows(&with_hash(keys), sql.into(), None, batch_rows))
-            }
-            Hashed::These(values) => {
-                let mut statements = Vec::new();
-                for keys in values.chunks(LOOKUP_KEYS) {
-                    let Some(sql) = lookup_of(&table, key, keys, &everything)? else { return Ok(None) };
-                    statements.push(sql);
-                }
-                let found = with_hash(table);
-                let feeds = statements.into_iter().map(|sql| self.rows(&found, sql, None, LOOKUP_KEYS));
-                // Nothing is asked before the rows are.
-                Some(stream::iter(feeds.collect::<Vec<_>>()).flatten().boxed())
-            }
-        })
+        let (table, text) = table.with_hashes(key, what)?;
+        let found = Found { table, location, info };
+        let Hashed::These(values) = what else {
+            return Ok(Some(self.rows(&found, text.into(), None, batch_rows)));
+        };
+        self.looked_up(&found, values, |keys| lookup_of(&found.table, key, keys, &text))
     }
 
     async fn highest(
@@ -260,12 +254,6 @@ impl Source for BigQuerySource {
                 .hint("name them under `primary_key`"));
         }
         let found = self.found(&selection.parse()?).await?;
-        let mut feeds = Vec::new();
-        for keys in values.chunks(LOOKUP_KEYS) {
-            let Some(sql) = lookup(&found.table, key, keys)? else { return Ok(None) };
-            // Nothing is asked before the rows are.
-            feeds.push(self.rows(&found, sql, None, LOOKUP_KEYS));
-        }
-        Ok(Some(stream::iter(feeds).flatten().boxed()))
+        self.looked_up(&found, values, |keys| lookup(&found.table, key, keys))
     }
 }

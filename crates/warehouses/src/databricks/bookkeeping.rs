@@ -7,23 +7,21 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_model::{Checks, Error, Feed, Row};
 use tidegate_transport::sql::backtick;
-use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA};
-use tidegate_transport::sql::hashed::{HashedTable, hash_of};
-use tidegate_transport::sql::relation::Naming as _;
+use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA, Schema, first_cells};
+use tidegate_transport::sql::hashed::{HashedColumn as _, HashedTable};
 use tidegate_transport::sql::table::Relation as _;
 
 use super::client::Client;
 use super::grants::{Refused, grant};
 use super::privileges::{Held, Securable};
 use super::reading;
-use super::relation::{Names, Relation, SourceColumn, Table};
-use super::types::SqlType;
+use super::relation::{Names, SourceColumn, Table};
 
 /// The bookkeeping in the schema `tidegate` of the catalog that the table is in.
 pub(super) struct DatabricksKeeper {
     client: Arc<Client>,
     table: Table,
-    catalog: String,
+    schema: Schema<Names>,
 }
 
 impl DatabricksKeeper {
@@ -36,37 +34,10 @@ impl DatabricksKeeper {
         table: Table,
         key: &[String],
     ) -> Result<(DatabricksKeeper, HashedTable), Error> {
-        let Relation::Table([catalog, ..], _) = &table.relation else { return Err(bookkeeping::of_query()) };
-        let catalog = catalog.clone();
-        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD)?;
-        Ok((DatabricksKeeper { client: Arc::clone(client), table, catalog }, hashed))
+        let ([catalog, ..], hashed) = bookkeeping::compared(&table, key)?;
+        let schema = Schema::new(catalog, SCHEMA);
+        Ok((DatabricksKeeper { client: Arc::clone(client), table, schema }, hashed))
     }
-
-    fn place(&self) -> [String; 2] {
-        [self.catalog.clone(), SCHEMA.to_owned()]
-    }
-
-    async fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
-        let doing = format!("comparing {}", self.table.relation.label());
-        // Each statement may be repeated: it has the same effect again.
-        let (_, rows) = self.client.ask(&sql.to_owned().into(), &doing).await?;
-        Ok(rows)
-    }
-}
-
-/// Returns a table with hashes of its rows.
-pub(super) fn hashed_table(
-    table: &Table,
-    key: &[String],
-    instead: (&str, &str),
-) -> Result<HashedTable, Error> {
-    let md5 = |text: &str| format!("md5({text})");
-    HashedTable::new(table, key, false, |columns| hash_of(columns.iter().copied(), md5, instead))
-}
-
-/// Returns a column of texts that a statement has besides those of the table.
-pub(super) fn text_column(name: &str) -> SourceColumn {
-    SourceColumn { name: name.to_owned(), sql_type: SqlType::Text("STRING".to_owned()) }
 }
 
 #[async_trait]
@@ -74,20 +45,15 @@ impl Keeper for DatabricksKeeper {
     const TEXT: &'static str = "STRING";
 
     fn schema(&self) -> String {
-        Names::label(&self.place())
+        self.schema.label()
     }
 
     fn table(&self, name: &str) -> String {
-        let [catalog, schema] = self.place();
-        Names::quoted(&[catalog, schema, name.to_owned()])
+        self.schema.table(name)
     }
 
     fn column(&self, name: &str) -> String {
         backtick(name)
-    }
-
-    fn creation(&self) -> Vec<String> {
-        bookkeeping::creation(self)
     }
 
     fn upsert(&self, name: &str, entries: &[Entry]) -> Vec<String> {
@@ -99,23 +65,20 @@ impl Keeper for DatabricksKeeper {
         vec![bookkeeping::merge(self, name, &rows)]
     }
 
-    async fn run(&self, sql: &str) -> Result<(), Error> {
-        self.query(sql).await.map(drop).map_err(|error| bookkeeping::refused(error, &self.schema()))
-    }
-
     async fn ask(&self, sql: &str) -> Result<Vec<Option<String>>, Error> {
-        let rows = self.query(sql).await?;
-        Ok(rows.into_iter().map(|row| row.into_iter().next().flatten()).collect())
+        let doing = format!("comparing {}", self.table.relation.label());
+        let (_, rows) = self.client.ask(&sql.to_owned().into(), &doing).await?;
+        Ok(first_cells(rows))
     }
 
     async fn rows(&self, sql: String, batch_rows: usize) -> Result<Feed<Row>, Error> {
-        let table = self.table.clone().followed_by(COLUMNS.map(text_column));
+        let table = self.table.clone().followed_by(COLUMNS.map(SourceColumn::of_texts));
         Ok(reading::feed(&self.client, &table, sql.into(), None, batch_rows))
     }
 
     async fn prove_making(&self, checks: &mut Checks) -> Result<(), Error> {
         let who = self.client.identity().await?;
-        let (name, quoted) = (self.place().join("."), Names::quoted(&self.place()));
+        let (name, quoted) = (self.schema.names().join("."), self.schema.quoted());
         let remedy = grant("USE SCHEMA, CREATE TABLE", "SCHEMA", &quoted, Some(&who.name));
         if self.client.owner(Securable::Schema, &name).await?.is_none() {
             let detail = format!("the schema {name} is not there");
@@ -144,7 +107,7 @@ impl Keeper for DatabricksKeeper {
     }
 
     fn grant(&self) -> String {
-        grant("USE SCHEMA, SELECT, MODIFY", "SCHEMA", &Names::quoted(&self.place()), None)
+        grant("USE SCHEMA, SELECT, MODIFY", "SCHEMA", &self.schema.quoted(), None)
     }
 
     fn is_dry_run(&self) -> bool {

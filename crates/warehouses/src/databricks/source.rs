@@ -11,14 +11,13 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     SyncId, Value,
 };
-use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
-use tidegate_transport::sql::hashed::HASH;
+use tidegate_transport::sql::bookkeeping;
 use tidegate_transport::sql::incremental::Databricks;
 use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
-use super::bookkeeping::{DatabricksKeeper, hashed_table, text_column};
+use super::bookkeeping::DatabricksKeeper;
 use super::changes::{Followed, Progress};
 use super::client::Client;
 use super::reading;
@@ -192,16 +191,12 @@ impl Source for DatabricksSource {
         key: &[String],
     ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
         let table = self.table(&selection.parse()?).await?;
-        let (keeper, hashed) = DatabricksKeeper::new(&self.client, table, key)?;
-        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+        Ok(Some(bookkeeping::open(DatabricksKeeper::new(&self.client, table, key)?, sync)))
     }
 
     async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
-        let mut checks = Checks::default();
         let table = self.table(&selection.parse()?).await?;
-        let (keeper, _) = DatabricksKeeper::new(&self.client, table, key)?;
-        bookkeeping::prove(&keeper, &mut checks).await?;
-        Ok(checks)
+        bookkeeping::prove(&DatabricksKeeper::new(&self.client, table, key)?.0).await
     }
 
     async fn hashed(
@@ -211,24 +206,12 @@ impl Source for DatabricksSource {
         what: Hashed<'_>,
         batch_rows: usize,
     ) -> Result<Option<Feed<Row>>, Error> {
-        let table = self.table(&selection.parse()?).await?;
-        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD_OF_HASHES)?;
-        let everything = hashed.rows(&table.list(), None);
-        let with_hash = |table: Table| table.followed_by([text_column(HASH)]);
-        if let Hashed::These(values) = what {
-            let Some(text) = lookup_of(&table, key, &everything)? else { return Ok(None) };
-            return Ok(Some(self.found(&with_hash(table), &text, values)));
-        }
-        let (table, text) = match what {
-            Hashed::Keys => {
-                let keys = table.narrowed(Some(key))?;
-                let text = hashed.rows(&keys.list(), None);
-                (keys, text)
-            }
-            _ => (table, everything),
+        let (table, text) = self.table(&selection.parse()?).await?.with_hashes(key, what)?;
+        let Hashed::These(values) = what else {
+            return Ok(Some(self.rows(&table, text.into(), None, batch_rows)));
         };
-        let sql = text.into();
-        Ok(Some(self.rows(&with_hash(table), sql, None, batch_rows)))
+        let text = lookup_of(&table, key, &text)?;
+        Ok(text.map(|text| self.found(&table, &text, values)))
     }
 
     async fn highest(

@@ -106,6 +106,10 @@ impl SqlType {
 }
 
 impl ColumnSql for SqlType {
+    fn texts() -> SqlType {
+        SqlType::Text("STRING".to_owned())
+    }
+
     fn quote(name: &str) -> String {
         quote(name)
     }

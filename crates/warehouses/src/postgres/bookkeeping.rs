@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tidegate_model::{Checks, Error, ErrorKind, Feed, Row, Selection};
 use tidegate_transport::sql::bookkeeping::{COLUMNS, Entry, Keeper};
-use tidegate_transport::sql::hashed::HashedTable;
+use tidegate_transport::sql::hashed::{HashedTable, Needs};
 use tidegate_transport::sql::quote;
 use tidegate_transport::sql::table::{Relation as _, SelectedColumn as _};
 
@@ -43,10 +43,6 @@ const UNIQUE: &str = "SELECT array_agg(a.attname::text ORDER BY a.attname::text)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) \
     WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
     AND i.indexprs IS NULL GROUP BY i.indexrelid HAVING bool_and(a.attnotnull)";
-
-/// The setting that needs a unique key, and the one that does not.
-pub(super) const SETTING: &str = "`state: source`";
-pub(super) const OURS: &str = "`state: ours`";
 
 /// The bookkeeping in the schema `tidegate` of a server.
 pub(super) struct PostgresKeeper {
@@ -231,7 +227,7 @@ impl PostgresSource {
         } else {
             checks.pass(name, "the schema tidegate can be written");
         }
-        match self.unique_key(&session, &selected, key, SETTING, OURS).await {
+        match self.unique_key(&session, &selected, key, Needs::BOOKKEEPING).await {
             Ok(()) => checks.pass("unique key", key.join(", ")),
             Err(error) => checks.fail("unique key", error.message(), error.next_step()),
         }
@@ -239,7 +235,7 @@ impl PostgresSource {
         Ok(checks)
     }
 
-    /// Checks that the key is unique and never null at the server, as `setting` needs it.
+    /// Checks that the key is unique and never null at the server, as a setting needs it.
     ///
     /// # Errors
     /// If it is not.
@@ -248,8 +244,7 @@ impl PostgresSource {
         session: &Session,
         selected: &PostgresSelection,
         key: &[String],
-        setting: &str,
-        instead: &str,
+        Needs { setting, instead }: Needs,
     ) -> Result<(), Error> {
         let relation = selected.relation()?;
         let missing = |what: String| {

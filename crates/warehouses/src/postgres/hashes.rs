@@ -7,7 +7,7 @@
 
 use tidegate_model::source::Hashed;
 use tidegate_model::{Error, Feed, Row, Selection};
-use tidegate_transport::sql::hashed::HASH;
+use tidegate_transport::sql::hashed::{HASH, Needs};
 use tidegate_transport::sql::table::{Relation as _, SelectedColumn as _};
 
 use super::bookkeeping::hash_of;
@@ -47,7 +47,7 @@ impl PostgresSource {
         let selected: PostgresSelection = selection.parse()?;
         let session = self.access.begin().await?;
         if !matches!(what, Hashed::These(_)) {
-            self.unique_key(&session, &selected, key, "`compare: hashes`", "`compare: rows`").await?;
+            self.unique_key(&session, &selected, key, Needs::HASHES).await?;
         }
         let table = self.readable(&session, &selected).await?;
         let all: Vec<&SourceColumn> = table.columns.iter().collect();

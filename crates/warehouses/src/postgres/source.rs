@@ -10,11 +10,12 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     SyncId, Value,
 };
-use tidegate_transport::sql::bookkeeping::SqlBookkeeping;
+use tidegate_transport::sql::bookkeeping;
+use tidegate_transport::sql::hashed::Needs;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
-use super::bookkeeping::{self, PostgresKeeper};
+use super::bookkeeping::PostgresKeeper;
 use super::client::{Access, Session};
 use super::lookup::{LOOKUP_KEYS, lookups};
 use super::parameter::input_text;
@@ -175,10 +176,10 @@ impl Source for PostgresSource {
     ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
         let selected: PostgresSelection = selection.parse()?;
         let session = self.access.begin().await?;
-        self.unique_key(&session, &selected, key, bookkeeping::SETTING, bookkeeping::OURS).await?;
-        let (keeper, hashed) = PostgresKeeper::of(self, &session, &selected, key).await?;
+        self.unique_key(&session, &selected, key, Needs::BOOKKEEPING).await?;
+        let kept = PostgresKeeper::of(self, &session, &selected, key).await?;
         self.access.done(session).await;
-        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+        Ok(Some(bookkeeping::open(kept, sync)))
     }
 
     async fn hashed(

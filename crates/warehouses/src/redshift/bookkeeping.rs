@@ -5,8 +5,8 @@
 use async_trait::async_trait;
 use tidegate_model::source::Hashed;
 use tidegate_model::{Checks, Error, Feed, Row, Selection};
-use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA};
-use tidegate_transport::sql::hashed::{HASH, HashedTable, hash_of};
+use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA, first_cells};
+use tidegate_transport::sql::hashed::{HashedColumn as _, HashedTable, Needs};
 use tidegate_transport::sql::quote;
 
 use crate::postgres::client::Access;
@@ -19,7 +19,6 @@ use super::keys::lookups_by;
 use super::relation::{SourceColumn, Table, literal};
 use super::settings::RedshiftSelection;
 use super::source::RedshiftSource;
-use super::types::SqlType;
 
 /// The bookkeeping in the schema `tidegate` of a database.
 pub(super) struct RedshiftKeeper {
@@ -41,20 +40,10 @@ impl RedshiftKeeper {
         let session = source.access.begin().await?;
         let table = source.table(&session, selected).await?;
         source.access.done(session).await;
-        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD)?;
+        let hashed = HashedTable::by_texts(&table, key, Needs::BOOKKEEPING)?;
         let writer = Writer::new(source.access.clone());
         Ok((RedshiftKeeper { source: source.clone(), table, writer }, hashed))
     }
-}
-
-fn hashed_table(table: &Table, key: &[String], instead: (&str, &str)) -> Result<HashedTable, Error> {
-    let md5 = |text: &str| format!("MD5({text})");
-    HashedTable::new(table, key, false, |columns| hash_of(columns.iter().copied(), md5, instead))
-}
-
-/// A column of texts that a statement has besides those of the table.
-fn text_column(name: &str) -> SourceColumn {
-    SourceColumn { name: name.to_owned(), sql_type: SqlType::Varchar(None) }
 }
 
 #[async_trait]
@@ -67,10 +56,6 @@ impl Keeper for RedshiftKeeper {
 
     fn column(&self, name: &str) -> String {
         quote(name)
-    }
-
-    fn creation(&self) -> Vec<String> {
-        bookkeeping::creation(self)
     }
 
     fn upsert(&self, name: &str, entries: &[Entry]) -> Vec<String> {
@@ -100,12 +85,12 @@ impl Keeper for RedshiftKeeper {
         let session = access.begin().await?;
         let rows = asked(access, &session, sql).await;
         access.done(session).await;
-        Ok(rows?.into_iter().map(|row| row.into_iter().next().flatten()).collect())
+        Ok(first_cells(rows?))
     }
 
     async fn rows(&self, sql: String, batch_rows: usize) -> Result<Feed<Row>, Error> {
         let session = self.source.access.begin().await?;
-        let table = self.table.clone().followed_by(COLUMNS.map(text_column));
+        let table = self.table.clone().followed_by(COLUMNS.map(SourceColumn::of_texts));
         Ok(self.source.reading(session, table, [sql], None, batch_rows).await?.feed())
     }
 
@@ -165,25 +150,13 @@ impl RedshiftSource {
     ) -> Result<Feed<Row>, Error> {
         let session = self.access.begin().await?;
         let table = self.table(&session, &selection.parse()?).await?;
-        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD_OF_HASHES)?;
-        let (table, statements) = match what {
-            Hashed::Rows => {
-                let statement = hashed.rows(&table.list(), None);
-                (table, vec![statement])
-            }
-            Hashed::Keys => {
-                let keys = table.narrowed(Some(key))?;
-                let statement = hashed.rows(&keys.list(), None);
-                (keys, vec![statement])
-            }
+        let (table, text) = table.with_hashes(key, what)?;
+        let statements = match what {
             Hashed::These(values) => {
-                let list = table.list();
-                let statements =
-                    lookups_by(&table, key, values, |condition| hashed.rows(&list, Some(condition)))?;
-                (table, statements)
+                lookups_by(&table, key, values, |condition| format!("{text} WHERE {condition}"))?
             }
+            Hashed::Rows | Hashed::Keys => vec![text],
         };
-        let table = table.followed_by([text_column(HASH)]);
         Ok(self.reading(session, table, statements, None, batch_rows).await?.feed())
     }
 }

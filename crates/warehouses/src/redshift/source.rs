@@ -13,7 +13,7 @@ use tidegate_model::{
     Checks, Clock, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
     Source, SyncId, Value,
 };
-use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
+use tidegate_transport::sql::bookkeeping;
 use tidegate_transport::sql::incremental::{Redshift, with_parameter};
 use tidegate_transport::sql::nearest;
 use tidegate_transport::sql::rows::parameter;
@@ -256,15 +256,11 @@ impl Source for RedshiftSource {
         selection: &Selection,
         key: &[String],
     ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
-        let (keeper, hashed) = RedshiftKeeper::of(self, &selection.parse()?, key).await?;
-        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+        Ok(Some(bookkeeping::open(RedshiftKeeper::of(self, &selection.parse()?, key).await?, sync)))
     }
 
     async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
-        let mut checks = Checks::default();
-        let (keeper, _) = RedshiftKeeper::of(self, &selection.parse()?, key).await?;
-        bookkeeping::prove(&keeper, &mut checks).await?;
-        Ok(checks)
+        bookkeeping::prove(&RedshiftKeeper::of(self, &selection.parse()?, key).await?.0).await
     }
 
     async fn hashed(

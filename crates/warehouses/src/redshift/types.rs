@@ -109,6 +109,10 @@ impl SqlType {
 }
 
 impl ColumnSql for SqlType {
+    fn texts() -> SqlType {
+        SqlType::Varchar(None)
+    }
+
     fn quote(name: &str) -> String {
         quote(name)
     }

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_model::{Checks, Error, Feed, Row};
 use tidegate_transport::http::answer::RequestError;
-use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper};
-use tidegate_transport::sql::hashed::{HashedTable, hash_of};
+use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, Schema, first_cells};
+use tidegate_transport::sql::hashed::{HashedColumn as _, HashedTable};
 use tidegate_transport::sql::quote;
-use tidegate_transport::sql::relation::Naming as _;
+use tidegate_transport::sql::table::Relation as _;
 
 use super::checks::grant;
 use super::client::Client;
 use super::reading;
-use super::relation::{Names, Relation, SourceColumn, Table};
+use super::relation::{Names, SourceColumn, Table};
 use super::source::of_relation;
 use super::statement::Sql;
-use super::types::SqlType;
 
 /// The schema of the tables, as Snowflake stores the name.
 pub(super) const SCHEMA: &str = "TIDEGATE";
@@ -27,7 +26,7 @@ pub(super) const SCHEMA: &str = "TIDEGATE";
 pub(super) struct SnowflakeKeeper {
     client: Arc<Client>,
     table: Table,
-    database: String,
+    schema: Schema<Names>,
 }
 
 impl SnowflakeKeeper {
@@ -40,58 +39,24 @@ impl SnowflakeKeeper {
         table: Table,
         key: &[String],
     ) -> Result<(SnowflakeKeeper, HashedTable), Error> {
-        let Relation::Table([database, ..], _) = &table.relation else { return Err(bookkeeping::of_query()) };
-        let database = database.clone();
-        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD)?;
-        Ok((SnowflakeKeeper { client: Arc::clone(client), table, database }, hashed))
+        let ([database, ..], hashed) = bookkeeping::compared(&table, key)?;
+        let schema = Schema::new(database, SCHEMA);
+        Ok((SnowflakeKeeper { client: Arc::clone(client), table, schema }, hashed))
     }
-
-    fn place(&self) -> [String; 2] {
-        [self.database.clone(), SCHEMA.to_owned()]
-    }
-
-    async fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
-        let doing =
-            format!("comparing {}", tidegate_transport::sql::table::Relation::label(&self.table.relation));
-        // Each statement may be repeated: it has the same effect again.
-        let sql = Sql { text: sql.to_owned(), only_reads: true, ..Sql::default() };
-        let (_, rows) = self.client.query(&sql, &doing).await.map_err(RequestError::into_error)?;
-        Ok(rows)
-    }
-}
-
-/// Returns a table with hashes of its rows.
-pub(super) fn hashed_table(
-    table: &Table,
-    key: &[String],
-    instead: (&str, &str),
-) -> Result<HashedTable, Error> {
-    let md5 = |text: &str| format!("MD5({text})");
-    HashedTable::new(table, key, false, |columns| hash_of(columns.iter().copied(), md5, instead))
-}
-
-/// Returns a column of texts that a statement has besides those of the table.
-pub(super) fn text_column(name: &str) -> SourceColumn {
-    SourceColumn { name: name.to_owned(), sql_type: SqlType::Text(false) }
 }
 
 #[async_trait]
 impl Keeper for SnowflakeKeeper {
     fn schema(&self) -> String {
-        Names::label(&self.place())
+        self.schema.label()
     }
 
     fn table(&self, name: &str) -> String {
-        let [database, schema] = self.place();
-        Names::quoted(&[database, schema, name.to_uppercase()])
+        self.schema.table(&name.to_uppercase())
     }
 
     fn column(&self, name: &str) -> String {
         quote(&name.to_uppercase())
-    }
-
-    fn creation(&self) -> Vec<String> {
-        bookkeeping::creation(self)
     }
 
     // Not a `MERGE`, which the engine behind the emulator of the tests cannot answer.
@@ -118,17 +83,16 @@ impl Keeper for SnowflakeKeeper {
         ]
     }
 
-    async fn run(&self, sql: &str) -> Result<(), Error> {
-        self.query(sql).await.map(drop).map_err(|error| bookkeeping::refused(error, &self.schema()))
-    }
-
     async fn ask(&self, sql: &str) -> Result<Vec<Option<String>>, Error> {
-        let rows = self.query(sql).await?;
-        Ok(rows.into_iter().map(|row| row.into_iter().next().flatten()).collect())
+        let doing = format!("comparing {}", self.table.relation.label());
+        // Each statement may be repeated: it has the same effect again.
+        let sql = Sql { text: sql.to_owned(), only_reads: true, ..Sql::default() };
+        let (_, rows) = self.client.query(&sql, &doing).await.map_err(RequestError::into_error)?;
+        Ok(first_cells(rows))
     }
 
     async fn rows(&self, sql: String, batch_rows: usize) -> Result<Feed<Row>, Error> {
-        let table = self.table.clone().followed_by(COLUMNS.map(text_column));
+        let table = self.table.clone().followed_by(COLUMNS.map(SourceColumn::of_texts));
         let sql = of_relation(&table.relation, sql, Vec::new());
         Ok(reading::feed(&self.client, &table, sql, None, batch_rows))
     }
@@ -137,9 +101,10 @@ impl Keeper for SnowflakeKeeper {
         let asked = self.client.query(&"SELECT CURRENT_ROLE()".to_owned().into(), "logging in").await;
         let (_, told) = asked.map_err(RequestError::into_error)?;
         let role = told.into_iter().flatten().flatten().next().unwrap_or_else(|| "PUBLIC".to_owned());
-        let (schema, quoted) = (Names::label(&self.place()), Names::quoted(&self.place()));
+        let (schema, quoted) = (self.schema.label(), self.schema.quoted());
         let remedy = grant("USAGE, CREATE TABLE", "SCHEMA", &quoted, &role);
-        let place = format!(" IN DATABASE {}", quote(&self.database));
+        let [database, _] = self.schema.names();
+        let place = format!(" IN DATABASE {}", quote(database));
         if self.client.show("SCHEMAS", SCHEMA, &place).await?.is_empty() {
             let detail = format!("the schema {schema} is not there, or the role {role} does not see it");
             checks.fail(
@@ -158,7 +123,7 @@ impl Keeper for SnowflakeKeeper {
 
     fn grant(&self) -> String {
         let role = self.client.names.role.clone().unwrap_or_else(|| "<role>".to_owned());
-        let schema = Names::quoted(&self.place());
+        let schema = self.schema.quoted();
         format!(
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO ROLE {};",
             quote(&role)

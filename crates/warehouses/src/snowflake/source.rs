@@ -11,14 +11,13 @@ use tidegate_model::{
     SyncId, Value,
 };
 use tidegate_transport::http::answer::RequestError;
-use tidegate_transport::sql::bookkeeping::{self, SqlBookkeeping};
-use tidegate_transport::sql::hashed::HASH;
+use tidegate_transport::sql::bookkeeping;
 use tidegate_transport::sql::incremental::Snowflake;
 use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
-use super::bookkeeping::{SnowflakeKeeper, hashed_table, text_column};
+use super::bookkeeping::SnowflakeKeeper;
 use super::client::Client;
 use super::reading;
 use super::relation::{Relation, SourceColumn, Table, lookup, lookup_of};
@@ -166,16 +165,12 @@ impl Source for SnowflakeSource {
         key: &[String],
     ) -> Result<Option<Arc<dyn Bookkeeping>>, Error> {
         let table = self.table(&selection.parse()?).await?;
-        let (keeper, hashed) = SnowflakeKeeper::new(&self.client, table, key)?;
-        Ok(Some(Arc::new(SqlBookkeeping::new(keeper, hashed, sync))))
+        Ok(Some(bookkeeping::open(SnowflakeKeeper::new(&self.client, table, key)?, sync)))
     }
 
     async fn check_bookkeeping(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
-        let mut checks = Checks::default();
         let table = self.table(&selection.parse()?).await?;
-        let (keeper, _) = SnowflakeKeeper::new(&self.client, table, key)?;
-        bookkeeping::prove(&keeper, &mut checks).await?;
-        Ok(checks)
+        bookkeeping::prove(&SnowflakeKeeper::new(&self.client, table, key)?.0).await
     }
 
     async fn hashed(
@@ -185,24 +180,13 @@ impl Source for SnowflakeSource {
         what: Hashed<'_>,
         batch_rows: usize,
     ) -> Result<Option<Feed<Row>>, Error> {
-        let table = self.table(&selection.parse()?).await?;
-        let hashed = hashed_table(&table, key, bookkeeping::INSTEAD_OF_HASHES)?;
-        let everything = hashed.rows(&table.list(), None);
-        let with_hash = |table: Table| table.followed_by([text_column(HASH)]);
-        if let Hashed::These(values) = what {
-            let Some(text) = lookup_of(&table, key, &everything)? else { return Ok(None) };
-            return Ok(Some(self.found(&with_hash(table), &text, values)));
-        }
-        let (table, text) = match what {
-            Hashed::Keys => {
-                let keys = table.narrowed(Some(key))?;
-                let text = hashed.rows(&keys.list(), None);
-                (keys, text)
-            }
-            _ => (table, everything),
+        let (table, text) = self.table(&selection.parse()?).await?.with_hashes(key, what)?;
+        let Hashed::These(values) = what else {
+            let sql = of_relation(&table.relation, text, Vec::new());
+            return Ok(Some(self.rows(&table, sql, None, batch_rows)));
         };
-        let sql = of_relation(&table.relation, text, Vec::new());
-        Ok(Some(self.rows(&with_hash(table), sql, None, batch_rows)))
+        let text = lookup_of(&table, key, &text)?;
+        Ok(text.map(|text| self.found(&table, &text, values)))
     }
 
     async fn highest(

@@ -92,6 +92,10 @@ impl SqlType {
 }
 
 impl ColumnSql for SqlType {
+    fn texts() -> SqlType {
+        SqlType::Text(false)
+    }
+
     fn quote(name: &str) -> String {
         quote(name)
     }

@@ -8,205 +8,39 @@
 //! Each step is one statement that takes effect or does not, and may be repeated. So a run that ends between two of
 //! them leaves entries that say too little, which costs a look at the ledger, and never too much.
 
+mod keeper;
+mod proof;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tidegate_model::bookkeeping::{Bookkeeping, DifferingRows, NotedRow, SourceHashes};
-use tidegate_model::{Batch, Checks, Error, ErrorKind, Feed, Row, RowHash, SyncId, Value};
+use tidegate_model::{Batch, Error, ErrorKind, Row, RowHash, SyncId, Value};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::hashed::{Entries, HASH, HashedTable, KEY, SEVERAL};
+use super::hashed::{Entries, HashedTable};
 use super::literal;
-
-/// The columns that a statement of [`Keeper::rows`] has after those of the table: texts, of which the last is null as a
-/// rule.
-pub const COLUMNS: [&str; 3] = [KEY, HASH, SEVERAL];
-/// The columns of the table of entries.
-pub const ENTRY: [&str; 5] = ["name", "key", "source_key", "hash", "pending"];
-
-/// The schema of the tables, unless a system writes its name in another way.
-pub const SCHEMA: &str = "tidegate";
-/// The name of the check that proves the bookkeeping.
-pub const CHECK: &str = "bookkeeping";
-/// The settings of a mirror that need hashes of rows, each with the one that needs none.
-pub const INSTEAD: (&str, &str) = ("`state: source`", "`state: ours`");
-/// See [`INSTEAD`].
-pub const INSTEAD_OF_HASHES: (&str, &str) = ("`compare: hashes`", "`compare: rows`");
+use keeper::quoted;
+pub use keeper::{
+    CHECK, COLUMNS, ENTRY, Entry, Keeper, SCHEMA, Schema, compared, first_cells, merge, refused,
+};
+pub use proof::prove;
 
 /// The mark of a name whose entries are being removed.
 const ENDED: char = '-';
 
-/// An entry as it is written: 32 hexadecimal digits in quotes, or `NULL`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The hash of the key in the ledger.
-    pub key: String,
-    /// The hash of the key at the warehouse.
-    pub source_key: String,
-    /// The hash of the row that was committed.
-    pub hash: String,
-    /// The hash of a row that is about to be.
-    pub pending: String,
-}
-
-impl Entry {
-    fn new(key: RowHash, source_key: u128, hash: Option<u128>, pending: Option<u128>) -> Entry {
-        let text = |hash: Option<u128>| hash.map_or_else(|| "NULL".to_owned(), quoted);
-        Entry { key: quoted(key.0), source_key: quoted(source_key), hash: text(hash), pending: text(pending) }
-    }
-
-    /// Returns its values in the order of [`ENTRY`], without the name.
-    pub fn values(&self) -> [&str; 4] {
-        [&self.key, &self.source_key, &self.hash, &self.pending]
-    }
-}
-
-fn quoted(hash: u128) -> String {
-    format!("'{hash:032x}'")
-}
-
-/// A warehouse that keeps the bookkeeping of a mirror: what differs between them.
-#[async_trait]
-pub trait Keeper: Send + Sync + 'static {
-    /// The most keys or entries of one statement.
-    const CHUNK: usize = 5_000;
-    /// The type of texts.
-    const TEXT: &'static str = "VARCHAR";
-
-    /// Returns the schema of the tables, for people.
-    fn schema(&self) -> String {
-        SCHEMA.to_owned()
-    }
-
-    /// Returns a table of the bookkeeping with its schema, in quotes.
-    fn table(&self, name: &str) -> String;
-
-    /// Returns a column of these tables in quotes.
-    fn column(&self, name: &str) -> String;
-
-    /// Returns the statements that make the tables unless they are there.
-    fn creation(&self) -> Vec<String>;
-
-    /// Returns the statements that write entries under their keys, whatever was there. No key is there twice. A run
-    /// that ends between two of them has written what was there, and not all that is new.
-    fn upsert(&self, name: &str, entries: &[Entry]) -> Vec<String>;
-
-    /// Returns the condition that a column is one of these keys, which are in quotes.
-    fn among(&self, column: &str, keys: &[String]) -> String {
-        format!("{column} IN ({})", keys.join(", "))
-    }
-
-    /// Runs a statement that writes. It takes effect or does not.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Missing`] and [`ErrorKind::Denied`] with what an administrator has to do.
-    async fn run(&self, sql: &str) -> Result<(), Error>;
-
-    /// Returns the first cell of each row of a query.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Missing`] if a table is not there.
-    async fn ask(&self, sql: &str) -> Result<Vec<Option<String>>, Error>;
-
-    /// Reads rows of the table and [`COLUMNS`] after them.
-    ///
-    /// # Errors
-    /// If reading cannot begin.
-    async fn rows(&self, sql: String, batch_rows: usize) -> Result<Feed<Row>, Error>;
-
-    /// Proves that the tables can be made, once it is known that they are not there.
-    ///
-    /// # Errors
-    /// Only what prevents looking.
-    async fn prove_making(&self, checks: &mut Checks) -> Result<(), Error>;
-
-    /// Returns the statement that lets the user write the tables that another one has made.
-    fn grant(&self) -> String;
-
-    /// Returns whether nothing may be written.
-    fn is_dry_run(&self) -> bool;
-}
-
-/// Proves that the bookkeeping can be kept: by a statement that removes no rows, if the tables are there.
-///
-/// # Errors
-/// Only what prevents looking.
-pub async fn prove<K: Keeper>(keeper: &K, checks: &mut Checks) -> Result<(), Error> {
-    let (rows, name) = (keeper.table("mirror_rows"), keeper.column("name"));
-    let written = match keeper.ask(&format!("SELECT {name} FROM {rows} WHERE 1 = 0")).await {
-        Ok(_) => keeper.run(&format!("DELETE FROM {rows} WHERE {name} = ''")).await,
-        Err(error) => Err(error),
-    };
-    match written {
-        Ok(()) => checks.pass(CHECK, format!("{rows} can be written")),
-        Err(error) if error.kind() == ErrorKind::Missing => return keeper.prove_making(checks).await,
-        Err(error) if error.kind() == ErrorKind::Denied => {
-            // The schema comes first.
-            let mut making = Checks::default();
-            keeper.prove_making(&mut making).await?;
-            match making.passed() {
-                true => checks.fail(CHECK, format!("{rows} cannot be written"), keeper.grant()),
-                false => checks.0.extend(making.0),
-            }
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-/// Returns the error for a query, whose rows a warehouse does not compare.
-pub fn of_query() -> Error {
-    Error::settings("`state: source` compares rows of a table by its key, and a query has none")
-        .hint("name a `table`, or write `state: ours`")
-}
-
-/// Says of a statement of the bookkeeping that fails what an administrator has to do.
-pub fn refused(error: Error, schema: &str) -> Error {
-    let setup = "run the part of `tidegate setup` about bookkeeping for this connection as an administrator";
-    let what = match error.kind() {
-        ErrorKind::Missing => format!("the schema `{schema}` is not there"),
-        ErrorKind::Denied => format!("the tables of the schema `{schema}` may not be written"),
-        _ => return error,
-    };
-    Error::new(error.kind(), what).hint(setup).caused_by(error)
-}
-
-/// Returns the statement that merges entries, for a system with `MERGE`. `rows` is the query that has them, in the
-/// columns `tidegate_k`, `tidegate_s`, `tidegate_h` and `tidegate_p`.
-pub fn merge<K: Keeper>(keeper: &K, name: &str, rows: &str) -> String {
-    let [of, key, source_key, hash, pending] = ENTRY.map(|column| keeper.column(column));
-    let table = keeper.table("mirror_rows");
-    format!(
-        "MERGE INTO {table} AS tidegate_there USING ({rows}) AS tidegate_new \
-         ON tidegate_there.{of} = '{name}' AND tidegate_there.{key} = tidegate_new.tidegate_k \
-         WHEN NOT MATCHED THEN INSERT ({of}, {key}, {source_key}, {hash}, {pending}) \
-         VALUES ('{name}', tidegate_new.tidegate_k, tidegate_new.tidegate_s, tidegate_new.tidegate_h, \
-         tidegate_new.tidegate_p) \
-         WHEN MATCHED THEN UPDATE SET {source_key} = tidegate_new.tidegate_s, {hash} = tidegate_new.tidegate_h, \
-         {pending} = tidegate_new.tidegate_p"
-    )
-}
-
-/// Returns the statements that make the two tables.
-pub fn creation<K: Keeper>(keeper: &K) -> Vec<String> {
-    let column = |name: &str, null: &str| format!("{} {}{null}", keeper.column(name), K::TEXT);
-    let made = |table: &str, columns: Vec<String>| {
-        format!("CREATE TABLE IF NOT EXISTS {} ({})", keeper.table(table), columns.join(", "))
-    };
-    let [of, key, source_key, hash, pending] = ENTRY;
-    let required = [of, key, source_key].map(|name| column(name, " NOT NULL"));
-    let nullable = [hash, pending].map(|name| column(name, ""));
-    vec![
-        made("mirrors", vec![column("sync", " NOT NULL"), column("name", " NOT NULL")]),
-        made("mirror_rows", required.into_iter().chain(nullable).collect()),
-    ]
+/// Opens the bookkeeping of a sync, by its keeper and the table with its hashes. Nothing is asked yet.
+pub fn open<K: Keeper>((keeper, hashed): (K, HashedTable), sync: &SyncId) -> Arc<dyn Bookkeeping> {
+    let (name, held) = (Mutex::default(), Mutex::default());
+    Arc::new(SqlBookkeeping { keeper, hashed, sync: sync.clone(), name, held })
 }
 
 /// The bookkeeping of one sync.
-pub struct SqlBookkeeping<K> {
+struct SqlBookkeeping<K> {
     keeper: K,
     hashed: HashedTable,
     sync: SyncId,
@@ -217,12 +51,6 @@ pub struct SqlBookkeeping<K> {
 }
 
 impl<K: Keeper> SqlBookkeeping<K> {
-    /// Creates the bookkeeping of a sync. Nothing is asked yet.
-    pub fn new(keeper: K, hashed: HashedTable, sync: &SyncId) -> SqlBookkeeping<K> {
-        let (name, held) = (Mutex::default(), Mutex::default());
-        SqlBookkeeping { keeper, hashed, sync: sync.clone(), name, held }
-    }
-
     /// The name of the entries; empty if there are none.
     async fn name(&self) -> String {
         self.name.lock().await.clone().unwrap_or_default()
