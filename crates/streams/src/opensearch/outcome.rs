@@ -13,8 +13,9 @@ use tidegate_transport::http::answer;
 use super::TITLE;
 use super::errors::Fault;
 
-/// When a document that was throttled is sent again: queues of a node empty within seconds.
-const THROTTLED_FOR: Duration = Duration::from_secs(1);
+/// For how long nothing is sent if a cluster throttled all documents of a request, as queues of a node empty within
+/// seconds; for less if it took some of them, in proportion.
+const ALL_THROTTLED_FOR: Duration = Duration::from_secs(1);
 
 /// Source: OpenSearch docs, Bulk API, "Response". Each item is named after its action.
 #[derive(Deserialize)]
@@ -65,7 +66,8 @@ pub(super) fn receipt(
             }
         });
     }
-    let is_throttled = held.iter().any(|(obstacle, _)| matches!(obstacle.kind, ErrorKind::Throttled(_)));
+    let throttled =
+        held.iter().filter(|(obstacle, _)| matches!(obstacle.kind, ErrorKind::Throttled(_))).count();
     if held.len() == items
         && let Some((obstacle, reason)) = held.into_iter().max_by_key(|(obstacle, _)| rank(obstacle.kind))
     {
@@ -76,9 +78,9 @@ pub(super) fn receipt(
             None => error,
         });
     }
-    if is_throttled {
-        receipt.rate_limit =
-            now.checked_add(THROTTLED_FOR).ok().map(|reset| RateLimitStatus { remaining: 0, reset });
+    if throttled > 0 {
+        let pause = ALL_THROTTLED_FOR.mul_f64(throttled as f64 / items as f64);
+        receipt.rate_limit = now.checked_add(pause).ok().map(|reset| RateLimitStatus { remaining: 0, reset });
     }
     Ok(receipt)
 }

@@ -72,6 +72,20 @@ async fn only_the_throttled_documents_are_sent_again() {
     assert_eq!(receipt.rate_limit.map(|pace| pace.remaining), Some(0), "the cluster is too slow for now");
 }
 
+#[test]
+fn a_cluster_that_takes_most_of_a_request_is_paused_for_a_part_of_a_second() {
+    let now = "2026-03-01T12:00:00Z".parse().expect("a time");
+    let pause = |throttled: usize| {
+        let busy = || item(429, "rejected_execution_exception", "busy");
+        let items: Vec<Value> =
+            (0..8).map(|at| if at < throttled { busy() } else { item(201, "", "") }).collect();
+        let body = json!({ "took": 1, "errors": true, "items": items }).to_string();
+        let receipt = super::outcome::receipt(&http::Response::new(body.into()), 8, "", now);
+        receipt.expect("a receipt").rate_limit.map(|pace| pace.reset.duration_since(now).as_millis())
+    };
+    assert_eq!([pause(0), pause(1), pause(4), pause(7)], [None, Some(125), Some(500), Some(875)]);
+}
+
 #[tokio::test]
 async fn what_holds_all_documents_up_is_an_error_and_no_document_is_refused() {
     for (item, kind, step) in [
