@@ -4,6 +4,7 @@
 //! Sits above `model` and below the connectors. Nothing here retries or keeps progress: the engine
 //! does. Only [`poll`] waits, for work that a service does on its own.
 
+pub mod arena;
 pub mod arrow;
 pub mod aws;
 pub mod google;

@@ -6,4 +6,4 @@ pub mod stream;
 mod value;
 pub mod wide;
 
-pub use value::{data_type, value};
+pub use value::{data_type, value, value_in};

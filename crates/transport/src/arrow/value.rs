@@ -10,11 +10,11 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, MapArray, StructArray};
 use arrow_schema::{DataType, TimeUnit};
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp, civil};
 use tidegate_model::{DataType as ColumnType, Json, Reason, Value, json};
 
 use super::wide;
+use crate::arena::{Alone, Keep};
 
 /// Returns the type of the values that [`value`] gives for a column.
 pub fn data_type(arrow: &DataType) -> ColumnType {
@@ -57,6 +57,14 @@ pub fn data_type(arrow: &DataType) -> ColumnType {
 /// # Errors
 /// Why it has none here, without repeating any of it.
 pub fn value(array: &ArrayRef, at: usize) -> Result<Value, Reason> {
+    value_in(array, at, &mut Alone)
+}
+
+/// Returns the value of one cell, whose texts and bytes are kept where `keep` says.
+///
+/// # Errors
+/// As [`value`].
+pub fn value_in(array: &ArrayRef, at: usize, keep: &mut impl Keep) -> Result<Value, Reason> {
     if array.is_null(at) {
         return Ok(Value::Null);
     }
@@ -85,13 +93,13 @@ pub fn value(array: &ArrayRef, at: usize) -> Result<Value, Reason> {
         DataType::Decimal64(..) => decimal::<Decimal64Type>(array, at),
         DataType::Decimal128(..) => decimal::<Decimal128Type>(array, at),
         DataType::Decimal256(..) => decimal::<Decimal256Type>(array, at),
-        DataType::Utf8 => Value::Text(array.as_string::<i32>().value(at).into()),
-        DataType::LargeUtf8 => Value::Text(array.as_string::<i64>().value(at).into()),
-        DataType::Utf8View => Value::Text(array.as_string_view().value(at).into()),
-        DataType::Binary => bytes(array.as_binary::<i32>().value(at)),
-        DataType::LargeBinary => bytes(array.as_binary::<i64>().value(at)),
-        DataType::BinaryView => bytes(array.as_binary_view().value(at)),
-        DataType::FixedSizeBinary(_) => bytes(array.as_fixed_size_binary().value(at)),
+        DataType::Utf8 => Value::Text(keep.text(array.as_string::<i32>().value(at))),
+        DataType::LargeUtf8 => Value::Text(keep.text(array.as_string::<i64>().value(at))),
+        DataType::Utf8View => Value::Text(keep.text(array.as_string_view().value(at))),
+        DataType::Binary => Value::Bytes(keep.bytes(array.as_binary::<i32>().value(at))),
+        DataType::LargeBinary => Value::Bytes(keep.bytes(array.as_binary::<i64>().value(at))),
+        DataType::BinaryView => Value::Bytes(keep.bytes(array.as_binary_view().value(at))),
+        DataType::FixedSizeBinary(_) => Value::Bytes(keep.bytes(array.as_fixed_size_binary().value(at))),
         DataType::Date32 => date(primitive::<Date32Type>(array, at).into()),
         DataType::Date64 => date(primitive::<Date64Type>(array, at).div_euclid(86_400_000)),
         DataType::Time32(TimeUnit::Second) => {
@@ -122,10 +130,6 @@ fn primitive<T: ArrowPrimitiveType>(array: &ArrayRef, at: usize) -> T::Native {
 
 fn decimal<T: DecimalType + ArrowPrimitiveType>(array: &ArrayRef, at: usize) -> Value {
     Value::Decimal(array.as_primitive::<T>().value_as_string(at).into())
-}
-
-fn bytes(cell: &[u8]) -> Value {
-    Value::Bytes(Bytes::copy_from_slice(cell))
 }
 
 fn shown(array: &ArrayRef, at: usize) -> Result<String, Reason> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_model::{Checks, Error, ErrorKind, Feed, Row, Value};
+use tidegate_transport::arena::Alone;
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::bookkeeping::{self, COLUMNS, Entry, Keeper, SCHEMA, Schema};
 use tidegate_transport::sql::hashed::{HashedColumn as _, HashedTable};
@@ -97,7 +98,7 @@ impl Keeper for BigQueryKeeper {
         while let Some(mut page) = pages.next().await? {
             while let Some(row) = page.next_row() {
                 let cells = decode::cells(&row).map_err(|_| errors::unreadable("a row"))?;
-                texts.push(match cells.values(&fields).next() {
+                texts.push(match cells.values(&fields, &mut Alone).next() {
                     Some(Ok(Value::Text(text))) => Some(text.to_string()),
                     Some(Ok(Value::Null)) => None,
                     _ => return Err(errors::unreadable("a text")),

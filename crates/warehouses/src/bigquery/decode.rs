@@ -15,6 +15,7 @@ use jiff::{Timestamp, civil};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use tidegate_model::{Json, Reason, Value, json};
+use tidegate_transport::arena::{Alone, Keep};
 use tidegate_transport::arrow::wide;
 
 use super::types::{Field, Kind};
@@ -107,14 +108,15 @@ impl Cells<'_> {
         self.f.len()
     }
 
-    /// Returns the value of each cell, or why it has none: without repeating any of it, and the text
-    /// that stands there.
+    /// Returns the value of each cell, whose texts are kept where `keep` says, or why it has none: without repeating
+    /// any of it, and the text that stands there.
     pub fn values<'a>(
         &'a self,
         fields: &'a [Field],
+        keep: &'a mut impl Keep,
     ) -> impl Iterator<Item = Result<Value, (String, Reason)>> + 'a {
         self.f.iter().zip(fields).map(|(cell, field)| {
-            value(&cell.v, field).map_err(|reason| {
+            value(&cell.v, field, keep).map_err(|reason| {
                 let text =
                     if let Raw::Text(text) = &cell.v { text.clone().into_owned() } else { String::new() };
                 (text, reason)
@@ -123,10 +125,10 @@ impl Cells<'_> {
     }
 }
 
-fn value(raw: &Raw<'_>, field: &Field) -> Result<Value, Reason> {
+fn value(raw: &Raw<'_>, field: &Field, keep: &mut impl Keep) -> Result<Value, Reason> {
     match (raw, field.is_repeated) {
         (Raw::Null, _) => Ok(Value::Null),
-        (Raw::Text(text), false) => one(text, &field.kind),
+        (Raw::Text(text), false) => one(text, &field.kind, keep),
         _ => {
             let mut out = String::new();
             write(raw, field, &mut out)?;
@@ -167,7 +169,7 @@ fn write(raw: &Raw<'_>, field: &Field, out: &mut String) -> Result<(), Reason> {
             out.push('}');
         }
         (Raw::Text(text), false) => {
-            let value = one(text, &field.kind)?;
+            let value = one(text, &field.kind, &mut Alone)?;
             let before = out.len();
             if value.write_json(out).is_err() {
                 // What is no JSON number (NaN) becomes a string, so that nothing is lost.
@@ -185,13 +187,13 @@ fn unknown(kind: &Kind) -> Reason {
 }
 
 /// Returns the value of a text.
-fn one(text: &str, kind: &Kind) -> Result<Value, Reason> {
+fn one(text: &str, kind: &Kind, keep: &mut impl Keep) -> Result<Value, Reason> {
     let unknown = || unknown(kind);
     Ok(match kind {
-        Kind::Text | Kind::Other(_) => Value::Text(text.into()),
+        Kind::Text | Kind::Other(_) => Value::Text(keep.text(text)),
         Kind::Int64 => Value::Int(text.parse().map_err(|_| unknown())?),
         Kind::Float64 => Value::Float(text.parse().map_err(|_| unknown())?),
-        Kind::Numeric(_) | Kind::BigNumeric(_) if json::is_number(text) => Value::Decimal(text.into()),
+        Kind::Numeric(_) | Kind::BigNumeric(_) if json::is_number(text) => Value::Decimal(keep.text(text)),
         Kind::Numeric(_) | Kind::BigNumeric(_) | Kind::Struct(_) => return Err(unknown()),
         Kind::Bool => Value::Bool(match text {
             "true" => true,
@@ -203,7 +205,7 @@ fn one(text: &str, kind: &Kind) -> Result<Value, Reason> {
         Kind::DateTime => Value::DateTime(text.parse::<civil::DateTime>().map_err(|_| unknown())?),
         Kind::Date => Value::Date(text.parse::<civil::Date>().map_err(|_| unknown())?),
         Kind::Time => Value::Time(text.parse::<civil::Time>().map_err(|_| unknown())?),
-        Kind::Json => Value::Json(Json::parse(text.into())?),
+        Kind::Json => Value::Json(Json::parse(keep.text(text))?),
         Kind::Range(element) => Value::Json(Json::trusted(range(text, element).ok_or_else(unknown)?)),
     })
 }
@@ -224,7 +226,7 @@ fn range(text: &str, element: &Kind) -> Option<String> {
         out.push_str(name);
         match bound {
             "UNBOUNDED" | "NULL" => out.push_str("null"),
-            bound => one(bound, element).ok()?.write_json(&mut out).ok()?,
+            bound => one(bound, element, &mut Alone).ok()?.write_json(&mut out).ok()?,
         }
     }
     out.push('}');

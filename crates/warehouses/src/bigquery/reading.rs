@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use tidegate_model::{Error, ErrorKind, Feed, Row, Value};
+use tidegate_transport::arena::{Alone, Arena};
 use tidegate_transport::poll::Poll;
 use tidegate_transport::sql::reading::{self, Cells, Wire};
 use tidegate_transport::sql::table::Relation as _;
@@ -39,6 +40,7 @@ pub fn feed(
         pages: None,
         stored: None,
         again: Some(Poll::default()),
+        arena: Arena::default(),
     };
     reading::feed(reading, label, found.table.names(), batch_rows)
 }
@@ -58,6 +60,7 @@ struct Reading {
     stored: Option<Stored>,
     /// Before the first page: whether the query may be submitted again.
     again: Option<Poll>,
+    arena: Arena,
 }
 
 impl Reading {
@@ -125,7 +128,7 @@ impl Wire for Reading {
             Part::Batch(batch, at) if *at == batch.num_rows() => return Ok(false),
             Part::Batch(batch, at) => {
                 for (column, field) in batch.columns().iter().zip(&self.fields) {
-                    cells.push(storage::cells::cell(column, *at, field));
+                    cells.push(storage::cells::cell(column, *at, field, &mut self.arena));
                 }
                 *at += 1;
                 return Ok(true);
@@ -136,7 +139,7 @@ impl Wire for Reading {
         if row.len() != self.fields.len() {
             return Err(errors::unreadable("rows with columns that were not asked for"));
         }
-        for cell in row.values(&self.fields) {
+        for cell in row.values(&self.fields, &mut self.arena) {
             cells.push(cell.map_err(|(text, reason)| (text.into(), reason)));
         }
         Ok(true)
@@ -150,7 +153,7 @@ impl Wire for Reading {
         while let Some(mut page) = pages.next().await? {
             if let Some(row) = page.next_row() {
                 let cells = decode::cells(&row).map_err(|_| errors::unreadable("a count"))?;
-                found = cells.values(&counts).next().and_then(Result::ok);
+                found = cells.values(&counts, &mut Alone).next().and_then(Result::ok);
             }
         }
         match found {

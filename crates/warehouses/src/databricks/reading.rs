@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_model::{Error, Feed, Json, Reason, Row, Value};
+use tidegate_transport::arena::Arena;
 use tidegate_transport::arrow;
 use tidegate_transport::sql::reading::{self, Cells, Wire};
 use tidegate_transport::sql::table::Relation as _;
@@ -34,6 +35,7 @@ pub fn feed(
         sql,
         not_due,
         rows: None,
+        arena: Arena::default(),
     };
     reading::feed(reading, label, table.names(), batch_rows)
 }
@@ -49,6 +51,7 @@ struct Reading {
     not_due: Option<String>,
     /// The result, once the statement is submitted.
     rows: Option<Rows>,
+    arena: Arena,
 }
 
 #[async_trait]
@@ -78,7 +81,7 @@ impl Wire for Reading {
             return Ok(false);
         }
         for (column, shape) in self.shapes.iter().enumerate() {
-            cells.push(cell(batch, column, *at, *shape));
+            cells.push(cell(batch, column, *at, *shape, &mut self.arena));
         }
         *at += 1;
         Ok(true)
@@ -95,8 +98,14 @@ impl Wire for Reading {
 }
 
 /// Returns the value of a cell, or its bytes as far as there are some, and why it has no value.
-fn cell(held: &RecordBatch, column: usize, at: usize, shape: Shape) -> Result<Value, (Bytes, Reason)> {
-    let value = arrow::value(held.column(column), at).map_err(|reason| (Bytes::new(), reason))?;
+fn cell(
+    held: &RecordBatch,
+    column: usize,
+    at: usize,
+    shape: Shape,
+    arena: &mut Arena,
+) -> Result<Value, (Bytes, Reason)> {
+    let value = arrow::value_in(held.column(column), at, arena).map_err(|reason| (Bytes::new(), reason))?;
     match (shape, value) {
         (Shape::Json, Value::Text(text)) => {
             Json::parse(text.clone()).map(Value::Json).map_err(|reason| (text.into_bytes(), reason))

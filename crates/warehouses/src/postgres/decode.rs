@@ -6,6 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp, civil};
 use tidegate_model::{Json, Reason, Text, Value};
+use tidegate_transport::arena::{Arena, Keep as _};
 use tokio_postgres::types::{FromSql, Kind, Type};
 
 use super::{array, beyond};
@@ -112,14 +113,14 @@ impl Shape {
     /// Why the cell has no value here, without repeating any of it.
     pub fn decode(&self, cell: &[u8], arena: &mut Arena) -> Result<Value, Reason> {
         Ok(match self {
-            Shape::Text | Shape::AsText => Value::Text(text(arena.keep(cell))?),
-            Shape::Padded => Value::Text(text(arena.keep(unpadded(cell)))?),
-            Shape::Json => Value::Json(Json::trusted(text(arena.keep(cell))?)),
+            Shape::Text | Shape::AsText => Value::Text(text(arena.bytes(cell))?),
+            Shape::Padded => Value::Text(text(arena.bytes(unpadded(cell)))?),
+            Shape::Json => Value::Json(Json::trusted(text(arena.bytes(cell))?)),
             Shape::Jsonb => match cell {
-                [1, json @ ..] => Value::Json(Json::trusted(text(arena.keep(json))?)),
+                [1, json @ ..] => Value::Json(Json::trusted(text(arena.bytes(json))?)),
                 _ => return Err(Reason::new("unknown_form", "a jsonb version that is not known")),
             },
-            Shape::Bytea => Value::Bytes(arena.keep(cell)),
+            Shape::Bytea => Value::Bytes(arena.bytes(cell)),
             Shape::Bool => Value::Bool(fixed::<1>(cell)? != [0]),
             Shape::Int2 => Value::Int(i16::from_be_bytes(fixed(cell)?).into()),
             Shape::Int4 => Value::Int(i32::from_be_bytes(fixed(cell)?).into()),
@@ -128,9 +129,7 @@ impl Shape {
             Shape::Float4 => Value::Float(widen(f32::from_be_bytes(fixed(cell)?))),
             Shape::Float8 => Value::Float(f64::from_be_bytes(fixed(cell)?)),
             Shape::Numeric | Shape::Money => {
-                arena.room(cell.len() * 2 + 16);
-                let written = numeric(cell, &mut arena.bytes);
-                let digits = arena.take();
+                let (digits, written) = arena.written(cell.len() * 2 + 16, |out| numeric(cell, out));
                 written?;
                 Value::Decimal(text(digits)?)
             }
@@ -141,41 +140,10 @@ impl Shape {
             Shape::Uuid => {
                 let mut buffer = uuid::Uuid::encode_buffer();
                 let uuid = uuid::Uuid::from_bytes(fixed(cell)?).hyphenated().encode_lower(&mut buffer);
-                Value::Text(text(arena.keep(uuid.as_bytes()))?)
+                Value::Text(text(arena.bytes(uuid.as_bytes()))?)
             }
             Shape::Array(element) => Value::Json(array::to_json(cell, |cell| element.decode(cell, arena))?),
         })
-    }
-}
-
-/// Where the cells of many rows are kept together: a few large pieces instead of
-/// one allocation for each cell.
-#[derive(Default)]
-pub struct Arena {
-    bytes: BytesMut,
-}
-
-impl Arena {
-    /// Size of a piece.
-    const PIECE: usize = 64 * 1024;
-
-    fn room(&mut self, wanted: usize) {
-        if self.bytes.capacity() - self.bytes.len() < wanted {
-            self.bytes = BytesMut::with_capacity(wanted.max(Self::PIECE));
-        }
-    }
-
-    fn take(&mut self) -> Bytes {
-        self.bytes.split().freeze()
-    }
-
-    fn keep(&mut self, cell: &[u8]) -> Bytes {
-        if cell.is_empty() {
-            return Bytes::new();
-        }
-        self.room(cell.len());
-        self.bytes.extend_from_slice(cell);
-        self.take()
     }
 }
 

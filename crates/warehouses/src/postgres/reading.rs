@@ -7,13 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tidegate_model::{Batch, Columns, Error, ErrorKind, Feed, Reason, Row, Value};
+use tidegate_transport::arena::Arena;
 use tidegate_transport::sql::rows::{BATCH_BYTES, malformed};
 use tidegate_transport::sql::table::Relation as _;
 use tokio_postgres::RowStream;
 use tokio_postgres::types::ToSql;
 
 use super::client::{Access, Session};
-use super::decode::{Arena, Raw, Shape};
+use super::decode::{Raw, Shape};
 use super::query::Relation;
 
 /// A statement of a read.

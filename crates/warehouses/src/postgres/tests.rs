@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use tidegate_model::{Error, ErrorKind, Selection};
+use tidegate_transport::arena::Arena;
 use tidegate_transport::sql::incremental::PostgreSql;
 use tidegate_transport::sql::table::Relation as _;
 use tokio_postgres::types::Type;
 
-use super::decode::{Arena, Shape};
+use super::decode::Shape;
 use super::query::{Relation, SourceColumn, Table};
 use super::settings::PostgresSelection;
 

@@ -6,8 +6,9 @@
 use bytes::Bytes;
 use jiff::{Timestamp, civil};
 use tidegate_model::{Reason, Text, Value, json};
+use tidegate_transport::arena::Arena;
 
-use crate::postgres::decode::{Arena, Shape};
+use crate::postgres::decode::Shape;
 
 use super::types::SqlType;
 

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::ReadyChunks;
 use tidegate_model::{Columns, Error, ErrorKind, Feed, Reason, Row, Value};
+use tidegate_transport::arena::Arena;
 use tidegate_transport::sql::reading::{self, Cells, Wire};
 use tidegate_transport::sql::table::Relation as _;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow, SimpleQueryStream};
 
 use crate::postgres::client::{Access, Session};
-use crate::postgres::decode::Arena;
 
 use super::cell;
 use super::errors::explained;

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, Feed, Reason, Row, Value};
+use tidegate_transport::arena::Arena;
 use tidegate_transport::arrow;
 use tidegate_transport::sql::reading::{self, Cells, Wire};
 use tidegate_transport::sql::table::{ColumnSql as _, Relation as _};
@@ -23,7 +24,6 @@ use tidegate_transport::storage::StorageRoot;
 use uuid::Uuid;
 
 use crate::postgres::client::{Access, Session};
-use crate::postgres::decode::Arena;
 
 use super::cell;
 use super::errors::explained_unloading;

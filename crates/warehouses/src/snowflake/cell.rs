@@ -5,22 +5,23 @@
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp, civil};
-use tidegate_model::{Json, Reason, Text, Value, json};
+use tidegate_model::{Json, Reason, Value, json};
+use tidegate_transport::arena::Keep;
 
 use super::types::SqlType;
 
 /// What the offset of a numeric `TIMESTAMP_TZ` is counted from, in minutes.
 const NO_OFFSET: i64 = 1_440;
 
-/// Returns the value of a cell of a type.
+/// Returns the value of a cell of a type, whose texts are kept where `keep` says.
 ///
 /// # Errors
 /// Why it has none here, without repeating any of it.
-pub fn value(sql_type: &SqlType, cell: &str) -> Result<Value, Reason> {
+pub fn value(sql_type: &SqlType, cell: &str, keep: &mut impl Keep) -> Result<Value, Reason> {
     let found = match sql_type {
-        SqlType::Text(_) | SqlType::Geo(_) | SqlType::Other(_) => Some(Value::Text(cell.into())),
-        SqlType::Number(_, 0) => cell.parse().map(Value::Int).ok().or_else(|| decimal(cell)),
-        SqlType::Number(..) => decimal(cell),
+        SqlType::Text(_) | SqlType::Geo(_) | SqlType::Other(_) => Some(Value::Text(keep.text(cell))),
+        SqlType::Number(_, 0) => cell.parse().map(Value::Int).ok().or_else(|| decimal(cell, keep)),
+        SqlType::Number(..) => decimal(cell, keep),
         SqlType::Float => cell.parse().map(Value::Float).ok(),
         SqlType::Boolean => match cell {
             "true" | "TRUE" | "1" => Some(Value::Bool(true)),
@@ -33,16 +34,16 @@ pub fn value(sql_type: &SqlType, cell: &str) -> Result<Value, Reason> {
         SqlType::TimestampNtz => wall(cell),
         SqlType::TimestampLtz | SqlType::TimestampTz => instant(cell),
         SqlType::Variant | SqlType::Object(_) | SqlType::Array(_) => {
-            return Json::parse(Text::from(cell)).map(Value::Json);
+            return Json::parse(keep.text(cell)).map(Value::Json);
         }
     };
     found.ok_or_else(|| Reason::new("unknown_form", format!("a {sql_type} that cannot be read")))
 }
 
 /// A number, digit for digit.
-fn decimal(cell: &str) -> Option<Value> {
+fn decimal(cell: &str, keep: &mut impl Keep) -> Option<Value> {
     if json::is_number(cell) {
-        return Some(Value::Decimal(cell.into()));
+        return Some(Value::Decimal(keep.text(cell)));
     }
     // `.5` has the same digits as `0.5`, which JSON knows.
     let (sign, digits) = cell.strip_prefix('-').map_or(("", cell), |digits| ("-", digits));
@@ -123,13 +124,15 @@ fn beyond(cell: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_transport::arena::Alone;
+
     use tidegate_transport::sql::table::ColumnSql as _;
 
     use super::*;
 
     fn text(sql_type: &SqlType, cell: &str) -> String {
         let mut out = String::new();
-        let value = value(sql_type, cell).unwrap_or_else(|reason| panic!("{cell}: {reason:?}"));
+        let value = value(sql_type, cell, &mut Alone).unwrap_or_else(|reason| panic!("{cell}: {reason:?}"));
         assert!(sql_type.data_type().holds(&value), "{sql_type}: {value:?}");
         value.write_json(&mut out).unwrap();
         out
@@ -193,8 +196,10 @@ mod tests {
             let same = shown == expected || shown.parse::<f64>().ok() == expected.parse::<f64>().ok();
             assert!(same, "{cell}: {shown}");
         }
-        assert!(matches!(value(&SqlType::Float, "NaN"), Ok(Value::Float(number)) if number.is_nan()));
-        assert!(matches!(value(&SqlType::Float, "-inf"), Ok(Value::Float(f64::NEG_INFINITY))));
+        assert!(
+            matches!(value(&SqlType::Float, "NaN", &mut Alone), Ok(Value::Float(number)) if number.is_nan())
+        );
+        assert!(matches!(value(&SqlType::Float, "-inf", &mut Alone), Ok(Value::Float(f64::NEG_INFINITY))));
     }
 
     #[test]
@@ -220,7 +225,7 @@ mod tests {
             (SqlType::TimestampTz, "1.5 9999"),
             (SqlType::TimestampNtz, "1.0000000001"),
         ] {
-            let reason = value(&sql_type, cell).unwrap_err();
+            let reason = value(&sql_type, cell, &mut Alone).unwrap_err();
             assert!(!reason.message.contains(cell), "{reason:?}");
         }
     }

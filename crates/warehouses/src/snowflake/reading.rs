@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_model::{Error, Feed, Row, Value};
+use tidegate_transport::arena::Arena;
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::reading::{self, Cells, Wire};
 use tidegate_transport::sql::table::Relation as _;
@@ -35,6 +36,7 @@ pub fn feed(
         sql,
         not_due,
         rows: None,
+        arena: Arena::default(),
     };
     reading::feed(reading, label, table.names(), batch_rows)
 }
@@ -49,6 +51,7 @@ struct Reading {
     not_due: Option<Sql>,
     /// The result, once the statement is submitted.
     rows: Option<Rows>,
+    arena: Arena,
 }
 
 #[async_trait]
@@ -81,7 +84,7 @@ impl Wire for Reading {
         for (cell, sql_type) in row.iter().zip(&self.types) {
             cells.push(match &cell.0 {
                 None => Ok(Value::Null),
-                Some(text) => cell::value(sql_type, text)
+                Some(text) => cell::value(sql_type, text, &mut self.arena)
                     .map_err(|reason| (Bytes::copy_from_slice(text.as_bytes()), reason)),
             });
         }

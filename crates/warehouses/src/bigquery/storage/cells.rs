@@ -6,12 +6,19 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::{Array as _, ArrayRef};
 use bytes::Bytes;
 use tidegate_model::{Json, Reason, Value, json};
+use tidegate_transport::arena::{Alone, Keep};
 use tidegate_transport::arrow;
 
 use crate::bigquery::types::{Field, Kind};
 
-/// Returns the value of a cell, or its bytes as far as there are some, and why it has no value.
-pub fn cell(column: &ArrayRef, at: usize, field: &Field) -> Result<Value, (Bytes, Reason)> {
+/// Returns the value of a cell, whose texts are kept where `keep` says; or its bytes as far as there are some, and why
+/// it has no value.
+pub fn cell(
+    column: &ArrayRef,
+    at: usize,
+    field: &Field,
+    keep: &mut impl Keep,
+) -> Result<Value, (Bytes, Reason)> {
     let nothing = |reason| (Bytes::new(), reason);
     if field.is_repeated || matches!(field.kind, Kind::Struct(_)) {
         // A list is never null: BigQuery makes no difference between none and an empty one.
@@ -22,7 +29,7 @@ pub fn cell(column: &ArrayRef, at: usize, field: &Field) -> Result<Value, (Bytes
         write(column, at, field, &mut out).map_err(nothing)?;
         return Ok(Value::Json(Json::trusted(out)));
     }
-    match (one(column, at, field).map_err(nothing)?, &field.kind) {
+    match (one(column, at, field, keep).map_err(nothing)?, &field.kind) {
         (Value::Text(text), Kind::Json) => {
             Json::parse(text.clone()).map(Value::Json).map_err(|reason| (text.into_bytes(), reason))
         }
@@ -32,8 +39,8 @@ pub fn cell(column: &ArrayRef, at: usize, field: &Field) -> Result<Value, (Bytes
 
 /// Returns a value that is no list and no structure. Decimals are written as pages have them, without the zeros
 /// that fill their scale.
-fn one(column: &ArrayRef, at: usize, field: &Field) -> Result<Value, Reason> {
-    Ok(match arrow::value(column, at)? {
+fn one(column: &ArrayRef, at: usize, field: &Field, keep: &mut impl Keep) -> Result<Value, Reason> {
+    Ok(match arrow::value_in(column, at, keep)? {
         Value::Decimal(digits) if digits.contains('.') => {
             let shortest = digits.trim_end_matches('0').trim_end_matches('.');
             Value::Decimal(if shortest == "-0" { "0".into() } else { shortest.into() })
@@ -84,7 +91,7 @@ fn write(column: &ArrayRef, at: usize, field: &Field, out: &mut String) -> Resul
         out.push('}');
         return Ok(());
     }
-    let value = cell(column, at, field).map_err(|(_, reason)| reason)?;
+    let value = cell(column, at, field, &mut Alone).map_err(|(_, reason)| reason)?;
     let before = out.len();
     if value.write_json(out).is_err() {
         // What is no JSON number (NaN) becomes a string, so that nothing is lost.
