@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tidegate_model::{Batch, Columns, Error, Feed, Reason, Row, Value};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::rows::{BATCH_BYTES, held_bytes, malformed};
 
@@ -59,17 +61,74 @@ impl Cells {
 /// is. `label` names the selection in messages.
 pub fn feed<W: Wire>(wire: W, label: String, columns: Arc<Columns>, batch_rows: usize) -> Feed<Row> {
     let arrivals = Arrivals { wire, label, columns, limit: batch_rows.max(1), part: None };
-    stream::try_unfold(Some(arrivals), |arrivals| async move {
-        let Some(mut arrivals) = arrivals else { return Ok(None) };
-        let (batch, is_last) = arrivals.next_batch().await?;
-        let is_empty = batch.items.is_empty() && batch.malformed.is_empty() && batch.not_due == 0;
-        match (is_last, is_empty) {
-            (true, true) => Ok(None),
-            (true, false) => Ok(Some((batch, None))),
-            (false, _) => Ok(Some((batch, Some(arrivals)))),
-        }
+    stream::unfold(Read::Ready(Box::new(arrivals)), |read| async move {
+        let mut decoding = match read {
+            Read::Ready(arrivals) => Decoding::begin(*arrivals),
+            Read::Decoding(decoding) => decoding,
+            Read::Ended => return None,
+        };
+        let batch = decoding.next().await?;
+        let then = if batch.is_ok() { Read::Decoding(decoding) } else { Read::Ended };
+        Some((batch, then))
     })
     .boxed()
+}
+
+/// How far a read is.
+enum Read<W: Wire> {
+    Ready(Box<Arrivals<W>>),
+    Decoding(Decoding),
+    Ended,
+}
+
+/// Batches that are decoded in a task of its own: the next one is made while the one before it is used. The task ends
+/// when this is dropped.
+struct Decoding {
+    batches: mpsc::Receiver<Result<Batch<Row>, Error>>,
+    task: JoinHandle<()>,
+}
+
+impl Decoding {
+    fn begin<W: Wire>(mut arrivals: Arrivals<W>) -> Decoding {
+        let (sender, batches) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            let mut is_last = false;
+            while !is_last {
+                let batch = match arrivals.next_batch().await {
+                    Ok((batch, last)) => {
+                        is_last = last;
+                        Ok(batch)
+                    }
+                    Err(error) => {
+                        is_last = true;
+                        Err(error)
+                    }
+                };
+                let is_empty = batch.as_ref().is_ok_and(|batch| {
+                    batch.items.is_empty() && batch.malformed.is_empty() && batch.not_due == 0
+                });
+                if !(is_last && is_empty) && sender.send(batch).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Decoding { batches, task }
+    }
+
+    async fn next(&mut self) -> Option<Result<Batch<Row>, Error>> {
+        if let Some(batch) = self.batches.recv().await {
+            return Some(batch);
+        }
+        // The rows have ended, or the task has: then rows are missing.
+        let cause = (&mut self.task).await.err()?;
+        Some(Err(Error::internal("reading rows ended abnormally").caused_by(cause)))
+    }
+}
+
+impl Drop for Decoding {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// A read and what has arrived of it.
@@ -159,6 +218,32 @@ mod tests {
         assert_eq!(read(vec![vec![1, 7], vec![3, 4]], 2).await, [(2, 1, 0), (1, 0, 2)]);
         assert_eq!(read(Vec::new(), 0).await, []);
         assert_eq!(read(Vec::new(), 5).await, [(0, 0, 5)]);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_is_an_error_and_no_end_of_the_rows() {
+        struct Broken;
+
+        #[async_trait]
+        impl Wire for Broken {
+            type Part = ();
+
+            async fn next(&mut self) -> Result<Option<()>, Error> {
+                Ok(Some(()))
+            }
+
+            fn row(&mut self, (): &mut (), _: &mut Cells) -> Result<bool, Error> {
+                panic!("a fault of the decoder")
+            }
+
+            async fn not_due(&mut self) -> Result<u64, Error> {
+                Ok(0)
+            }
+        }
+
+        let mut feed = feed(Broken, "t".to_owned(), Columns::new(["n"]), 3);
+        assert!(feed.next().await.is_some_and(|batch| batch.is_err()));
+        assert!(feed.next().await.is_none());
     }
 
     #[tokio::test]

@@ -29,8 +29,8 @@ pub struct Rows {
     current: Option<(Batches, u64)>,
 }
 
-/// A download that ends when it is dropped.
-struct Ahead(JoinHandle<Result<(Link, Bytes), Error>>);
+/// A download that ends when it is dropped. It is decompressed as soon as it is there.
+struct Ahead(JoinHandle<Result<(Link, Batches), Error>>);
 
 impl Drop for Ahead {
     fn drop(&mut self) {
@@ -71,7 +71,12 @@ impl Rows {
 
     fn fetch(&mut self, index: u64, link: Option<Link>) {
         let (statement, doing) = (Arc::clone(&self.statement), self.doing.clone());
-        self.ahead = Some(Ahead(tokio::spawn(async move { fetch(&statement, index, link, &doing).await })));
+        let compression = self.compression;
+        self.ahead = Some(Ahead(tokio::spawn(async move {
+            let (link, body) = fetch(&statement, index, link, &doing).await?;
+            let batches = batches(body, compression).map_err(|why| damaged(&doing, &why))?;
+            Ok((link, batches))
+        })));
     }
 
     /// Returns the next rows; `None` after the last ones.
@@ -101,12 +106,11 @@ impl Rows {
                 };
             };
             let fetched = (&mut ahead.0).await;
-            let (link, body) = fetched
+            let (link, batches) = fetched
                 .map_err(|cause| Error::internal("fetching a result ended abnormally").caused_by(cause))??;
             if let Some(next) = link.next_chunk_index {
                 self.fetch(next, None);
             }
-            let batches = batches(body, self.compression).map_err(|why| damaged(&self.doing, &why))?;
             self.current = Some((batches, link.row_count));
         }
     }
