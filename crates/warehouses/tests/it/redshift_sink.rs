@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tidegate_model::{
-    ConnectorContext, ErrorKind, Http as _, Layout, Settings, Sink, SinkTarget, StreamId, SyncId,
+    ConnectorContext, ErrorKind, Http as _, Layout, Outcome, Settings, Sink, SinkTarget, StreamId, SyncId,
 };
 use tidegate_transport::http::RealHttp;
 use tidegate_warehouses::redshift::CONNECTOR;
 
-use crate::event_sinks::{cells_of_seven, events, open, thirty_come_again};
+use crate::event_sinks::{cells_of_seven, deliver_at_last, events, open, thirty_come_again};
 use crate::postgres_server::{context, unique};
 use crate::redshift_server::Cluster;
+use crate::tunnels::tunnel;
 
 /// A bucket of its own at moto.
 pub(crate) struct Bucket {
@@ -188,4 +189,30 @@ async fn an_export_to_a_schema_that_is_there_needs_no_privilege_on_the_database(
     assert!(checks.passed(), "{checks:?}");
     sink.deliver(&events(0..3)).await.unwrap();
     assert_eq!(counted(&cluster, "push_events.message_events").await, (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_go_to_redshift_through_a_tunnel_and_are_there_once_after_its_server_was_killed() {
+    let (mut server, tunnel) = tunnel();
+    let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
+    let mut members = bucket.staging();
+    members["tunnel"] = tunnel;
+    let sink = sink(&cluster.settings(members), json!({}));
+    let checks = sink.check().await.unwrap();
+    assert!(
+        checks.passed() && format!("{checks:?}").contains("through the tunnel at 127.0.0.1:"),
+        "{checks:?}"
+    );
+    sink.deliver(&events(0..50)).await.unwrap();
+
+    server.kill();
+    // Whether the events were copied is known, or it is said that it is not.
+    match sink.deliver(&events(40..90)).await {
+        Ok(receipt) => assert!(receipt.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown(_)))),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+    }
+    server.restart();
+    deliver_at_last(sink.as_ref(), &events(40..90), "through the tunnel").await;
+    assert_eq!(counted(&cluster, "push_events.message_events").await, (90, 90));
+    assert_eq!(bucket.files().await, 0, "the folder is left empty");
 }
