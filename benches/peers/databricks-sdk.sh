@@ -1,32 +1,43 @@
 #!/usr/bin/env bash
 # databricks-sdk 0.162.0 runs the statement and names the parts; pyarrow makes rows of them. The SDK
-# itself fetches no parts.
+# itself fetches no parts. With BENCH_BRAZE the rows are posted as events (braze.py).
 set -euo pipefail
+PYTHONPATH=$(cd "$(dirname "$0")" && pwd)
+export PYTHONPATH
 cat >databricks_sdk_rows.py <<'PYTHON'
 import os
 
+import braze
 import lz4.frame
 import pyarrow
 import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.sql import Disposition, Format
 
-client = WorkspaceClient(host=os.environ["BENCH_ENDPOINT"], token="bench").statement_execution
-answer = client.execute_statement(
-    "SELECT id, event_name, user_id, event_timestamp, event_data FROM main.bench.events",
-    "bench",
-    disposition=Disposition.EXTERNAL_LINKS,
-    format=Format.ARROW_STREAM,
-    wait_timeout="30s",
-)
-session, rows, links = requests.Session(), 0, answer.result.external_links
-while True:
-    body = session.get(links[0].external_link).content
-    for batch in pyarrow.ipc.open_stream(lz4.frame.decompress(body)):
-        rows += len(batch.to_pylist())
-    if links[0].next_chunk_index is None:
-        break
-    links = client.get_statement_result_chunk_n(answer.statement_id, links[0].next_chunk_index).external_links
-assert rows == int(os.environ["BENCH_ROWS"]), rows
+
+def parts():
+    client = WorkspaceClient(host=os.environ["BENCH_ENDPOINT"], token="bench").statement_execution
+    answer = client.execute_statement(
+        "SELECT id, event_name, user_id, event_timestamp, event_data FROM main.bench.events",
+        "bench",
+        disposition=Disposition.EXTERNAL_LINKS,
+        format=Format.ARROW_STREAM,
+        wait_timeout="30s",
+    )
+    session, links = requests.Session(), answer.result.external_links
+    while True:
+        body = session.get(links[0].external_link).content
+        for batch in pyarrow.ipc.open_stream(lz4.frame.decompress(body)):
+            yield batch.to_pylist()
+        if links[0].next_chunk_index is None:
+            return
+        links = client.get_statement_result_chunk_n(answer.statement_id, links[0].next_chunk_index).external_links
+
+
+if braze.BRAZE:
+    braze.post((row["event_name"], row["user_id"], row["event_timestamp"], row["event_data"]) for part in parts() for row in part)
+else:
+    rows = sum(len(part) for part in parts())
+    assert rows == braze.ROWS, rows
 PYTHON
 exec python databricks_sdk_rows.py

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # snowflake-connector-python 4.8.1 runs the statement over the protocol of Snowflake's drivers, whose chunks are Arrow,
-# and makes rows of them in its compiled part.
+# and makes rows of them in its compiled part. With BENCH_BRAZE the rows are posted as events (braze.py).
 set -euo pipefail
+PYTHONPATH=$(cd "$(dirname "$0")" && pwd)
+export PYTHONPATH
 cat >snowflake_connector_rows.py <<'PYTHON'
 import os
 import urllib.parse
 
+import braze
 import snowflake.connector
 
 address = urllib.parse.urlsplit(os.environ["BENCH_ENDPOINT"])
@@ -14,7 +17,10 @@ connection = snowflake.connector.connect(
     session_parameters={"PYTHON_CONNECTOR_QUERY_RESULT_FORMAT": "arrow"},
 )
 cursor = connection.cursor().execute("SELECT id, event_name, user_id, event_timestamp, event_data FROM bench.public.events")
-rows = sum(len(row) for row in cursor) // 5
-assert rows == int(os.environ["BENCH_ROWS"]), rows
+if braze.BRAZE:
+    braze.post(row[1:] for row in cursor)
+else:
+    rows = sum(len(row) for row in cursor) // 5
+    assert rows == braze.ROWS, rows
 PYTHON
 exec python snowflake_connector_rows.py

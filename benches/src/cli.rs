@@ -260,11 +260,11 @@ pub(crate) struct WarehousesArgs {
     /// The program under test, built with `--release`.
     #[arg(long)]
     tidegate: PathBuf,
-    /// What is read from.
+    /// What is read from, or written to.
     #[arg(long, value_enum, default_value = "databricks")]
     system: warehouses::System,
     /// Sizes of the result, smallest first: memory must not grow with them.
-    #[arg(long, value_delimiter = ',', default_value = "1000000,5000000")]
+    #[arg(long, value_delimiter = ',', default_value = "500000,2000000")]
     rows: Vec<u64>,
     /// How often each way is measured, taking turns; the median counts.
     #[arg(long, default_value_t = 3)]

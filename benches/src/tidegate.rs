@@ -131,6 +131,20 @@ impl Tidegate {
         Ok((took, memory))
     }
 
+    /// Plans a run; how many rows were read for it, how long that took and its peak memory in bytes.
+    pub(crate) async fn plan(&self, sync: &str) -> Result<(u64, Duration, u64)> {
+        let started = Instant::now();
+        let mut command = self.command(&["plan", sync, "--output", "json"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().context("tidegate does not start")?;
+        let (status, memory) = memory::wait(&mut child).await?;
+        let took = started.elapsed();
+        ensure!(status.success(), "`tidegate plan {sync}` ended with {status}: its reason stands above");
+        let said = child.wait_with_output().await?;
+        let plan: serde_json::Value = serde_json::from_slice(&said.stdout)?;
+        let read = plan["run"]["counts"]["read"].as_u64().context("`tidegate plan` counts what it read")?;
+        Ok((read, took, memory))
+    }
+
     /// How many events are in its log.
     pub(crate) async fn events(&self) -> Result<u64> {
         let said = self.command(&["events", "--output", "json"]).stdout(Stdio::piped()).output().await?;

@@ -92,7 +92,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
 }
 
 /// The project: events come in, and exports take them if there are any.
-fn project(connections: &str, syncs: &str) -> String {
+pub(crate) fn project(connections: &str, syncs: &str) -> String {
     format!("connections:\n  web: {{ type: events, token: {TOKEN} }}\n{connections}\nsyncs:\n{syncs}")
 }
 
@@ -133,7 +133,7 @@ async fn post(serving: &Serving, first: u64, end: u64) -> Result<Posted> {
 
 /// Fills the log up to this many events; those that are there already stay.
 /// Returns the program's peak memory in bytes, where it had to work.
-async fn fill(tidegate: &Tidegate, there: u64, events: u64) -> Result<Option<u64>> {
+pub(crate) async fn fill(tidegate: &Tidegate, there: u64, events: u64) -> Result<Option<u64>> {
     tidegate.project(&project("", "  {}\n"))?;
     if there < events {
         eprintln!("filling the log: {there} to {events} events");

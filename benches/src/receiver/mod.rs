@@ -6,6 +6,7 @@
 
 mod head;
 mod kinesis;
+mod opensearch;
 mod tally;
 
 use std::io::{self, Read, Write};
@@ -40,6 +41,8 @@ pub(crate) enum Counting {
     Records,
     /// Counts a request as one user; answers as OneSignal does.
     Users,
+    /// Counts the documents of each body; answers as OpenSearch does.
+    Documents,
 }
 
 /// The server. Clones share their counts.
@@ -190,6 +193,7 @@ impl Receiver {
         let objects = match self.counting {
             Counting::Requests => 0,
             Counting::Users => 1,
+            Counting::Documents => opensearch::documents(body),
             Counting::Objects => {
                 if self.timed {
                     note(body, now, &mut latencies);
@@ -208,6 +212,7 @@ impl Receiver {
         match self.counting {
             Counting::Records => kinesis::taken(objects, answer),
             Counting::Users => answer.extend_from_slice(ACCEPTED),
+            Counting::Documents => opensearch::taken(objects, answer),
             Counting::Requests | Counting::Objects => answer.extend_from_slice(CREATED),
         }
         self.tally.add(now, body.len(), objects, latencies);
