@@ -112,6 +112,7 @@ fn connectors() -> String {
             roles.push("Its API is served by `tidegate sandbox` and by `endpoint: sandbox`.".to_owned());
         }
         let _ = write!(page, "\n{}\n", roles.join(" "));
+        let _ = write!(page, "\nWhat was tried: {}\n", what_was_tried(text("type")));
         for (title, part) in
             [("Connection", "settings"), ("Under `source`", "selection"), ("Under `destination`", "target")]
         {
@@ -121,6 +122,17 @@ fn connectors() -> String {
         }
     }
     page
+}
+
+/// What a connector was tried against, as its own page says.
+fn what_was_tried(connector: &str) -> String {
+    let page = prints(&["connectors", connector]);
+    let (_, tried) = page
+        .split_once("\n## What was tried\n\n")
+        .unwrap_or_else(|| panic!("the README.md of {connector} does not say what was tried"));
+    let end = ["\n## ", "\nSettings\n"].iter().filter_map(|next| tried.find(next)).min();
+    let tried = tried[..end.unwrap_or(tried.len())].split_whitespace().collect::<Vec<_>>().join(" ");
+    tried.replace("](../../../../docs/", "](../")
 }
 
 // --- schemas -----------------------------------------------------------------
