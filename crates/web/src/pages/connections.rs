@@ -96,3 +96,19 @@ pub(super) async fn about(
     let shell = Shell::new(&engine, "About", "").await?;
     shell::page(&headers, &AboutPage { shell, licenses: assets::THIRD_PARTY, notices: assets::notices() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_leads_to_the_licenses_of_a_release_and_says_where_a_source_build_has_them() {
+        let page = |notices| AboutPage { shell: Shell::bare("About"), licenses: "", notices }.render();
+        let release = page(Some("/assets/notices-1.txt")).expect("a page");
+        assert!(
+            release.contains("<a href=\"/assets/notices-1.txt\">") && !release.contains("built from source")
+        );
+        let source = page(None).expect("a page");
+        assert!(source.contains("built from source") && source.contains("<code>packaging/notices</code>"));
+    }
+}

@@ -84,7 +84,7 @@ impl Shell {
     }
 
     /// The frame of a page that needs nothing of the engine.
-    fn bare(title: &str) -> Shell {
+    pub(super) fn bare(title: &str) -> Shell {
         Shell {
             title: title.to_owned(),
             section: "",
