@@ -1,6 +1,7 @@
 // Servers with projects in three states, and a browser, for the tests and pictures of the dashboard.
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -74,6 +75,12 @@ export const empty = () => serve(async (folder) => {
   writeFileSync(join(folder, 'tidegate.yaml'), 'connections: {}\nsyncs: {}\n');
 });
 
+/** One that asks people to sign in. */
+export const closed = () => serve(async (folder) => {
+  writeFileSync(join(folder, 'tidegate.yaml'), 'connections: {}\nsyncs: {}\n');
+  run(['people', 'add', 'root', '--role', 'admin', '--password-stdin', '--project', folder], 'correct horse battery');
+});
+
 /** The café of the quickstart in a folder of its own. */
 async function cafe(folder, port, change = (yaml) => yaml) {
   cpSync(join(root, 'examples/quickstart/data'), join(folder, 'data'), { recursive: true });
@@ -81,16 +88,18 @@ async function cafe(folder, port, change = (yaml) => yaml) {
   writeFileSync(join(folder, 'tidegate.yaml'), change(yaml.replaceAll('127.0.0.1:18417', `127.0.0.1:${port}`)));
 }
 
-/** Makes the catalog that Braze must have before it takes items. */
+/** Creates the catalog that Braze must have before it takes items. */
+const createCatalog = (url) => fetch(`${url}/catalogs`, {
+  method: 'POST',
+  headers: { authorization: 'Bearer sandbox', 'content-type': 'application/json' },
+  body: readFileSync(join(root, 'examples/quickstart/menu.json')),
+});
+
+/** Creates it in the sandbox of a project. */
 async function makeCatalog(folder) {
   const port = await freePort();
-  const data = join(folder, '.tidegate');
-  const sandbox = await start(['sandbox', '--listen', `127.0.0.1:${port}`, '--data', data]);
-  await fetch(`http://127.0.0.1:${port}/catalogs`, {
-    method: 'POST',
-    headers: { authorization: 'Bearer sandbox', 'content-type': 'application/json' },
-    body: readFileSync(join(root, 'examples/quickstart/menu.json')),
-  });
+  const sandbox = await start(['sandbox', '--listen', `127.0.0.1:${port}`, '--data', join(folder, '.tidegate')]);
+  await createCatalog(`http://127.0.0.1:${port}`);
   await end(sandbox);
 }
 
@@ -103,10 +112,29 @@ async function runAll({ get, post }) {
   }
 }
 
-/** The café, with everything delivered. */
-export async function full() {
+/** Replaces the project of a server by its file with a change. */
+export async function rewrite({ url, folder }, change) {
+  const path = join(folder, 'tidegate.yaml');
+  const tag = (await fetch(`${url}/api/v1/project`)).headers.get('etag');
+  const body = change(readFileSync(path, 'utf8'));
+  const answer = await fetch(`${url}/api/v1/project`, { method: 'PUT', headers: { 'if-match': tag, 'content-type': 'application/yaml' }, body });
+  if (!answer.ok) throw new Error(`the project is refused: ${await answer.text()}`);
+}
+
+/** The vendors' APIs on a port, with the catalog of the café; `faults` sets what they do wrong. */
+export async function sandbox() {
+  const port = await freePort();
+  const process_ = await start(['sandbox', '--listen', `127.0.0.1:${port}`, '--memory']);
+  const url = `http://127.0.0.1:${port}`;
+  await createCatalog(url);
+  const faults = (which) => fetch(`${url}/_sandbox/faults`, { method: 'PUT', body: JSON.stringify(which) });
+  return { url, faults, close: () => end(process_) };
+}
+
+/** The café, with everything delivered, or what becomes of it by a change of its project. */
+export async function full(change = (yaml) => yaml) {
   const served = await serve(async (folder, port) => {
-    await cafe(folder, port, (yaml) => yaml.replace('catalog: menu }', 'catalog: menu }\n    schedule: { every: 1h }'));
+    await cafe(folder, port, (yaml) => change(yaml.replace('catalog: menu }', 'catalog: menu }\n    schedule: { every: 1h }')));
     await makeCatalog(folder);
   });
   await runAll(served);
@@ -148,6 +176,56 @@ export async function picture() {
   return served;
 }
 
+/** The addresses of the pages of a server, by name. */
+export async function pages({ url, get }) {
+  if ((await fetch(`${url}/api/v1/syncs`)).status === 401) return { signin: '/' };
+  const { data: syncs } = await get('/syncs');
+  const { data: runs } = await get('/runs');
+  const { data: groups } = await get('/groups');
+  const { data: rows } = await get('/failed-rows?limit=1');
+  const { data: connections } = await get('/connections');
+  const all = {
+    overview: '/', syncs: '/syncs', runs: '/runs', failed: '/failed-rows', users: '/users', events: '/events',
+    connections: '/connections', project: '/project', newconnection: '/connections/new', newpostgres: '/connections/new/postgres',
+    newsync: '/syncs/new', newexport: '/exports/new', alerts: '/alerts', people: '/people', audit: '/audit',
+    about: '/about', missing: '/runs/nothing', unknown: '/users?user=unknown',
+  };
+  syncs.slice(0, 2).forEach((sync, at) => { all[`sync${at + 1}`] = `/syncs/${sync.sync}`; });
+  if (syncs.length > 0) {
+    all.mapping = `/syncs/${syncs[0].sync}/edit/mapping`;
+    all.file = `/syncs/${syncs[0].sync}/edit/file`;
+    all.kinds = '/events?count=kinds';
+  }
+  // One with a secret.
+  const secret = connections.find(({ type }) => type === 'braze') ?? connections[0];
+  if (secret) all.editconnection = `/connections/${secret.connection}/edit`;
+  if (runs.length > 0) all.run = `/runs/${(runs.find((run) => run.ending !== 'succeeded') ?? runs[0]).id}`;
+  for (const { sync, status, reason } of groups.slice(0, 1)) {
+    const query = new URLSearchParams({ sync, status, reason: reason.code });
+    all.group = `/failed-rows/group?${query}`;
+    all.retry = `/failed-rows/retry?${query}`;
+  }
+  for (const row of rows) all.row = `/failed-rows/${row.sync}/${row.id}`;
+  const user = rows.find((row) => row.user)?.user;
+  const orders = readFileSync(join(root, 'examples/quickstart/data/orders/2018-09-01.csv'), 'utf8');
+  const [head, first] = orders.split('\n').map((line) => line.split(','));
+  if (syncs.length > 0) all.user = `/users?user=${user ?? first[head.indexOf('customer')]}`;
+  return all;
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+
+/** What axe finds wrong on a page, a line each. */
+export async function violations(page) {
+  // The debugger may run what the policy of the page forbids.
+  await page.evaluate(axe);
+  return page.evaluate(async (runOnly) => {
+    const { violations: found } = await window.axe.run(document, { runOnly });
+    return found.map(({ id, impact, nodes }) => `${id} (${impact}) ${nodes.slice(0, 2).map((node) => node.target).join(' ')}`);
+  }, rules).catch((error) => [`axe did not run: ${error.message.slice(0, 200)}`]);
+}
+
 /** The browser of this machine. */
 export function launch() {
   const executablePath = process.env.TIDEGATE_TEST_BROWSER ?? browsers.find((path) => {
@@ -155,6 +233,47 @@ export function launch() {
   });
   if (!executablePath) throw new Error('there is no browser: scripts/setup installs chromium-headless-shell');
   return chromium.launch({ executablePath, args: ['--no-sandbox'] });
+}
+
+/** A tab of a person, with the mouse or with the keyboard alone, who may have turned JavaScript off. */
+export async function tab(browser, { keyboard = false, script = !keyboard, ...options } = {}) {
+  const context = await browser.newContext({ javaScriptEnabled: script, viewport: { width: 1200, height: 900 }, ...options });
+  const page = await context.newPage();
+  const complaints = [];
+  page.on('console', (message) => complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  const main = page.locator('main');
+  const done = { presses: 0, typed: 0 };
+  /** Goes to an element with the Tab key. */
+  const reach = async (wanted) => {
+    await wanted.waitFor();
+    for (let at = 0; at < 120; at += 1) {
+      if (await wanted.evaluate((element) => element === document.activeElement)) return;
+      await page.keyboard.press('Tab');
+    }
+    throw new Error(`${wanted} is not reached by the keyboard at ${page.url()}`);
+  };
+  /** Follows a link or presses a button by its name. */
+  const press = async (name, inside = main) => {
+    done.presses += 1;
+    const wanted = inside.getByRole('link', { name }).or(inside.getByRole('button', { name })).first();
+    if (!keyboard) return wanted.click();
+    await reach(wanted);
+    const led = page.waitForEvent('framenavigated');
+    await page.keyboard.press('Enter');
+    await led;
+    return page.waitForLoadState();
+  };
+  const type = async (label, text) => {
+    done.typed += 1;
+    const field = main.getByLabel(label).first();
+    if (!keyboard) return field.fill(text);
+    await reach(field);
+    await page.keyboard.press('ControlOrMeta+A');
+    return page.keyboard.type(text);
+  };
+  const reads = async (text) => { await main.getByText(text).first().waitFor({ timeout: 20_000 }); };
+  return { page, main, press, reach, type, reads, complaints, done, close: () => context.close() };
 }
 
 process.on('exit', () => { for (const process_ of running) process_.kill('SIGKILL'); });

@@ -184,6 +184,13 @@ async fn dashboard_a_sync_is_set_up_in_a_browser_from_an_empty_server() {
 }
 
 #[test]
+fn dashboard_its_pages_work_zoomed_by_keyboard_without_a_script_in_high_contrast_and_without_motion() {
+    let tidegate = [("TIDEGATE", env!("CARGO_BIN_EXE_tidegate"))];
+    let told = program("node", &script("access.mjs"), &[], &tidegate);
+    assert!(told.trim_end().ends_with("7 proofs"), "{told}");
+}
+
+#[test]
 fn dashboard_its_pages_have_no_fault_that_a_machine_can_see() {
     let mut command = Command::new("node");
     command.arg(script("shots.mjs")).args(["unused", "broken"]).env("QUICK", "1");

@@ -15,7 +15,8 @@ document.addEventListener('keydown', (event) => {
   field.focus();
 });
 
-// Copies the text of the element that a button names.
+// Copies the text of the element that a button names. Browsers let pages do so over https and on this machine.
+for (const button of document.querySelectorAll('[data-copy]')) button.hidden = !navigator.clipboard;
 document.addEventListener('click', async (event) => {
   const button = event.target.closest('[data-copy]');
   if (!button) return;
@@ -26,10 +27,11 @@ document.addEventListener('click', async (event) => {
 });
 
 // A form is sent once.
+const submits = 'button:not([type=button])';
 document.addEventListener('submit', (event) => {
-  const button = event.target.querySelector('button[type=submit]');
-  if (event.target.method === 'post' && button) setTimeout(() => { button.disabled = true; }, 0);
+  if (event.target.method !== 'post') return;
+  setTimeout(() => { for (const button of event.target.querySelectorAll(submits)) button.disabled = true; }, 0);
 });
 window.addEventListener('pageshow', () => {
-  for (const button of document.querySelectorAll('button[type=submit]')) button.disabled = false;
+  for (const button of document.querySelectorAll(submits)) button.disabled = false;
 });

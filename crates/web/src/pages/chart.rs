@@ -3,7 +3,7 @@
 use tidegate_engine::service::Hour;
 use tidegate_model::{Ending, Run};
 
-use super::show::{hour, number};
+use super::show::{count, hour, number};
 
 /// A bar, in units of the drawing.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) fn hours(hours: &[Hour]) -> HoursChart {
     let mut chart = HoursChart {
         bars: Vec::new(),
         ticks: Vec::new(),
-        top: number(top),
+        top: count(top, "row", "rows"),
         table: Vec::new(),
         is_empty: top == 0,
     };

@@ -1,5 +1,6 @@
 //! `/failed-rows`: groups, one group, one row, and what a retry would do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -29,6 +30,8 @@ struct GroupsPage {
     /// The next page, if there is one.
     next: Option<String>,
     headline: String,
+    /// Whether a row was ever sent or tried.
+    has_run: bool,
 }
 
 /// Groups on a page.
@@ -50,7 +53,10 @@ pub(super) async fn groups(
     let Query(Part { from }) = part?;
     let groups = engine.failed_row_groups(None).await?;
     let shell = Shell::new(&engine, "Failed rows", "/failed-rows").await?;
-    let headline = match (shell.failed_rows, groups.len()) {
+    // The same reason in two syncs is two groups.
+    let reasons: BTreeSet<_> =
+        groups.iter().map(|group| (group.status.as_str(), &group.reason.code)).collect();
+    let headline = match (shell.failed_rows, reasons.len()) {
         (0, _) => "No failed rows".to_owned(),
         (1, _) => "1 row failed".to_owned(),
         (rows, 1) => format!("{} rows failed for one reason", number(rows)),
@@ -60,7 +66,8 @@ pub(super) async fn groups(
     let next = (behind < groups.len()).then(|| format!("/failed-rows?from={behind}"));
     let shown = groups.iter().skip(from).take(GROUPS);
     let groups = shown.map(|group| GroupView::new(group, shell.now)).collect();
-    shell::page(&headers, &GroupsPage { shell, groups, next, headline })
+    let has_run = !engine.runs(None, 1).await?.is_empty();
+    shell::page(&headers, &GroupsPage { shell, groups, next, headline, has_run })
 }
 
 /// Which failed rows.

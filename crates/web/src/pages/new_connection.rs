@@ -79,9 +79,9 @@ pub(super) async fn kinds(
     };
     let kinds = engine.connector_infos().into_iter().filter(fits).map(|info| {
         let roles = [
-            (info.source, "source of rows"),
+            (info.source, "gives rows"),
             (!info.objects.is_empty(), "takes users and events"),
-            (info.ingest, "source of events"),
+            (info.ingest, "gives events"),
             (info.sink, "takes events"),
         ];
         let roles: Vec<&str> = roles.iter().filter(|(has, _)| *has).map(|(_, role)| *role).collect();

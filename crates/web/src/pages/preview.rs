@@ -82,15 +82,71 @@ fn of(previews: &[Preview], sees_rows: bool) -> Records {
 
 fn view(preview: &Preview) -> RecordView {
     let record = match &preview.record {
-        Ok(record) => Ok(serde_json::to_string_pretty(&ShownRecord::of(record)).unwrap_or_default()),
+        Ok(record) => Ok(indented(&serde_json::to_string(&ShownRecord::of(record)).unwrap_or_default())),
         Err(reason) => Err(show::prose(&reason.message)),
     };
     let row = match &preview.input {
-        PreviewInput::Row(row) => {
-            let row: serde_json::Value = serde_json::from_str(row.to_json().as_str()).unwrap_or_default();
-            serde_json::to_string_pretty(&row).unwrap_or_default()
-        }
+        PreviewInput::Row(row) => indented(row.to_json().as_str()),
         PreviewInput::Unreadable(location) => location.clone(),
     };
     RecordView { row, record }
+}
+
+/// Returns JSON with a line for each member. Numbers stay as they are written: `11.00` is no `11.0` to a person.
+fn indented(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_text, mut is_escaped) = (0, false, false);
+    let mut letters = json.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if in_text {
+            out.push(letter);
+            in_text = letter != '"' || is_escaped;
+            is_escaped = letter == '\\' && !is_escaped;
+            continue;
+        }
+        let is_closed_at_once = matches!(letters.peek(), Some('}' | ']'));
+        match letter {
+            '{' | '[' if !is_closed_at_once => {
+                depth += 1;
+                out.push(letter);
+                line(&mut out, depth);
+            }
+            '}' | ']' if !out.ends_with(['{', '[']) => {
+                depth -= 1;
+                line(&mut out, depth);
+                out.push(letter);
+            }
+            ',' => {
+                out.push(letter);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            _ if letter.is_whitespace() => {}
+            _ => {
+                in_text = letter == '"';
+                out.push(letter);
+            }
+        }
+    }
+    out
+}
+
+fn line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn json_has_a_line_for_each_member_and_its_numbers_as_written() {
+        let json = r#"{"a":11.00, "b":{"c":"x, {y}: \"z\\","d":[]},"e":[1,{}]}"#;
+        let shown = "{\n  \"a\": 11.00,\n  \"b\": {\n    \"c\": \"x, {y}: \\\"z\\\\\",\n    \"d\": []\n  },\n  \"e\": [\n    1,\n    {}\n  ]\n}";
+        assert_eq!(indented(json), shown);
+        let values: [serde_json::Value; 2] =
+            [json, shown].map(|text| serde_json::from_str(text).expect("JSON"));
+        assert_eq!(values[0], values[1]);
+    }
 }

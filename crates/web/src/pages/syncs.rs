@@ -15,7 +15,7 @@ use tidegate_model::SyncId;
 use tidegate_model::address::encoded;
 
 use super::shell::{self, Failure, Shell, known};
-use super::show::{ago, number};
+use super::show::{self, ago, number};
 use super::views::{GroupView, RunView, SyncView};
 
 /// Which syncs a list shows.
@@ -108,7 +108,9 @@ struct LagView {
 struct SyncPage {
     shell: Shell,
     sync: SyncView,
-    mode: String,
+    mode: Option<&'static str>,
+    /// What a run of this mode reads, in words.
+    reads_what: &'static str,
     cursor: Option<String>,
     mapping: Vec<(String, String)>,
     reads: Vec<(String, String)>,
@@ -117,7 +119,8 @@ struct SyncPage {
     groups: Vec<GroupView>,
     runs: Vec<RunView>,
     lag: Vec<LagView>,
-    done: &'static str,
+    /// What was done right before, as HTML.
+    done: String,
     /// Whether a reset was asked for by another name.
     mistyped: bool,
 }
@@ -165,7 +168,14 @@ impl SyncPage {
         };
         Ok(SyncPage {
             sync: SyncView::new(overview, now),
-            mode: details.mode.unwrap_or("events of a stream").to_owned(),
+            mode: details.mode,
+            reads_what: match details.mode {
+                None => "events, as they come in",
+                Some("full") => "every row, in every run",
+                Some("mirror") => "all rows, and sends those that differ",
+                Some("stream") => "messages, as they come in",
+                Some(_) => "what is new since the last run",
+            },
             cursor: details.cursor.clone(),
             mapping: details.mapping.as_ref().map(mapped).unwrap_or_default(),
             reads: lines(&details.reads),
@@ -175,7 +185,7 @@ impl SyncPage {
             runs: overview.recent_runs.iter().take(10).map(|run| RunView::new(run, export, now)).collect(),
             lag: overview.status.lag.iter().map(lag).collect(),
             mistyped: false,
-            done: match done {
+            done: show::marked(match done {
                 "paused" => "It is paused: it does not run until you resume it.",
                 "dismissed" => "The rows are closed. `tidegate rows --dismissed` lists them with the note.",
                 "activated" => "It is active.",
@@ -184,7 +194,7 @@ impl SyncPage {
                 "reset" => "Its checkpoint is cleared: the next run reads from the beginning.",
                 "started" => "A run has started. It is listed below as soon as it has read something.",
                 _ => "",
-            },
+            }),
             shell,
         })
     }

@@ -37,10 +37,17 @@ pub(super) fn moved(overview: &Overview) -> String {
     }
 }
 
+/// What to do about rejected rows.
+const CORRECT: &str = "correct them where they come from, then retry them";
+
 /// The state of a sync, as one sentence.
 pub(super) fn state(sync: &SyncOverview) -> String {
     if let Some(why) = &sync.why {
-        return of_sync(why, &sync.status.sync).to_owned();
+        let why = of_sync(why, &sync.status.sync);
+        return match sync.health == Health::NeedsAttention && sync.status.failed_rows > 0 {
+            true if !why.contains(". Next: ") => format!("{why}. Next: {CORRECT}"),
+            _ => why.to_owned(),
+        };
     }
     if let Some(wait) = &sync.status.wait {
         return format!("{wait}.");
@@ -99,8 +106,8 @@ pub(super) fn run(run: &Run, export: bool) -> String {
 pub(super) fn cause(cause: Cause) -> &'static str {
     match cause {
         Cause::Manual => "by hand",
-        Cause::Schedule => "schedule",
-        Cause::Retry => "retry",
+        Cause::Schedule => "by schedule",
+        Cause::Retry => "by a retry",
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tidegate_engine::service::{Engine, Entry};
 
 use super::shell::{self, Failure, Shell};
-use super::show::{ago, escaped, prose};
+use super::show::{ago, count, escaped, prose};
 use super::views::{badge, status_badge};
 use tidegate_model::address::encoded;
 
@@ -42,8 +42,8 @@ struct UsersPage {
     user: String,
     entries: Vec<EntryView>,
     events_searched: bool,
-    sent: usize,
-    received: usize,
+    /// How many entries go in each direction.
+    headline: String,
 }
 
 pub(super) async fn page(
@@ -61,11 +61,16 @@ pub(super) async fn page(
             (timeline.entries, timeline.events_searched)
         }
     };
-    let sent = entries.iter().filter(|entry| matches!(entry, Entry::Sent { .. })).count();
+    let sent = entries.iter().filter(|entry| matches!(entry, Entry::Sent { .. })).count() as u64;
+    let received = entries.len() as u64 - sent;
+    let headline = format!(
+        "{} sent, {} came in",
+        count(sent, "row was", "rows were"),
+        count(received, "event", "events")
+    );
     let template = UsersPage {
         user,
-        received: entries.len() - sent,
-        sent,
+        headline,
         entries: entries.into_iter().map(|entry| view(entry, &shell)).collect(),
         events_searched,
         shell,

@@ -36,6 +36,10 @@ pub(super) struct SyncView {
     pub(super) is_draft: bool,
     pub(super) is_running: bool,
     pub(super) needs_a_person: bool,
+    /// Whether one of its connections may be the cause of what is wrong.
+    pub(super) suspects_connections: bool,
+    /// Why the run before the one in progress failed, as HTML, if that may be why the sync is behind.
+    pub(super) failed_before: Option<String>,
     pub(super) last_run: Option<RunView>,
     pub(super) delivered: String,
     pub(super) schedule: String,
@@ -61,6 +65,8 @@ impl SyncView {
             Health::Healthy => ("good", "good", "Healthy"),
         };
         let export = status.object == "events";
+        let is_behind = sync.health == Health::NeedsAttention && status.failed_rows == 0;
+        let ended = sync.recent_runs.iter().find(|run| run.ending.is_some());
         let mut connections = vec![sync.source.connection.clone(), sync.destination.connection.clone()];
         connections.dedup();
         SyncView {
@@ -83,6 +89,10 @@ impl SyncView {
             is_draft: !status.enabled,
             is_running,
             needs_a_person: sync.health.needs_a_person(),
+            suspects_connections: sync.health == Health::Broken || is_behind,
+            failed_before: ended
+                .filter(|run| is_behind && run.ending == Some(Ending::Failed))
+                .and_then(error_of),
             last_run: status.last_run.as_ref().map(|run| RunView::new(run, export, now)),
             delivered: number(sync.delivered_last_day),
             schedule: sync.schedule.clone().unwrap_or_else(|| "by hand".to_owned()),
@@ -125,6 +135,11 @@ pub(super) struct RunView {
     pub(super) shown_failed: String,
 }
 
+/// Why a run failed, as HTML.
+fn error_of(run: &Run) -> Option<String> {
+    run.error.as_deref().map(|error| show::with_next(text::of_sync(error, &run.sync)))
+}
+
 /// A number of a run.
 pub(super) struct Count {
     pub(super) name: &'static str,
@@ -158,7 +173,7 @@ impl RunView {
             started_exactly: show::exact(run.started_at),
             took: show::took(run.started_at, run.finished_at.unwrap_or(now)),
             sentence: text::run(run, export),
-            error: run.error.as_deref().map(|error| show::with_next(text::of_sync(error, &run.sync))),
+            error: error_of(run),
             counts: vec![
                 count("Delivered", counts.delivered, "they took effect at the destination"),
                 count("Rejected", counts.rejected, "they were not acceptable as they are"),
@@ -303,7 +318,7 @@ impl RowView {
     }
 }
 
-/// The columns of a row and their values as text; a missing value is marked.
+/// The columns of a row and their values as HTML; a missing value is marked.
 fn cells(row: &tidegate_model::KeptRow) -> Vec<(String, String)> {
     let values: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(row.to_json().as_str()).unwrap_or_default();
@@ -313,5 +328,5 @@ fn cells(row: &tidegate_model::KeptRow) -> Vec<(String, String)> {
         serde_json::Value::String(text) => escaped(&text),
         other => escaped(&other.to_string()),
     };
-    values.into_iter().map(|(name, value)| (name, shown(value))).collect()
+    values.into_iter().map(|(name, value)| (show::name(&name), shown(value))).collect()
 }
