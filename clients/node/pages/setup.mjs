@@ -44,15 +44,15 @@ async function open(javaScriptEnabled) {
   await press('New sync');
   await reads('Which system are the rows in?');
   await press(/^PostgreSQL/);
-  await type('host', database.hostname);
-  await type('database', database.pathname.slice(1));
-  await type('user', decodeURIComponent(database.username));
+  await type('Host', database.hostname);
+  await type('Database', database.pathname.slice(1));
+  await type('User', decodeURIComponent(database.username));
   const password = async (text) => { done.typed += 1; await main.locator('input[name=password]').fill(text); };
   await password('wrong');
   // The test's own server has another port and certificate than most.
   await main.locator('summary', { hasText: 'More settings' }).click();
   await main.locator('input[name=port]').fill(database.port);
-  await main.getByLabel(/^tls/).selectOption('require');
+  await main.getByLabel(/^TLS/).selectOption('require');
   await press('Check and save');
   await reads('Something is missing');
   await reads('The steps of an administrator, with your names');
@@ -71,7 +71,7 @@ async function open(javaScriptEnabled) {
   await press('Check and save');
   await reads('Which platform do they go to?');
   await press(/^Braze/);
-  await type('endpoint', 'sandbox');
+  await type('Endpoint', 'sandbox');
   done.typed += 1;
   await main.locator('input[name=api_key]').fill('sandbox');
   await press('Check and save');

@@ -183,6 +183,16 @@ async fn dashboard_a_sync_is_set_up_in_a_browser_from_an_empty_server() {
     assert!(told.trim_end().ends_with("7 proofs"), "{told}");
 }
 
+#[tokio::test]
+async fn dashboard_a_connection_is_changed_in_its_form_in_a_browser_while_another_person_changes_it() {
+    let database = Database::create().await;
+    let settings = database.connection().trim_matches(['{', ' ', '}']).replace(", ", "\n    ");
+    let project = Project::new(&format!("# ours\nconnections:\n  shop:\n    {settings}\nsyncs:\n"));
+    let served = Served::start(&project);
+    let told = program("node", &script("edit.mjs"), &[&served.url, &database.url()], &[]);
+    assert!(told.trim_end().ends_with("6 proofs"), "{told}");
+}
+
 #[test]
 fn dashboard_its_pages_work_zoomed_by_keyboard_without_a_script_in_high_contrast_and_without_motion() {
     let tidegate = [("TIDEGATE", env!("CARGO_BIN_EXE_tidegate"))];

@@ -78,7 +78,7 @@ impl ConnectionForm {
     /// step.
     ///
     /// # Errors
-    /// [`Refusal::ReadOnly`], a value that does not fit, and errors of the store.
+    /// [`Refusal::ReadOnly`], and errors of the store.
     pub async fn added(
         project: &ActiveProject,
         kind: &str,
@@ -92,7 +92,7 @@ impl ConnectionForm {
         let mut settings = form::filled(&fields, given, |field, text| {
             typed.push((field.name.clone(), text.to_owned()));
             Value::Null
-        })?;
+        });
         settings.retain(|_, value| !value.is_null());
         settings.shift_insert(0, "type".to_owned(), json!(kind));
         let is_reference = |field: &str| settings.contains_key(field);
@@ -116,7 +116,7 @@ impl ConnectionForm {
         let mut changes = form::changed(&fields, &before.settings, given, |field, text| {
             typed.push((field.name.clone(), text.to_owned()));
             Value::Null
-        })?;
+        });
         changes.retain(|(_, value)| !matches!(value, Some(Value::Null)));
         let is_named = |field: &str| changes.iter().any(|(name, _)| name == field);
         let unsaved = engine.seal_unsaved(&secrets_of(&fields), &typed, stored, is_named).await?;

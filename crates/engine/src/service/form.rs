@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};
-use tidegate_model::Error;
 
 use super::shown::expand;
 
@@ -111,15 +110,13 @@ fn takes(all: &[&Value]) -> Option<Takes> {
 }
 
 /// Returns the settings that were filled in. What is empty, or the default, is left out. Secrets are passed
-/// through `secret`, which returns what the file says in their place.
-///
-/// # Errors
-/// [`Settings`](tidegate_model::ErrorKind::Settings) for a number that is none.
+/// through `secret`, which returns what the file says in their place. A number that is none stays text, so
+/// that the project says what is wrong with it, and where.
 pub fn filled(
     fields: &[Field],
     given: &BTreeMap<String, String>,
     mut secret: impl FnMut(&Field, &str) -> Value,
-) -> Result<Map<String, Value>, Error> {
+) -> Map<String, Value> {
     let mut settings = Map::new();
     for field in fields {
         let text = given.get(&field.name).map(|text| text.trim()).unwrap_or_default();
@@ -127,31 +124,20 @@ pub fn filled(
         if text.is_empty() || is_default {
             continue;
         }
-        let value = value_of(field, text, &mut secret)?;
-        settings.insert(field.name.clone(), value);
+        settings.insert(field.name.clone(), value_of(field, text, &mut secret));
     }
-    Ok(settings)
+    settings
 }
 
 /// Returns what the file says for the text of a field.
-fn value_of(
-    field: &Field,
-    text: &str,
-    secret: &mut impl FnMut(&Field, &str) -> Value,
-) -> Result<Value, Error> {
+fn value_of(field: &Field, text: &str, secret: &mut impl FnMut(&Field, &str) -> Value) -> Value {
     let is_reference = text.starts_with("${") && text.ends_with('}');
-    Ok(match &field.takes {
+    match &field.takes {
         Takes::Secret if !is_reference => secret(field, text),
-        Takes::Number if !is_reference => {
-            let number = text.parse::<i64>();
-            json!(number.map_err(|_| {
-                Error::settings(format!("`{}` is not a whole number", field.name))
-                    .hint("write digits, or a reference such as `${NAME}`")
-            })?)
-        }
+        Takes::Number if !is_reference => text.parse::<i64>().map_or_else(|_| json!(text), Value::from),
         Takes::Switch if !is_reference => json!(text == "true"),
         _ => json!(text),
-    })
+    }
 }
 
 /// Returns the text of a setting in a form, empty if it is not written; `None` if a form cannot show it, as a
@@ -163,15 +149,12 @@ pub fn form_text(value: Option<&Value>) -> Option<String> {
 /// Returns the settings that a form changes: the key and the new value, or `None` for one that is removed. A field
 /// that shows what is written changes nothing, nor does one that the form lacks or cannot show. A secret that is
 /// left empty stays, unless `remove.FIELD` is ticked.
-///
-/// # Errors
-/// As [`filled`].
 pub fn changed(
     fields: &[Field],
     written: &Map<String, Value>,
     given: &BTreeMap<String, String>,
     mut secret: impl FnMut(&Field, &str) -> Value,
-) -> Result<Vec<(String, Option<Value>)>, Error> {
+) -> Vec<(String, Option<Value>)> {
     let mut changes = Vec::new();
     for field in fields {
         let Some(text) = given.get(&field.name).map(|text| text.trim()) else { continue };
@@ -191,10 +174,10 @@ pub fn changed(
         if text.is_empty() && is_removed {
             changes.push((field.name.clone(), None));
         } else if !is_same {
-            changes.push((field.name.clone(), Some(value_of(field, text, &mut secret)?)));
+            changes.push((field.name.clone(), Some(value_of(field, text, &mut secret))));
         }
     }
-    Ok(changes)
+    changes
 }
 
 #[cfg(test)]
@@ -258,15 +241,15 @@ mod tests {
             ("x", "y"),
         ];
         let given = given.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
-        let settings = filled(&fields, &given, |field, _| json!({ "secret": field.name })).expect("settings");
+        let settings = filled(&fields, &given, |field, _| json!({ "secret": field.name }));
         assert_eq!(
             Value::Object(settings),
             json!({ "host": "db", "password": { "secret": "password" }, "close": true })
         );
         let wrong = [("port".to_owned(), "many".to_owned())].into();
-        assert!(filled(&fields, &wrong, |_, _| Value::Null).is_err());
+        assert_eq!(filled(&fields, &wrong, |_, _| Value::Null)["port"], "many", "the project tells");
         let reference = [("port".to_owned(), "${PORT}".to_owned())].into();
-        let settings = filled(&fields, &reference, |_, _| Value::Null).expect("settings");
+        let settings = filled(&fields, &reference, |_, _| Value::Null);
         assert_eq!(settings["port"], "${PORT}");
     }
 
@@ -278,7 +261,7 @@ mod tests {
         let written = written.as_object().expect("an object");
         let of = |given: &[(&str, &str)]| {
             let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-            changed(&fields, written, &given, |_, text| json!({ "secret": text })).expect("changes")
+            changed(&fields, written, &given, |_, text| json!({ "secret": text }))
         };
         let shown =
             [("host", "${HOST}"), ("port", "5432"), ("password", ""), ("tls", "Full"), ("close", "true")];

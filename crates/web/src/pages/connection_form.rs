@@ -40,6 +40,10 @@ pub(super) struct FieldView {
     pub(super) kept: String,
     /// Whether the secret is to be removed.
     pub(super) is_removed: bool,
+    /// What is wrong with it and what to do, as HTML; empty if nothing is.
+    pub(super) error: String,
+    /// What the file says by now, if another person wrote it while this was typed.
+    pub(super) by_now: Option<String>,
 }
 
 impl FieldView {
@@ -57,7 +61,7 @@ impl FieldView {
             choices(words, &chosen, kind == "switch" || (!field.required && field.default.is_none()));
         let example = field.example.as_ref().map(|example| format!("for example {example}"));
         FieldView {
-            label: field.name.replace('_', " "),
+            label: label(&field.name),
             name: field.name.clone(),
             about: show::prose(&field.about),
             required: field.required,
@@ -68,8 +72,56 @@ impl FieldView {
             choices,
             kept: String::new(),
             is_removed: given.contains_key(&format!("remove.{}", field.name)),
+            error: String::new(),
+            by_now: None,
         }
     }
+}
+
+impl FieldView {
+    /// The elements that describe it, what is wrong first.
+    pub(super) fn described_by(&self) -> String {
+        let error = (!self.error.is_empty()).then_some("e");
+        let by_now = self.by_now.is_some().then_some("n");
+        let elements = error.into_iter().chain(by_now).chain(["d"]);
+        elements.map(|element| format!("{element}-{}", self.name)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Shows what is wrong with a form: at the top, and beside the fields that it is about. `path` is that of the
+/// settings in the project file.
+pub(super) fn judged(refusal: Refusal, path: &str, fields: &mut [&mut Vec<FieldView>]) -> Judged {
+    let mut judged = Judged::refused(refusal);
+    for finding in &mut judged.findings {
+        let Some(key) = finding.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')) else {
+            continue;
+        };
+        let mut views = fields.iter_mut().flat_map(|views| views.iter_mut());
+        if let Some(view) = views.find(|view| view.name == key) {
+            view.error = format!("{} {}", sentence(&finding.message), sentence(&finding.next));
+            finding.field = Some((view.name.clone(), view.label.clone()));
+        }
+    }
+    judged
+}
+
+/// Returns a message with a full stop.
+fn sentence(message: &str) -> String {
+    format!("{}.", message.trim_end_matches('.'))
+}
+
+/// Abbreviations in the names of settings.
+const ABBREVIATIONS: &[&str] =
+    &["api", "arn", "aws", "ca", "id", "ip", "sasl", "sql", "ssh", "tls", "uri", "url"];
+
+/// Returns the name of a setting as people write it: "API key" for `api_key`.
+fn label(name: &str) -> String {
+    let word = |(at, word): (usize, &str)| match word {
+        _ if ABBREVIATIONS.contains(&word) => word.to_uppercase(),
+        _ if at == 0 => word[..1].to_uppercase() + &word[1..],
+        _ => word.to_owned(),
+    };
+    name.split('_').enumerate().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The words to choose from. One that is written and none of these, such as a reference, stays a choice.
@@ -151,6 +203,8 @@ pub(super) struct FormPage {
     checks: Option<Vec<CheckView>>,
     passed: bool,
     judged: Option<Judged>,
+    /// Whether the file was changed since the form was made.
+    is_stale: bool,
 }
 
 /// What became of a form that was sent.
@@ -212,6 +266,10 @@ impl FormPage {
         (page.required, page.optional) = all.partition(is_asked);
         page.changed =
             Some(ChangedView { version: before.version.clone(), others, read_only: project.is_read_only() });
+        page.is_stale = typed.is_some_and(|typed| of(typed, "version") != before.version);
+        if page.is_stale {
+            page.show_what_is_written_by_now(before);
+        }
         Ok(page)
     }
 
@@ -241,7 +299,27 @@ impl FormPage {
             checks: None,
             passed: false,
             judged: None,
+            is_stale: false,
         })
+    }
+
+    /// Shows beside each field what the file says, where it is not what was typed.
+    fn show_what_is_written_by_now(&mut self, written: &WrittenConnection) {
+        for view in self.required.iter_mut().chain(&mut self.optional).filter(|view| view.kind != "password")
+        {
+            let by_now = form_text(written.settings.get(&view.name)).unwrap_or_default();
+            let is_default = by_now.is_empty() && (view.value.is_empty() || view.value == view.placeholder);
+            view.by_now = (by_now != view.value.trim() && !is_default).then_some(by_now);
+        }
+    }
+
+    fn asks_for_a_secret(&self) -> bool {
+        self.required.iter().chain(&self.optional).any(|view| view.kind == "password")
+    }
+
+    /// Whether something is to be said about a field that is folded away.
+    fn is_unfolded(&self) -> bool {
+        self.optional.iter().any(|view| !view.error.is_empty() || view.by_now.is_some())
     }
 
     fn may_save(&self) -> bool {
@@ -258,8 +336,11 @@ impl FormPage {
         let refused = match form {
             Err(refusal) => Some(refusal),
             Ok(form) => {
-                self.stored = form.sealed().map(|field| field.replace('_', " ")).collect();
+                self.stored = form.sealed().map(label).collect();
                 self.stored_as = form.stored();
+                if self.is_stale {
+                    return Ok(Sent::Again(Box::new(self)));
+                }
                 let is_checked = act == "anyway" || self.check(project, &form).await?;
                 match act != "check" && is_checked {
                     true => match form.save(project).await {
@@ -270,8 +351,15 @@ impl FormPage {
                 }
             }
         };
-        self.judged = self.judged.or(refused.map(Judged::refused));
+        if let Some(refusal) = refused {
+            self.refuse(refusal);
+        }
         Ok(Sent::Again(Box::new(self)))
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        let path = format!("connections.{}", self.name);
+        self.judged = Some(judged(refusal, &path, &mut [&mut self.required, &mut self.optional]));
     }
 
     /// Checks the connection that is filled in. Returns whether everything passed.
@@ -279,7 +367,7 @@ impl FormPage {
         let draft = match form.draft(project).await {
             Ok(draft) => draft,
             Err(refusal) => {
-                self.judged = Some(Judged::refused(refusal));
+                self.refuse(refusal);
                 return Ok(false);
             }
         };

@@ -38,9 +38,7 @@ pub(super) async fn send(
     given: Given,
 ) -> Result<Response, Failure> {
     let Form(given) = given?;
-    let mut before = known(&project, &name)?;
-    // A file that was changed since the form was made is not written over.
-    of(&given, "version").clone_into(&mut before.version);
+    let before = known(&project, &name)?;
     let page = FormPage::changed(&project, &before, Some(&given)).await?;
     let form = ConnectionForm::changed(&project, before, &given, of(&given, "stored")).await;
     match page.take(&project, form, of(&given, "act")).await? {

@@ -14,7 +14,7 @@ use tidegate_engine::service::{ActiveProject, Draft, Engine, ExportForm, Refusal
 use tidegate_model::address::encoded;
 use tidegate_model::{ConnectionId, SyncId};
 
-use super::connection_form::{CheckView, FieldView};
+use super::connection_form::{CheckView, FieldView, judged};
 use super::project::Judged;
 use super::shell::{self, Failure, Shell};
 use super::views::with_edit_path;
@@ -93,9 +93,22 @@ impl ExportPage {
             ends,
         })
     }
+
+    fn refuse(&mut self, refusal: Refusal, id: &SyncId) {
+        let path = format!("syncs.{id}.destination");
+        self.judged = Some(match &mut self.form {
+            Some(form) => judged(refusal, &path, &mut [&mut form.required, &mut form.optional]),
+            None => Judged::refused(refusal),
+        });
+    }
 }
 
 impl FormView {
+    /// Whether something is wrong with a field that is folded away.
+    fn is_unfolded(&self) -> bool {
+        self.optional.iter().any(|view| !view.error.is_empty())
+    }
+
     fn new(engine: &Engine, ends: &Ends, given: &BTreeMap<String, String>) -> FormView {
         let fields = engine.sink_fields(&ConnectionId::new(&ends.to));
         let views = fields.iter().map(|field| (field.required, FieldView::new(field, given)));
@@ -134,7 +147,7 @@ pub(super) async fn send(
     let (id, act) = (SyncId::new(text("sync_name")), text("act"));
     let mut page = ExportPage::new(&engine, ends.clone(), &given).await?;
     match drafted(&project, &engine, &ends, &given, &id, act == "draft").await {
-        Err(refusal) => page.judged = Some(Judged::refused(refusal)),
+        Err(refusal) => page.refuse(refusal, &id),
         Ok(draft) if act == "look" => {
             page.yaml = Some(draft.lines.clone());
             let report = draft.engine.check_sync(&id).await?;
@@ -147,7 +160,7 @@ pub(super) async fn send(
                 let there = Redirect::to(&format!("/syncs/{}?done={done}", encoded(id.as_str())));
                 return Ok((Extension(Subject(format!("+ sync {id}"))), there).into_response());
             }
-            Err(refusal) => page.judged = Some(Judged::refused(refusal)),
+            Err(refusal) => page.refuse(refusal, &id),
         },
     }
     Ok((Extension(NotNoted), shell::page(&headers, &page)?).into_response())
@@ -167,7 +180,7 @@ async fn drafted(
         return Err(error.hint("give this one another name").into());
     }
     let fields = engine.sink_fields(&ConnectionId::new(&ends.to));
-    let target = filled(&fields, given, |_, text| serde_json::Value::String(text.to_owned()))?;
+    let target = filled(&fields, given, |_, text| serde_json::Value::String(text.to_owned()));
     let kinds = given.get("kinds").map(String::as_str).unwrap_or_default();
     let kinds = kinds.split([',', ' ', '\n']).map(str::trim).filter(|kind| !kind.is_empty());
     let form = ExportForm {

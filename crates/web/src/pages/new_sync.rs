@@ -442,7 +442,7 @@ async fn drafted(
         .filter_map(|(key, value)| Some((key.strip_prefix("target.")?.to_owned(), value.clone())))
         .collect();
     let targets = engine.target_fields(&ConnectionId::new(&step.to), &step.object);
-    let target = service::filled(&targets, &given, |_, text| serde_json::Value::String(text.to_owned()))?;
+    let target = service::filled(&targets, &given, |_, text| serde_json::Value::String(text.to_owned()));
     let key = engine.selection_key(&ConnectionId::new(&step.from)).unwrap_or("table");
     let (every, cron) = (first(pairs, "every"), first(pairs, "cron"));
     let schedule = match (cron.is_empty(), every.is_empty()) {

@@ -22,11 +22,19 @@ pub(super) struct FindingView {
     pub(super) path: String,
     pub(super) message: String,
     pub(super) next: String,
+    /// The name and the label of the field of a form that it is about, if there is one.
+    pub(super) field: Option<(String, String)>,
 }
 
 impl From<Finding> for FindingView {
     fn from(Finding { at, path, message, next }: Finding) -> FindingView {
-        FindingView { line: at.line, path, message: show::prose(&message), next: show::prose(&next) }
+        FindingView {
+            line: at.line,
+            path,
+            message: show::prose(&message),
+            next: show::prose(&next),
+            field: None,
+        }
     }
 }
 
