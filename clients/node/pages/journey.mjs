@@ -25,6 +25,7 @@ const proved = (what) => { proofs += 1; console.log(`ok  ${what}`); };
   await page.goto(url);
   await reads('Your sync needs you');
   await reads('2 rows failed. The row has no identifier of a user: the column is empty');
+  await reads('Next: see them, fix the cause, then retry them.');
   const before = done.presses;
   await press('See the failed rows');
   await press('See the rows');

@@ -38,7 +38,7 @@ pub(super) fn moved(overview: &Overview) -> String {
 }
 
 /// What to do about rejected rows.
-const CORRECT: &str = "correct them where they come from, then retry them";
+const CORRECT: &str = "see them, fix the cause, then retry them";
 
 /// The state of a sync, as one sentence.
 pub(super) fn state(sync: &SyncOverview) -> String {
