@@ -10,41 +10,31 @@ const all = Object.entries(await pages(served));
 const browser = await launch();
 let proofs = 0;
 const proved = (what) => { proofs += 1; console.log(`ok  ${what}`); };
-const faults = [];
 
-/** Opens every page in a tab with these options, and looks at it. */
-async function each(options, look) {
-  const one = await tab(browser, options);
-  for (const [name, path] of all) {
-    await one.page.goto(served.url + path);
-    for (const fault of await look(one, name)) faults.push(`${name}: ${fault}`);
-  }
-  await one.close();
-}
-
-function sound(what) {
-  if (faults.length === 0) return proved(what);
-  process.exitCode = 1;
-  for (const fault of faults.splice(0)) console.log(`fault: ${fault}`);
-}
+/** What is asked of every page: a sentence, and a function that returns what is wrong. */
+const looks = [];
+const look = (what, ask) => looks.push({ what, ask, faults: [] });
 
 // A window of 1280 px at 200 % is one of 640 px with two dots a pixel; at 400 % it has 320 px.
 for (const [zoom, width, height] of [['200', 640, 450], ['400', 320, 256]]) {
-  await each({ viewport: { width, height }, deviceScaleFactor: Number(zoom) / 100 }, ({ page }) => page.evaluate((width) => {
-    const found = [];
-    if (document.documentElement.scrollWidth > width) found.push(`${document.documentElement.scrollWidth} px wide`);
-    for (const element of document.querySelectorAll('h1, h2, p, a, button, summary, dt, dd, th, td, li, label')) {
-      const style = getComputedStyle(element);
-      const isCut = element.scrollWidth > element.clientWidth + 1 && style.overflowX !== 'visible' && style.display !== 'inline';
-      if (isCut && !element.matches('.visually-hidden')) found.push(`cut off: ${element.textContent.trim().slice(0, 40)}`);
-    }
-    return found;
-  }, width));
-  sound(`at ${zoom} % nothing is cut off or needs to be scrolled sideways`);
+  look(`at ${zoom} % nothing is cut off or needs to be scrolled sideways`, async (page) => {
+    await page.setViewportSize({ width, height });
+    return page.evaluate((width) => {
+      const found = [];
+      if (document.documentElement.scrollWidth > width) found.push(`${document.documentElement.scrollWidth} px wide`);
+      for (const element of document.querySelectorAll('h1, h2, p, a, button, summary, dt, dd, th, td, li, label')) {
+        const style = getComputedStyle(element);
+        const isCut = element.scrollWidth > element.clientWidth + 1 && style.overflowX !== 'visible' && style.display !== 'inline';
+        if (isCut && !element.matches('.visually-hidden')) found.push(`cut off: ${element.textContent.trim().slice(0, 40)}`);
+      }
+      return found;
+    }, width);
+  });
 }
 
 // Whatever has the focus shows it, and is not behind the bars at the top and the bottom.
-await each({ viewport: { width: 360, height: 740 }, reducedMotion: 'reduce' }, async ({ page }) => {
+look('the keyboard reaches everything, and the focus is always seen', async (page) => {
+  await page.setViewportSize({ width: 360, height: 740 });
   const found = [];
   const reached = new Set();
   const visible = await page.evaluate(() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary')]
@@ -79,21 +69,17 @@ await each({ viewport: { width: 360, height: 740 }, reducedMotion: 'reduce' }, a
     .map((element) => `${element.tagName} ${(element.textContent || element.name).trim().slice(0, 30)}`));
   return [...found, ...missed.map((name) => `the keyboard does not reach ${name}`)];
 });
-sound('the keyboard reaches everything, and the focus is always seen');
 
-await each({ script: false }, async ({ page, main }, name) => {
-  const found = [];
-  if ((await main.innerText()).trim().length < 20) found.push('it is empty');
-  for (const button of await page.locator('button:visible').all()) {
-    const does = await button.evaluate((element) => element.form !== null && element.type === 'submit');
-    if (!does) found.push(`a button does nothing: ${await button.innerText()}`);
-  }
-  return name === 'missing' ? [] : found;
-});
-sound('without JavaScript every page has its content, and every button does something');
+look('nothing moves for those who asked for less motion', (page) => page.evaluate(() => {
+  const found = document.getAnimations().map((animation) => `it moves: ${animation.animationName ?? animation.transitionProperty}`);
+  if (getComputedStyle(document.documentElement).scrollBehavior !== 'auto') found.push('it scrolls smoothly');
+  return found;
+}));
 
-await each({ forcedColors: 'active' }, async ({ page }) => {
-  const found = await page.evaluate(() => {
+look('in forced colors everything keeps its shape', async (page) => {
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.emulateMedia({ forcedColors: 'active' });
+  return page.evaluate(() => {
     const line = (element) => {
       const style = getComputedStyle(element);
       return ['Top', 'Left'].some((side) => style[`border${side}Style`] !== 'none' && parseFloat(style[`border${side}Width`]) > 0);
@@ -108,16 +94,34 @@ await each({ forcedColors: 'active' }, async ({ page }) => {
       .filter(([one, other]) => one && other && !differ(one, other)).map(([one]) => `only its color tells it from others: ${one.outerHTML.slice(0, 60)}`);
     return [...plain, ...same];
   });
-  return [...found, ...await violations(page)];
 });
-sound('in forced colors everything keeps its shape');
 
-await each({ reducedMotion: 'reduce' }, ({ page }) => page.evaluate(() => {
-  const found = document.getAnimations().map((animation) => `it moves: ${animation.animationName ?? animation.transitionProperty}`);
-  if (getComputedStyle(document.documentElement).scrollBehavior !== 'auto') found.push('it scrolls smoothly');
-  return found;
-}));
-sound('nothing moves for those who asked for less motion');
+{
+  const { page, close } = await tab(browser, { reducedMotion: 'reduce' });
+  for (const [name, path] of all) {
+    await page.emulateMedia({ forcedColors: 'none' });
+    await page.goto(served.url + path);
+    for (const { ask, faults } of looks) faults.push(...(await ask(page)).map((fault) => `${name}: ${fault}`));
+  }
+  await close();
+  for (const { what, faults } of looks) {
+    if (faults.length === 0) proved(what);
+    else process.exitCode = 1;
+    for (const fault of faults) console.log(`fault: ${fault}`);
+  }
+}
+
+{
+  const { page, main, close } = await tab(browser, { script: false });
+  for (const [name, path] of all.filter(([name]) => name !== 'missing')) {
+    await page.goto(served.url + path);
+    assert.ok((await main.innerText()).trim().length > 20, `${name} is empty`);
+    const idle = page.locator('button:visible').and(page.locator(':not(form button), [type=button]'));
+    assert.deepEqual(await idle.allInnerTexts(), [], `${name} has a button that does nothing`);
+  }
+  await close();
+  proved('without JavaScript every page has its content, and every button does something');
+}
 
 // Colors and times are chosen with the keyboard, without JavaScript, and hold on every page.
 {

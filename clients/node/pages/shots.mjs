@@ -40,7 +40,7 @@ for (const state of ['empty', 'full', 'broken', 'closed'].filter((state) => want
       for (const width of widths) {
         await page.setViewportSize({ width, height: width < 500 ? 740 : 900 });
         if (width === 360) await page.goto(served.url + path);
-        await page.waitForTimeout(200);
+        await page.waitForTimeout(quick && width !== 360 ? 20 : 200);
         if (width === 360 && theme === 'light') {
           if (bytes > 40_000) fault(`${title}: ${bytes} bytes for a cold page`);
           const shift = await page.evaluate(() => window.shift);
