@@ -204,12 +204,11 @@ impl Session<'_> {
             b'D' => [message(b't', &[0, 0]), message(b'n', &[])].concat(),
             b'B' => message(b'2', &[]),
             b'C' => message(b'3', &[]),
-            b'E' => {
-                if gives_rows {
-                    self.stream.write_all(&self.cluster.binary.bytes)?;
-                }
-                message(b'C', b"SELECT\0")
+            b'E' if gives_rows => {
+                self.stream.write_all(&self.cluster.binary.bytes)?;
+                message(b'C', format!("SELECT {}\0", self.cluster.binary.len()).as_bytes())
             }
+            b'E' => message(b'C', b"BEGIN\0"),
             b'S' => READY.to_vec(),
             _ => Vec::new(),
         };
