@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::rows;
 use super::server::{Answer, Asked, Double, Part};
 
-/// Where everything of the project is.
-const PROJECT: &str = "/bigquery/v2/projects/bench/";
+/// Where everything of a project is: its name, and more.
+const PROJECTS: &str = "/bigquery/v2/projects/";
 
 /// Returns the connection that reads from the double.
 pub(super) fn connection(address: SocketAddr) -> String {
@@ -77,7 +77,9 @@ impl Double for Service {
         if asked.path.starts_with("/computeMetadata/") {
             return Answer::Json(json!({ "access_token": "t", "expires_in": 3600, "token_type": "Bearer" }));
         }
-        let Some(rest) = asked.path.strip_prefix(PROJECT) else { return Answer::Missing };
+        // The jobs are in one project, and the table may be in another.
+        let of_project = asked.path.strip_prefix(PROJECTS).and_then(|rest| rest.split_once('/'));
+        let Some((_, rest)) = of_project else { return Answer::Missing };
         match (asked.method, rest.split('/').collect::<Vec<_>>().as_slice()) {
             ("POST", ["jobs"]) => Answer::Json(self.submitted(&asked.json())),
             ("POST", _) => Answer::Json(json!({})),
