@@ -27,15 +27,14 @@ pub struct DifferingRows {
     pub malformed: Vec<SourceHashes>,
 }
 
-/// A row that is about to be sent, or is known already.
+/// A row that was read, or has a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotedRow {
     /// Hash of its key in the ledger.
     pub key: RowHash,
     /// The hashes of its source.
     pub hashes: SourceHashes,
-    /// Whether it was committed as it is. Otherwise it differs until it is
-    /// ([`Bookkeeping::committed`]).
+    /// Whether it was committed as it is. Otherwise its entry has no hash.
     pub known: bool,
 }
 
@@ -44,11 +43,11 @@ pub struct NotedRow {
 /// The ledger decides; an entry only spares a row that is as it was the way to Tidegate. So an entry
 /// never says more than the ledger: before a row is sent, the hash of its entry is removed, and it is
 /// written once the row is committed. A crash in between leaves an entry without a hash, and the next run
-/// compares the row with the ledger.
+/// compares the row with the ledger. Entries are those of all keys once [`Bookkeeping::complete`] has said so.
 #[async_trait]
 pub trait Bookkeeping: Send + Sync {
-    /// Returns the name of the entries to continue with, and whether they are those of `name`. If they are
-    /// not, all entries are removed, and the name is a new one. A dry run changes nothing.
+    /// Returns the name of the entries to continue with, and whether they are those of `name`, and complete. If they
+    /// are not, all entries are removed, and the name is a new one. A dry run changes nothing.
     ///
     /// # Errors
     /// If the entries cannot be read or made.
@@ -77,13 +76,13 @@ pub trait Bookkeeping: Send + Sync {
     /// If the entries cannot be compared.
     async fn removed(&self, after: Option<RowHash>, limit: usize) -> Result<Vec<RowHash>, Error>;
 
-    /// Notes rows that were read. They may be held until [`Bookkeeping::flush`].
+    /// Notes rows; of those under one key the last one counts. They may be held until [`Bookkeeping::flush`].
     ///
     /// # Errors
     /// If the entries cannot be written.
     async fn note(&self, rows: &[NotedRow]) -> Result<(), Error>;
 
-    /// Writes what is held. Called before any of the noted rows is sent.
+    /// Writes what is held. Called before any of the rows is sent that were read, and at the end of a run.
     ///
     /// # Errors
     /// As [`Bookkeeping::note`].
@@ -95,11 +94,11 @@ pub trait Bookkeeping: Send + Sync {
     /// As [`Bookkeeping::note`].
     async fn note_removed(&self, keys: &[RowHash]) -> Result<(), Error>;
 
-    /// Writes the hashes of rows that are committed as they were noted last.
+    /// Notes that each key that the ledger knows has an entry, once all of them are written.
     ///
     /// # Errors
     /// As [`Bookkeeping::note`].
-    async fn committed(&self, keys: &[RowHash]) -> Result<(), Error>;
+    async fn complete(&self) -> Result<(), Error>;
 
     /// Removes the hashes of rows that are about to be sent and were not noted.
     ///

@@ -27,6 +27,7 @@ pub mod error;
 pub mod event;
 pub mod event_log;
 pub mod feed;
+pub mod held;
 pub mod http;
 pub mod id;
 pub mod ingest;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::AlertBook;
 use crate::answers::AnswerBook;
 pub use crate::delivered::Delivered;
+use crate::held::HeldRows;
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 use crate::people::PeopleBook;
 pub use crate::row_columns::{RowColumns, TextColumn};
@@ -549,6 +550,9 @@ pub trait Store: Send + Sync {
 
     /// Opens the memo of the hashes of a source. Of memos of other names nothing is kept.
     async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error>;
+
+    /// Returns what holds rows until they are compared. No row is held yet.
+    fn held_rows(&self) -> Box<dyn HeldRows>;
 
     /// Notes what a run found by a comparison.
     async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error>;

@@ -10,6 +10,7 @@ mod blocking;
 mod codec;
 mod failure;
 mod folder;
+mod held;
 mod history;
 mod log;
 mod lookback;

@@ -3,6 +3,8 @@
 
 mod clock;
 pub mod conforms;
+mod dice;
+pub mod directory;
 pub mod event_log;
 pub mod http;
 pub mod mangle;
@@ -12,5 +14,6 @@ pub mod store;
 pub mod tls;
 
 pub use clock::ManualClock;
+pub use dice::Dice;
 pub use event_log::MemoryEventLog;
 pub use store::MemoryStore;

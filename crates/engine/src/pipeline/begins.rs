@@ -6,7 +6,6 @@ use tidegate_project::Compare;
 
 use crate::pipeline::import::Import;
 use crate::pipeline::read::by_source::AtSource;
-use crate::pipeline::read::compare::Duplicates;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::mirror_state::{Measured, MirrorState, SharedMirrorState};
@@ -61,7 +60,7 @@ impl Begins {
             })?;
             let (name, continues) = bookkeeping.begin(before.source.as_deref()).await?;
             now.source = Some(name);
-            at_source = Some(AtSource { bookkeeping, continues, several: Duplicates::default() });
+            at_source = Some(AtSource::new(bookkeeping, continues));
         }
         let leaves_source = before.source.is_some() && !import.compares_at_source;
         now.measured = before.measured;

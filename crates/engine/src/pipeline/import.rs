@@ -7,8 +7,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use tidegate_model::source::Column;
 use tidegate_model::store::BatchCommit;
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Error, Feed, Idempotency, Mapping, Platform, Progress,
-    ReadMode, Reason, Record, Row, RowHash, Run, RunId, Selection, Source, SyncId,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Ending, Error, Feed, Idempotency, Mapping, Platform,
+    Progress, ReadMode, Reason, Record, Row, RowHash, Run, RunId, Selection, Source, SyncId,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -196,7 +196,16 @@ pub async fn run(
             }
         }
     };
-    run::run_job(&job, parts, cause, feed, stop, progress).await
+    let run = run::run_job(&job, parts, cause, feed, stop, progress).await?;
+    if let Some(at_source) = begins.at_source.as_ref().filter(|_| kind.moves_checkpoint()) {
+        let complete = matches!(run.ending, Some(Ending::Succeeded | Ending::Partial));
+        if let Err(error) = at_source.end(complete).await {
+            // The source shows these rows once more, and the ledger knows them.
+            let (sync, error) = (&import.sync, error.chain());
+            tracing::warn!(%sync, error, "the source could not note rows that were committed");
+        }
+    }
+    Ok(run)
 }
 
 impl Import {

@@ -76,8 +76,9 @@ pub(crate) async fn compared(
         Some(name) => Some(ByHash::new(import, parts.store.hash_memo(&import.sync, name).await?)),
         None => None,
     };
+    let held = Some(parts.store.held_rows());
     let mut comparing =
-        Comparing { import, kind, at_source, by_hash, batch_rows, progress, about_to_be_sent };
+        Comparing { import, kind, at_source, by_hash, batch_rows, held, progress, about_to_be_sent };
     let mut found = comparing.compare(comparison).await?;
     if let Some(at_source) = &begins.at_source {
         found.comparison = at_source.take_over(found.comparison, Arc::clone(&lookback)).await?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidegate_model::bookkeeping::Bookkeeping;
 use tidegate_model::source::Column;
 use tidegate_model::store::{BatchCommit, RowColumns, RowResult, RowStatus, RowVersion, SentUser};
 use tidegate_model::{
@@ -15,6 +14,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::pipeline::begins::Begins;
 use crate::pipeline::import::Import;
 use crate::pipeline::kept_row::{self, KeptRows};
+use crate::pipeline::read::by_source::AtSource;
 use crate::pipeline::read::compare::Duplicates;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking};
 use crate::pipeline::sent::SentAttributes;
@@ -37,7 +37,7 @@ pub(crate) struct Rows {
     /// Whether what became of rows that are gone is deleted.
     deletes: bool,
     /// What the source compares with, if it does so itself.
-    bookkeeping: Option<Arc<dyn Bookkeeping>>,
+    at_source: Option<AtSource>,
     /// What was sent of users, if only attributes that changed are sent.
     sent: Option<Arc<SentAttributes>>,
 }
@@ -59,7 +59,7 @@ impl Rows {
         };
         Rows {
             deletes: import.removal.as_ref().is_some_and(|removal| removal.deletes),
-            bookkeeping: at_source.map(|at_source| Arc::clone(&at_source.bookkeeping)),
+            at_source: at_source.cloned(),
             sent: sent.cloned(),
             duplicates: (import.tracking == ChangeTracking::Mirror).then(|| duplicates.clone()),
             sync: import.sync.clone(),
@@ -263,16 +263,14 @@ impl Transform for Rows {
     }
 
     fn keeps_at_source(&self) -> bool {
-        self.bookkeeping.is_some()
+        self.at_source.is_some()
     }
 
-    async fn remembered(&self, rows: &[RowVersion]) -> Result<(), Error> {
-        let Some(bookkeeping) = &self.bookkeeping else { return Ok(()) };
-        let keys = |wanted: fn(RowHash) -> bool| -> Vec<RowHash> {
-            rows.iter().filter(|row| wanted(row.row)).map(|row| row.key).collect()
-        };
-        bookkeeping.committed(&keys(|row| !row.is_removed() && !row.is_row(RowHash::UNCERTAIN))).await?;
-        bookkeeping.forget(&keys(RowHash::is_removed)).await
+    async fn remembered(&self, rows: &[RowVersion], rejected: &[RowHash]) -> Result<(), Error> {
+        match &self.at_source {
+            Some(at_source) => at_source.committed(rows, rejected).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -120,14 +120,15 @@ pub(crate) trait Transform: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Whether the feed's source is notified of rows that are remembered.
+    /// Whether the feed's source is notified of the results of rows.
     fn keeps_at_source(&self) -> bool {
         false
     }
 
-    /// Notifies the feed's source of rows that are committed and remembered.
-    async fn remembered(&self, rows: &[RowVersion]) -> Result<(), Error> {
-        let _ = rows;
+    /// Notifies the feed's source of rows that are committed and remembered, and of the keys of those that were
+    /// rejected.
+    async fn remembered(&self, rows: &[RowVersion], rejected: &[RowHash]) -> Result<(), Error> {
+        let _ = (rows, rejected);
         Ok(())
     }
 }

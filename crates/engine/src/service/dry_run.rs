@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::alert::AlertBook;
 use tidegate_model::answers::AnswerBook;
+use tidegate_model::held::HeldRows;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, IntendedRequest,
@@ -293,6 +294,10 @@ impl Store for DryRun {
 
     async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error> {
         Ok(Box::new(ReadMemo(self.real.hash_memo(sync, name).await?)))
+    }
+
+    fn held_rows(&self) -> Box<dyn HeldRows> {
+        self.real.held_rows()
     }
 
     async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {

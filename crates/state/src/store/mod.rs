@@ -44,6 +44,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::alert::AlertBook;
 use tidegate_model::answers::AnswerBook;
+use tidegate_model::held::HeldRows;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, IntendedRequest,
@@ -56,6 +57,7 @@ use tidegate_model::{
 };
 
 use crate::folder;
+use crate::held::SealedRows;
 use crate::history::History;
 use crate::lookback::compaction::Compaction;
 use crate::lookback::compare::ViewComparison;
@@ -287,6 +289,10 @@ impl Store for SqlStore {
 
     async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error> {
         Ok(Box::new(FileMemo::open(self.lookback.data(), sync, name).await?))
+    }
+
+    fn held_rows(&self) -> Box<dyn HeldRows> {
+        Box::new(SealedRows::new(self.lookback.data()))
     }
 
     async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::alert::AlertBook;
 use tidegate_model::answers::AnswerBook;
+use tidegate_model::held::HeldRows;
 use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals,
@@ -23,6 +24,7 @@ use tidegate_model::{
 use super::memory_alerts::MemoryAlerts;
 use super::memory_answers::MemoryAnswers;
 use super::memory_contents::Memory;
+use super::memory_held::MemoryHeld;
 use super::memory_lease::MemoryLease;
 use super::memory_limits::MemoryLimits;
 use super::memory_lookback::MemoryComparison;
@@ -87,6 +89,11 @@ impl MemoryStore {
             .filter(|(entry, _)| entry.sync == *sync)
             .map(|(_, status)| status.clone())
             .collect()
+    }
+
+    /// Limits how many rows are held.
+    pub fn hold_at_most(&self, rows: usize) {
+        self.memory().held_rows_max = Some(rows);
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -371,6 +378,10 @@ impl Store for MemoryStore {
         let known = self.memory().memos.get(&(sync.clone(), name)).cloned();
         let (memory, of) = (Arc::clone(&self.memory), (sync.clone(), name));
         Ok(Box::new(MemoryMemo { memory, of, known, next: BTreeMap::new() }))
+    }
+
+    fn held_rows(&self) -> Box<dyn HeldRows> {
+        Box::new(MemoryHeld::new(self.memory().held_rows_max))
     }
 
     async fn sent_users(&self, sync: &SyncId, keys: &[RowHash]) -> Result<Vec<SentUser>, Error> {

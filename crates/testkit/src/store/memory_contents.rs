@@ -40,6 +40,8 @@ pub(super) struct Memory {
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) erasures: Vec<Erasure>,
     pub(super) intended: u64,
+    /// How many rows are held at most; all if it is not said.
+    pub(super) held_rows_max: Option<usize>,
 }
 
 impl Memory {

@@ -6,6 +6,7 @@ mod memory;
 mod memory_alerts;
 mod memory_answers;
 mod memory_contents;
+mod memory_held;
 mod memory_lease;
 mod memory_limits;
 mod memory_lookback;

@@ -15,7 +15,8 @@ use super::settings::PostgresSelection;
 use super::source::PostgresSource;
 use super::writer::{Writer, texts};
 
-/// The tables. An administrator makes the schema, see `setup.rs`.
+/// The tables. An administrator makes the schema, see `setup.rs`. Rows are compared by a join of all of them, which
+/// needs no index.
 const TABLES: &str = r#"
     CREATE TABLE IF NOT EXISTS "tidegate".mirrors (sync text PRIMARY KEY, name text NOT NULL);
     CREATE TABLE IF NOT EXISTS "tidegate".mirror_rows (
@@ -26,7 +27,6 @@ const TABLES: &str = r#"
         pending    uuid,
         PRIMARY KEY (name, key)
     );
-    CREATE INDEX IF NOT EXISTS mirror_rows_by_source ON "tidegate".mirror_rows (name, source_key);
 "#;
 
 const PRIVILEGES: &str = "SELECT n.oid IS NOT NULL, \

@@ -65,6 +65,14 @@ async fn plays(source: &Arc<dyn Source>, name: &str, enforced: bool, run: impl A
     note(&*bookkeeping, &all, true).await;
     assert_eq!(bookkeeping.count().await.expect("counted"), 9);
     assert!(differing(&*bookkeeping, false).await.is_empty());
+    // A run that did not end has not written all entries: they are void.
+    let (begun, continues) = opened().await.begin(Some(&first)).await.expect("begun");
+    assert!(!continues && begun != first);
+    let bookkeeping = opened().await;
+    let (first, _) = bookkeeping.begin(None).await.expect("begun");
+    assert_eq!(differing(&*bookkeeping, false).await.len(), 9);
+    note(&*bookkeeping, &all, true).await;
+    bookkeeping.complete().await.expect("written");
 
     // The next run continues with the entries of the last one.
     let bookkeeping = opened().await;
@@ -84,7 +92,7 @@ async fn plays(source: &Arc<dyn Source>, name: &str, enforced: bool, run: impl A
     // What is about to be sent is shown until it is committed, and what is committed is not.
     note(&*bookkeeping, &changed, false).await;
     assert_eq!(ids(&differing(&*bookkeeping, false).await), [5, 6, 10]);
-    bookkeeping.committed(&[changed[0].1, changed[2].1]).await.expect("written");
+    note(&*bookkeeping, &[changed[0], changed[2]], true).await;
     bookkeeping.forget(&gone).await.expect("written");
     assert_eq!(ids(&differing(&*bookkeeping, false).await), [6]);
     assert!(bookkeeping.removed(None, 10).await.expect("compared").is_empty());

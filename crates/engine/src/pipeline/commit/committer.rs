@@ -225,8 +225,11 @@ impl<F: Transform> Committer<F> {
         let counts = commit.counts;
         let kept = commit.results.iter().filter_map(|row| row.payload.as_ref()).map(KeptRow::bytes).sum();
         let checkpoint = commit.checkpoint.clone();
-        let remembered = commit.remember.as_ref().filter(|_| self.transform.keeps_at_source());
-        let remembered = remembered.map(|chunk| chunk.rows.clone());
+        let remembered = self.transform.keeps_at_source().then(|| {
+            let rows = commit.remember.as_ref().map_or_else(Vec::new, |chunk| chunk.rows.clone());
+            let rejected = commit.results.iter().filter(|row| row.status.kind() == StatusKind::Rejected);
+            (rows, rejected.map(|row| row.key).collect::<Vec<RowHash>>())
+        });
         if let Err(error) = self.store.commit_batch(&self.run, commit).await {
             self.shutdown.fail(error.context("the ledger could not be written"));
             return false;
@@ -239,8 +242,8 @@ impl<F: Transform> Committer<F> {
             let (sync, error) = (&self.sync, error.chain());
             tracing::warn!(%sync, error, "the source could not be notified of the commit");
         }
-        if let Some(rows) = remembered
-            && let Err(error) = self.transform.remembered(&rows).await
+        if let Some((rows, rejected)) = remembered
+            && let Err(error) = self.transform.remembered(&rows, &rejected).await
         {
             // The source shows these rows once more, and the ledger knows them.
             let (sync, error) = (&self.sync, error.chain());

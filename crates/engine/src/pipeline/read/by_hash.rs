@@ -216,8 +216,7 @@ impl Comparing<'_> {
                 None => seen.unreadable += 1,
             }
         }
-        self.hold(batch, &versions, judge, seen);
-        Ok(())
+        self.hold((batch, Vec::new()), &versions, judge, seen).await
     }
 }
 

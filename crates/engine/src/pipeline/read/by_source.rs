@@ -4,14 +4,15 @@
 //! everything is with `state: ours`: the ledger decides, so nothing is sent twice if the source has forgotten.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tidegate_model::bookkeeping::{Bookkeeping, NotedRow, SourceHashes};
 use tidegate_model::store::{Known, Lookback, RowVersion};
-use tidegate_model::{Comparison, Differences, Error, RowHash};
+use tidegate_model::{Batch, Comparison, Differences, Error, Row, RowHash};
 
-use crate::pipeline::read::compare::Duplicates;
+use crate::pipeline::read::compare::{Duplicates, Judge};
 
 /// Keys that are asked for at once.
 const PAGE_KEYS: usize = 100_000;
@@ -25,15 +26,27 @@ pub(crate) struct AtSource {
     pub(crate) continues: bool,
     /// Keys that the source has in several rows, as far as it has shown them.
     pub(crate) several: Duplicates,
+    /// Rows that are about to be sent, and have no result yet.
+    under_way: Arc<Mutex<HashMap<RowHash, SourceHashes>>>,
+    /// Whether an entry of this run could not be written.
+    is_missing_some: Arc<AtomicBool>,
 }
 
 impl AtSource {
+    pub(crate) fn new(bookkeeping: Arc<dyn Bookkeeping>, continues: bool) -> AtSource {
+        let (several, under_way, is_missing_some) = (Duplicates::default(), Arc::default(), Arc::default());
+        AtSource { bookkeeping, continues, several, under_way, is_missing_some }
+    }
+
     /// Takes note of the keys that the source has in several rows, before they are compared.
     pub(crate) fn sees<'a>(&self, rows: impl Iterator<Item = (&'a RowVersion, SourceHashes)>) {
         self.several.add(rows.filter(|(_, hashes)| hashes.several).map(|(row, _)| row.key));
     }
 
-    /// Notes the rows of a batch with what is known of each.
+    /// Notes the rows of a batch with what is known of each. In a run that continues, each row that may be sent has an
+    /// entry without a hash before it is: if the process dies, the row is found whether it is there or gone. In
+    /// a run that does not, a row that the ledger does not know has none until it has a result: without the end of this
+    /// run, the next one writes all entries again.
     ///
     /// # Errors
     /// If the source cannot be written.
@@ -43,12 +56,77 @@ impl AtSource {
         known: &[Known],
         hashes: impl Iterator<Item = SourceHashes>,
     ) -> Result<(), Error> {
-        let noted = rows.iter().zip(known).zip(hashes).map(|((row, known), hashes)| NotedRow {
+        let noted = rows.iter().zip(known).zip(hashes);
+        let noted = noted.filter(|((_, known), _)| self.continues || !known.rows().is_empty());
+        let noted = noted.map(|((row, known), hashes)| NotedRow {
             key: row.key,
             hashes,
             known: known.rows().iter().any(|known| known.is_row(row.row)),
         });
         self.bookkeeping.note(&noted.collect::<Vec<_>>()).await
+    }
+
+    /// Notes a row that could not be read whole: it is never sent as it is, and may be by a retry.
+    ///
+    /// # Errors
+    /// If the source cannot be written.
+    pub(crate) async fn note_unreadable(&self, row: &RowVersion, hashes: SourceHashes) -> Result<(), Error> {
+        self.bookkeeping.note(&[NotedRow { key: row.key, hashes, known: false }]).await
+    }
+
+    /// Keeps the hashes of rows that are about to be sent.
+    pub(crate) fn sends(&self, judge: &Judge, batch: &Batch<Row>, hashes: &[SourceHashes]) {
+        let versions = judge.versions(batch, &mut Vec::new());
+        let keys = versions.rows.iter().map(|row| row.key);
+        self.under_way().extend(keys.zip(versions.hashes(hashes)));
+    }
+
+    /// Notes the rows of a batch that have their results: those that were committed and the keys of those that were
+    /// rejected.
+    ///
+    /// # Errors
+    /// If the source cannot be written.
+    pub(crate) async fn committed(&self, rows: &[RowVersion], rejected: &[RowHash]) -> Result<(), Error> {
+        let removed: Vec<RowHash> =
+            rows.iter().filter(|row| row.row.is_removed()).map(|row| row.key).collect();
+        let noted: Vec<NotedRow> = {
+            let mut under_way = self.under_way();
+            let rejected = rejected.iter().map(|key| (*key, false));
+            let rows = rows.iter().filter(|row| !row.row.is_removed());
+            let committed = rows.map(|row| (row.key, !row.row.is_row(RowHash::UNCERTAIN)));
+            let results = rejected.chain(committed);
+            let note = |(key, known)| Some(NotedRow { key, hashes: under_way.remove(&key)?, known });
+            // In a run that continues, an entry without a hash is there already.
+            results.filter_map(note).filter(|row| row.known || !self.continues).collect()
+        };
+        let written = async {
+            self.bookkeeping.note(&noted).await?;
+            self.bookkeeping.forget(&removed).await
+        };
+        let written = written.await;
+        self.is_missing_some.fetch_or(written.is_err(), Ordering::Relaxed);
+        written
+    }
+
+    /// Writes what is held when a run has ended. If it was `complete`, the next one continues with its entries.
+    ///
+    /// # Errors
+    /// If the source cannot be written.
+    pub(crate) async fn end(&self, complete: bool) -> Result<(), Error> {
+        let left: Vec<NotedRow> =
+            (self.under_way().drain()).map(|(key, hashes)| NotedRow { key, hashes, known: false }).collect();
+        if !self.continues {
+            self.bookkeeping.note(&left).await?;
+        }
+        self.bookkeeping.flush().await?;
+        if complete && !self.continues && !self.is_missing_some.load(Ordering::Relaxed) {
+            self.bookkeeping.complete().await?;
+        }
+        Ok(())
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<RowHash, SourceHashes>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes all rows that are gone, as a comparison with the ledger has found them. Returns the comparison

@@ -1,20 +1,21 @@
 //! Finds what was added, changed and removed by comparing all rows of a source with those that
 //! were committed (`mode: mirror`).
 //!
-//! The source is read once. Rows that differ are held in memory until all rows were compared;
-//! if they do not fit, the source is read a second time. So nothing is sent before it is known how
-//! much would be, and which keys occur twice.
+//! The source is read once. Rows that differ are held until all rows were compared; if they do not fit,
+//! the source is read a second time. So nothing is sent before it is known how much would be, and which
+//! keys occur twice.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt};
 use tidegate_model::bookkeeping::{DifferingRows, SourceHashes};
+use tidegate_model::held::HeldRows;
 use tidegate_model::store::{Known, Lookback, RowVersion};
 use tidegate_model::{
-    Batch, Comparison, Differences, Error, Feed, Mapping, Origin, PartialRow, Progress, ReadMode, Reason,
-    Row, RowHash, SyncId, Text,
+    Batch, Comparison, Differences, Error, Feed, Mapping, PartialRow, Progress, ReadMode, Reason, Row,
+    RowHash, SyncId, Text,
 };
 use tidegate_project::Changed;
 use tokio::sync::watch;
@@ -22,11 +23,9 @@ use tokio::sync::watch;
 use crate::pipeline::import::Import;
 use crate::pipeline::read::by_hash::ByHash;
 use crate::pipeline::read::by_source::AtSource;
+use crate::pipeline::read::held::Held;
 use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::run_kind::RunKind;
-
-/// Bytes of rows that are held until all rows were compared, about.
-const HELD_BYTES: u64 = 48 << 20;
 
 /// Keys that more than one row of the source has.
 #[derive(Clone, Default)]
@@ -88,14 +87,13 @@ pub(crate) struct Found {
     pub(crate) unreadable: u64,
     /// Bytes of a row, on average; `None` if none was read.
     pub(crate) row_bytes: Option<u64>,
-    held: Held,
+    held: Option<Held>,
 }
 
 /// Rows that are measured.
 const MEASURED_ROWS: u64 = 10_000;
 
 /// What has been seen of the source so far.
-#[derive(Default)]
 pub(super) struct Seen {
     pub(super) held: Held,
     pub(super) unreadable: u64,
@@ -105,6 +103,10 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    fn new(held: Held) -> Seen {
+        Seen { held, unreadable: 0, scratch: Vec::new(), measured: (0, 0) }
+    }
+
     /// Measures rows that were read, as long as few were.
     pub(super) fn measure(&mut self, rows: &[Row]) {
         let (measured, bytes) = &mut self.measured;
@@ -113,16 +115,6 @@ impl Seen {
             *bytes += row.values.iter().map(tidegate_model::value_bytes).sum::<u64>();
         }
     }
-}
-
-/// Rows that differ.
-#[derive(Default)]
-pub(super) struct Held {
-    batches: Vec<Batch<Row>>,
-    bytes: u64,
-    overflows: bool,
-    pub(super) unchanged: u64,
-    ignored: u64,
 }
 
 /// Reads all rows of an import and compares them.
@@ -134,6 +126,8 @@ pub(crate) struct Comparing<'a> {
     /// What hashes of the source stood for, if they are read before the rows.
     pub(crate) by_hash: Option<ByHash>,
     pub(crate) batch_rows: usize,
+    /// What holds rows that differ.
+    pub(crate) held: Option<Box<dyn HeldRows>>,
     pub(crate) progress: watch::Sender<Progress>,
     /// Users that earlier runs were about to send and that are not known, by the key of their rows. Those
     /// whose rows are still there are taken off.
@@ -148,7 +142,8 @@ impl Comparing<'_> {
     /// twice.
     pub(crate) async fn compare(&mut self, mut comparison: Box<dyn Comparison>) -> Result<Found, Error> {
         let judge = self.judge();
-        let mut seen = Seen::default();
+        let held = self.held.take().ok_or_else(|| Error::internal("a source is compared twice"))?;
+        let mut seen = Seen::new(Held::new(held));
         match self.by_hash.take() {
             Some(by_hash) => self.read_by_hash(by_hash, comparison.as_mut(), &judge, &mut seen).await?,
             None => {
@@ -176,7 +171,8 @@ impl Comparing<'_> {
         let Seen { mut held, unreadable, measured: (rows, bytes), .. } = seen;
         // What was told of them row by row was not so: they are not held.
         held.overflows |= differences.overtaken > 0;
-        Ok(Found { differences, comparison, unreadable, row_bytes: bytes.checked_div(rows), held })
+        let (row_bytes, held) = (bytes.checked_div(rows), Some(held));
+        Ok(Found { differences, comparison, unreadable, row_bytes, held })
     }
 
     /// Adds a batch of rows to a comparison, and holds those that differ.
@@ -207,7 +203,7 @@ impl Comparing<'_> {
                     }
                     comparison.add(&[version]).await?;
                     if let Some((at_source, hashes)) = self.at_source.as_ref().zip(hashes) {
-                        at_source.note(&[version], &[Known::Nothing], [hashes].into_iter()).await?;
+                        at_source.note_unreadable(&version, hashes).await?;
                     }
                     self.about_to_be_sent.remove(&version.key);
                 }
@@ -219,20 +215,28 @@ impl Comparing<'_> {
                 }
             }
         }
-        self.hold(batch, &versions, judge, seen);
-        Ok(())
+        self.hold((batch, hashes), &versions, judge, seen).await
     }
 
-    /// Holds the rows of a batch that differ from what is known of them.
-    pub(super) fn hold(&mut self, batch: Batch<Row>, versions: &Versions, judge: &Judge, seen: &mut Seen) {
+    /// Holds the rows of a batch that differ from what is known of them, with the hashes of the source.
+    ///
+    /// # Errors
+    /// If they cannot be held.
+    pub(super) async fn hold(
+        &mut self,
+        (batch, hashes): (Batch<Row>, Vec<SourceHashes>),
+        versions: &Versions,
+        judge: &Judge,
+        seen: &mut Seen,
+    ) -> Result<(), Error> {
         versions.rows.iter().for_each(|row| drop(self.about_to_be_sent.remove(&row.key)));
         let read = (batch.items.len() + batch.malformed.len()) as u64;
-        let batch = judge.differing(batch, versions);
+        let (batch, hashes) = judge.differing((batch, hashes), versions);
         self.progress.send_modify(|progress| {
             progress.counts.read += read;
             progress.counts.skipped += batch.unchanged;
         });
-        seen.held.add(batch, self.batch_rows);
+        seen.held.add(batch, hashes).await
     }
 
     /// Returns the rows that differ: those that are held, or the source's, read once more.
@@ -244,12 +248,10 @@ impl Comparing<'_> {
         found: &mut Found,
         lookback: Arc<dyn Lookback>,
     ) -> Result<Feed<Row>, Error> {
-        let held = std::mem::take(&mut found.held);
-        if !held.overflows {
-            return Ok(held.feed());
+        let (judge, at_source) = (self.judge(), self.at_source.clone());
+        if let Some(held) = found.held.take().filter(|held| !held.overflows) {
+            return Ok(held.feed(self.batch_rows, judge, at_source));
         }
-        let judge = self.judge();
-        let at_source = self.at_source.clone();
         let differing = move |batch: Result<DifferingRows, Error>| {
             let (judge, lookback, at_source) = (judge.clone(), Arc::clone(&lookback), at_source.clone());
             async move {
@@ -257,11 +259,15 @@ impl Comparing<'_> {
                 let mut versions = judge.versions(&batch, &mut Vec::with_capacity(512));
                 let keys: Vec<RowHash> = versions.rows.iter().map(|row| row.key).collect();
                 versions.known = lookback.find(&keys).await?;
-                if let Some(at_source) = at_source {
+                if let Some(at_source) = &at_source {
                     at_source.note(&versions.rows, &versions.known, versions.hashes(&hashes)).await?;
                     at_source.bookkeeping.flush().await?;
                 }
-                Ok(judge.differing(batch, &versions))
+                let (batch, hashes) = judge.differing((batch, hashes), &versions);
+                if let Some(at_source) = at_source {
+                    at_source.sends(&judge, &batch, &hashes);
+                }
+                Ok(batch)
             }
         };
         Ok(self.feed().await?.then(differing).boxed())
@@ -296,7 +302,7 @@ fn no_key(sync: &SyncId, twice: u64) -> Error {
 
 /// Tells which rows differ.
 #[derive(Clone)]
-pub(super) struct Judge {
+pub(crate) struct Judge {
     pub(super) mapping: Arc<Mapping>,
     changed: Changed,
     /// Whether rows that are as they were sent are left out.
@@ -304,8 +310,8 @@ pub(super) struct Judge {
 }
 
 /// The rows of a batch that have a key.
-pub(super) struct Versions {
-    pub(super) rows: Vec<RowVersion>,
+pub(crate) struct Versions {
+    pub(crate) rows: Vec<RowVersion>,
     /// The index of each in the batch.
     pub(super) indexes: Vec<usize>,
     pub(super) known: Vec<Known>,
@@ -313,13 +319,16 @@ pub(super) struct Versions {
 
 impl Versions {
     /// The hashes of its rows, among those of the batch.
-    fn hashes<'a>(&'a self, hashes: &'a [SourceHashes]) -> impl Iterator<Item = SourceHashes> + 'a {
+    pub(crate) fn hashes<'a>(
+        &'a self,
+        hashes: &'a [SourceHashes],
+    ) -> impl Iterator<Item = SourceHashes> + 'a {
         self.indexes.iter().filter_map(|at| hashes.get(*at).copied())
     }
 }
 
 impl Judge {
-    pub(super) fn versions(&self, batch: &Batch<Row>, scratch: &mut Vec<u8>) -> Versions {
+    pub(crate) fn versions(&self, batch: &Batch<Row>, scratch: &mut Vec<u8>) -> Versions {
         let mut versions = Versions { rows: Vec::new(), indexes: Vec::new(), known: Vec::new() };
         for (at, row) in batch.items.iter().enumerate().filter(|(_, row)| !self.mapping.has_null_key(row)) {
             versions.rows.push(self.version(row, scratch));
@@ -340,10 +349,14 @@ impl Judge {
 
     /// Leaves the rows that differ from what is known, and those without a key, which are rejected
     /// later.
-    fn differing(&self, batch: Batch<Row>, versions: &Versions) -> Batch<Row> {
+    fn differing(
+        &self,
+        (batch, hashes): (Batch<Row>, Vec<SourceHashes>),
+        versions: &Versions,
+    ) -> (Batch<Row>, Vec<SourceHashes>) {
         let (mut unchanged, mut ignored) = (0, 0);
         if !self.skips {
-            return batch;
+            return (batch, hashes);
         }
         let mut keep = vec![true; batch.items.len()];
         for ((row, known), &at) in versions.rows.iter().zip(&versions.known).zip(&versions.indexes) {
@@ -356,63 +369,14 @@ impl Judge {
         fn kept<T>(items: Vec<T>, keep: &[bool]) -> Vec<T> {
             items.into_iter().zip(keep).filter(|(_, keep)| **keep).map(|(item, _)| item).collect()
         }
-        Batch {
+        let batch = Batch {
             origins: kept(batch.origins, &keep),
             malformed: batch.malformed,
             fixed: batch.fixed,
             unchanged,
             ignored,
             ..Batch::of(kept(batch.items, &keep))
-        }
+        };
+        (batch, kept(hashes, &keep))
     }
-}
-
-impl Held {
-    /// Adds what differs of one batch.
-    fn add(&mut self, batch: Batch<Row>, batch_rows: usize) {
-        self.unchanged += batch.unchanged;
-        self.ignored += batch.ignored;
-        let text = |piece: &tidegate_model::MalformedRecord| piece.payload.len() as u64 + 256;
-        self.bytes += batch.items.iter().map(weight).sum::<u64>();
-        self.bytes += batch.malformed.iter().map(text).sum::<u64>();
-        self.overflows |= self.bytes > HELD_BYTES;
-        if self.overflows {
-            self.batches = Vec::new();
-            return;
-        }
-        if batch.items.is_empty() && batch.malformed.is_empty() && batch.fixed.is_empty() {
-            return;
-        }
-        let batch = Batch { items: batch.items.into_iter().map(Row::copied).collect(), ..batch };
-        match self.batches.last_mut() {
-            Some(last) if last.items.len() + batch.items.len() <= batch_rows => {
-                // Origins stand beside all items, or there are none.
-                let origins = last.items.len() == last.origins.len();
-                last.origins.extend(batch.origins.into_iter().filter(|_: &Origin| origins));
-                last.items.extend(batch.items);
-                last.malformed.extend(batch.malformed);
-                last.fixed.extend(batch.fixed);
-            }
-            _ => self.batches.push(batch),
-        }
-    }
-
-    fn feed(mut self) -> Feed<Row> {
-        if self.batches.is_empty() {
-            self.batches.push(Batch::of(Vec::new()));
-        }
-        for batch in &mut self.batches {
-            (batch.unchanged, batch.ignored) = (0, 0);
-        }
-        if let Some(first) = self.batches.first_mut() {
-            (first.unchanged, first.ignored) = (self.unchanged, self.ignored);
-        }
-        stream::iter(self.batches.into_iter().map(Ok)).boxed()
-    }
-}
-
-/// About how many bytes of memory a row takes.
-fn weight(row: &Row) -> u64 {
-    const VALUE: u64 = 32;
-    64 + row.values.iter().map(|value| VALUE + tidegate_model::value_bytes(value)).sum::<u64>()
 }

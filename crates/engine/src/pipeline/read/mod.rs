@@ -8,6 +8,7 @@ pub(crate) mod cursor_state;
 pub(crate) mod epoch;
 pub(crate) mod equal_rows;
 pub(crate) mod gather;
+mod held;
 pub(crate) mod lookback;
 pub(crate) mod mirror_state;
 pub(crate) mod partition;

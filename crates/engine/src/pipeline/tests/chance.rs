@@ -3,26 +3,13 @@
 
 use std::collections::HashSet;
 
+use tidegate_testkit::Dice;
+
 use super::*;
 
-/// Numbers that look random and come again with their seed.
-#[derive(Clone)]
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn roll(&mut self, sides: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        let at = self.roll(from.len() as u64);
-        from[usize::try_from(at).expect("small")].clone()
-    }
+fn pick<T: Clone>(dice: &mut Dice, from: &[T]) -> T {
+    let at = dice.roll(from.len() as u64);
+    from[usize::try_from(at).expect("small")].clone()
 }
 
 /// A table that is read a few rows at a time.
@@ -129,9 +116,9 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
     let limits = Limits {
         max_items: usize::try_from(1 + dice.roll(6)).expect("small"),
         max_in_flight: usize::try_from(1 + dice.roll(3)).expect("small"),
-        linger: dice.pick(&[Duration::ZERO, Duration::from_millis(20)]),
+        linger: pick(&mut dice, &[Duration::ZERO, Duration::from_millis(20)]),
         single_user: dice.roll(4) == 0,
-        min_user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
+        min_user_interval: pick(&mut dice, &[Duration::ZERO, Duration::from_millis(50)]),
         ..Limits::GENEROUS
     };
     let mut stage = Stage::new(&table, idempotency, limits, all_delivered());

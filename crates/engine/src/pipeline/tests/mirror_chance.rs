@@ -3,222 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::TryStreamExt;
-use tidegate_model::source::Hashed;
-use tidegate_model::{Compared, Identity};
+use tidegate_model::Compared;
+use tidegate_testkit::Dice;
+use tidegate_testkit::directory::{Attributes, Directory, Door};
 
-use super::chance::Dice;
+use super::people::{People, Person, people_columns, tier};
 use super::*;
 use crate::pipeline::{Removal, removal};
-
-/// A row: its key, or null, and a number whose type may change.
-type Person = (Option<i64>, i64, bool);
-
-/// The attributes of a user, by name.
-type Attributes = BTreeMap<String, serde_json::Value>;
-
-/// A table of people, read a few rows at a time in any order, and how many were read whole beside their hashes.
-#[derive(Clone, Default)]
-struct People(Arc<Mutex<(Vec<Person>, u64)>>, Arc<Mutex<usize>>);
-
-fn people_columns() -> Arc<Columns> {
-    Columns::new(["id", "plan", "tier"])
-}
-
-#[async_trait]
-impl Source for People {
-    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
-        Ok(Checks::default())
-    }
-
-    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
-        Ok(Vec::new())
-    }
-
-    async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
-        Err(Error::internal("not asked"))
-    }
-
-    async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
-        let (mut rows, seed) = self.0.lock().expect("no panic").clone();
-        let mut dice = Dice(seed);
-        for at in (1..rows.len()).rev() {
-            rows.swap(at, usize::try_from(dice.roll(at as u64 + 1)).expect("small"));
-        }
-        let columns = people_columns();
-        let row = |&(id, plan, as_text): &Person| Row {
-            columns: columns.clone(),
-            values: vec![
-                id.map_or(Value::Null, Value::Int),
-                if as_text { Value::Text(plan.to_string().into()) } else { Value::Int(plan) },
-                Value::Int(tier(plan)),
-            ],
-        };
-        let batches: Vec<_> =
-            rows.chunks(7).map(|rows| Ok(Batch::of(rows.iter().map(row).collect()))).collect();
-        Ok(futures_util::stream::iter(batches).boxed())
-    }
-
-    /// Another state of the table may make other hashes of the same rows, as another version of a server may.
-    async fn hashed(
-        &self,
-        selection: &Selection,
-        _: &[String],
-        what: Hashed<'_>,
-        batch_rows: usize,
-    ) -> Result<Option<Feed<Row>>, Error> {
-        let rendering = self.0.lock().expect("no panic").1 % 2;
-        let wanted = match what {
-            Hashed::These(keys) => Some(keys.concat()),
-            Hashed::Keys | Hashed::Rows => None,
-        };
-        let only_keys = matches!(what, Hashed::Keys);
-        let count = self.1.clone();
-        let rows = self.read(selection, &ReadMode::Full, batch_rows).await?;
-        let hashed = move |mut batch: Batch<Row>| {
-            batch.items.retain(|row| wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.values[0])));
-            for row in &mut batch.items {
-                let hash = Value::Text(format!("{rendering} {:?}", row.values).into());
-                *count.lock().expect("no panic") += usize::from(!only_keys);
-                row.values.truncate(if only_keys { 1 } else { 3 });
-                row.values.push(hash);
-            }
-            batch
-        };
-        Ok(Some(rows.map_ok(hashed).boxed()))
-    }
-}
-
-/// What the platform holds, and what it does with requests.
-#[derive(Default)]
-struct Directory {
-    users: BTreeMap<String, Attributes>,
-    /// Users of whom Tidegate cannot know what the platform has.
-    uncertain: BTreeSet<String>,
-    /// Users that took effect in this run, or are on their way.
-    touched: BTreeSet<String>,
-    /// The names of the attributes that each record had.
-    sent: Vec<Vec<String>>,
-    dice: Option<Dice>,
-}
-
-impl Directory {
-    fn take(&mut self, record: &Record) -> Outcome {
-        let Identity::ExternalId(user) = &record.identity else { panic!("{record:?}") };
-        let wanted = match &record.body {
-            Body::User { attributes } => Some(read(attributes.as_str())),
-            Body::Deletion => None,
-            body => panic!("{body:?}"),
-        };
-        let user = user.to_string();
-        if wanted.as_ref().is_some_and(unacceptable) {
-            return rejected();
-        }
-        self.sent.extend(wanted.iter().map(|wanted| wanted.keys().cloned().collect()));
-        // Attributes that are not sent stay.
-        let before = self.users.get(&user).cloned();
-        let wanted = wanted.map(|wanted| before.into_iter().flatten().chain(wanted).collect::<Attributes>());
-        let needed = self.users.get(&user) != wanted.as_ref() || self.uncertain.remove(&user);
-        assert!(needed, "{user} is sent again as {wanted:?}");
-        self.uncertain.remove(&user);
-        self.touched.insert(user.clone());
-        match wanted {
-            Some(wanted) => self.users.insert(user, wanted),
-            None => self.users.remove(&user),
-        };
-        Outcome::Delivered
-    }
-
-    fn deliver(&mut self, items: &[Record]) -> Result<Vec<Outcome>, Error> {
-        let mood = self.dice.as_mut().map_or(99, |dice| dice.roll(30));
-        let cut = self.dice.as_mut().map_or(0, |dice| dice.roll(items.len() as u64 + 1));
-        let cut = usize::try_from(cut).expect("small");
-        let fail = |kind| Err(Error::new(kind, "a mood"));
-        match mood {
-            0 => fail(ErrorKind::Unexpected),
-            1 => fail(ErrorKind::Unavailable),
-            2 | 3 => fail(ErrorKind::Throttled(None)),
-            4 => fail(ErrorKind::TooLarge),
-            5..=7 => {
-                let mut outcomes: Vec<_> = items[..cut].iter().map(|item| self.take(item)).collect();
-                outcomes.resize(items.len(), Outcome::Deferred(Reason::new("busy", "later")));
-                Ok(outcomes)
-            }
-            8 | 9 => {
-                // Some of them took effect, and no response says which.
-                for item in &items[..cut] {
-                    self.take(item);
-                }
-                self.uncertain.extend(items.iter().map(|item| item.label().into_owned()));
-                Ok(vec![lost(); items.len()])
-            }
-            10 => Ok(vec![rejected(); items.len()]),
-            _ => Ok(items.iter().map(|item| self.take(item)).collect()),
-        }
-    }
-}
-
-fn rejected() -> Outcome {
-    Outcome::Rejected(Reason::new("bad", "not like this"))
-}
 
 fn unacceptable(attributes: &Attributes) -> bool {
     attributes.get("plan").is_some_and(|plan| *plan == 13 || *plan == "13")
 }
 
-/// A second attribute, which changes less often.
-fn tier(plan: i64) -> i64 {
-    plan / 5
-}
-
 fn attributes(person: &Person) -> Attributes {
     let plan = if person.2 { person.1.to_string().into() } else { person.1.into() };
     [("plan".to_owned(), plan), ("tier".to_owned(), tier(person.1).into())].into()
-}
-
-fn read(attributes: &str) -> Attributes {
-    serde_json::from_str(attributes).expect("an object")
-}
-
-/// One of the two ways into the directory.
-struct Door {
-    kind: ObjectKind,
-    limits: Limits,
-    directory: Arc<Mutex<Directory>>,
-}
-
-#[async_trait]
-impl Destination<Record> for Door {
-    async fn check(&self) -> Result<Checks, Error> {
-        Ok(Checks::default())
-    }
-
-    fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    fn estimated_size(&self, _: &Record) -> usize {
-        100
-    }
-
-    fn validate(&self, _: &Record) -> Result<(), Reason> {
-        Ok(())
-    }
-
-    async fn deliver(&self, items: &[Record]) -> Result<Receipt, Error> {
-        assert!(items.iter().all(|item| item.kind() == self.kind), "{items:?}");
-        let users = items.iter().map(|item| item.label().into_owned());
-        self.directory.lock().expect("no panic").touched.extend(users);
-        crate::pipeline::wait::span(Duration::from_millis(5)).await;
-        let outcomes = self.directory.lock().expect("no panic").deliver(items)?;
-        Ok(Receipt { outcomes, rate_limit: None })
-    }
-}
-
-impl Platform for Door {
-    fn object(&self) -> ObjectSpec {
-        ObjectSpec { kind: self.kind, idempotency: Idempotency::Idempotent, identifiers: &["external_id"] }
-    }
 }
 
 /// Inserts, changes, deletes, changes back, and breaks keys.
@@ -277,7 +76,7 @@ fn mirror(people: &People, directory: &Arc<Mutex<Directory>>, limits: Limits) ->
 fn play(seed: u64) {
     let mut dice = Dice(seed);
     let people = People::default();
-    let directory = Arc::new(Mutex::new(Directory::default()));
+    let directory = Directory::new(unacceptable);
     let limits = Limits {
         max_items: usize::try_from(1 + dice.roll(6)).expect("small"),
         max_in_flight: usize::try_from(1 + dice.roll(3)).expect("small"),
@@ -292,7 +91,12 @@ fn play(seed: u64) {
     if by_hash {
         stage.import.hashes = Some(RowHash(1));
     }
+    let by_source = !by_hash && dice.roll(2) == 0;
+    if dice.roll(2) == 0 {
+        stage.store.hold_at_most(usize::try_from(dice.roll(20)).expect("small"));
+    }
     for _ in 0..=dice.roll(6) {
+        stage.import.compares_at_source = by_source && dice.roll(3) > 0;
         live(&people, &mut dice, by_hash);
         {
             let mut directory = directory.lock().expect("no panic");
@@ -308,9 +112,7 @@ fn play(seed: u64) {
             let mut run = Box::pin(stage.run_until(stop.clone(), Input::Changes));
             if tokio::time::timeout(span, &mut run).await.is_err() {
                 if killed {
-                    let mut directory = directory.lock().expect("no panic");
-                    let touched = std::mem::take(&mut directory.touched);
-                    directory.uncertain.extend(touched);
+                    directory.lock().expect("no panic").process_ended();
                 } else {
                     stop.cancel();
                     run.await;
@@ -372,7 +174,7 @@ fn run_and_kill(stage: &Stage) {
 fn a_user_that_a_killed_run_was_sending_is_deleted_though_its_row_was_rejected_before_it_went() {
     let people = People::default();
     let set = |rows: &[Person]| people.0.lock().expect("no panic").0 = rows.to_vec();
-    let directory = Arc::new(Mutex::new(Directory::default()));
+    let directory = Directory::new(unacceptable);
     let stage = mirror(&people, &directory, Limits { linger: Duration::ZERO, ..Limits::GENEROUS });
     let run = || runtime().block_on(stage.run());
     set(&[(Some(1), 1, false), (Some(2), 1, false), (Some(3), 1, false)]);
@@ -395,7 +197,7 @@ fn a_user_that_a_killed_run_was_sending_is_deleted_though_its_row_was_rejected_b
 fn a_user_whose_deletion_was_interrupted_is_sent_again_when_the_row_is_back() {
     let people = People::default();
     let set = |rows: &[Person]| people.0.lock().expect("no panic").0 = rows.to_vec();
-    let directory = Arc::new(Mutex::new(Directory::default()));
+    let directory = Directory::new(unacceptable);
     let stage = mirror(&people, &directory, Limits { linger: Duration::ZERO, ..Limits::GENEROUS });
     let (first, second) = ((Some(1), 1, false), (Some(2), 1, false));
     set(&[first, second]);
@@ -411,7 +213,7 @@ fn a_user_whose_deletion_was_interrupted_is_sent_again_when_the_row_is_back() {
 #[test]
 fn only_attributes_that_changed_are_sent_if_a_setting_says_so_and_whole_rows_when_in_doubt() {
     let people = People::default();
-    let directory = Arc::new(Mutex::new(Directory::default()));
+    let directory = Directory::new(unacceptable);
     let limits = Limits { linger: Duration::ZERO, ..Limits::GENEROUS };
     let mut stage = mirror(&people, &directory, limits);
     stage.import.changed = Changed::Attributes;
@@ -445,7 +247,7 @@ fn only_attributes_that_changed_are_sent_if_a_setting_says_so_and_whole_rows_whe
 #[test]
 fn rows_whose_hashes_are_known_are_not_read_and_a_lost_memo_costs_one_read() {
     let people = People::default();
-    let directory = Arc::new(Mutex::new(Directory::default()));
+    let directory = Directory::new(unacceptable);
     let limits = Limits { linger: Duration::ZERO, ..Limits::GENEROUS };
     let mut stage = mirror(&people, &directory, limits);
     stage.import.hashes = Some(RowHash(1));

@@ -33,6 +33,7 @@ mod lookback;
 mod mirror;
 mod mirror_chance;
 mod pace;
+mod people;
 mod shared_limits;
 mod stage;
 mod uncertain;

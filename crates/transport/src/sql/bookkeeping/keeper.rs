@@ -29,14 +29,15 @@ pub struct Entry {
     pub source_key: String,
     /// The hash of the row that was committed.
     pub hash: String,
-    /// The hash of a row that is about to be.
+    /// Null.
     pub pending: String,
 }
 
 impl Entry {
-    pub(super) fn new(key: RowHash, source_key: u128, hash: Option<u128>, pending: Option<u128>) -> Entry {
-        let text = |hash: Option<u128>| hash.map_or_else(|| "NULL".to_owned(), quoted);
-        Entry { key: quoted(key.0), source_key: quoted(source_key), hash: text(hash), pending: text(pending) }
+    pub(super) fn new(key: RowHash, source_key: u128, hash: Option<u128>) -> Entry {
+        let null = || "NULL".to_owned();
+        let hash = hash.map_or_else(null, quoted);
+        Entry { key: quoted(key.0), source_key: quoted(source_key), hash, pending: null() }
     }
 
     /// Returns its values in the order of [`ENTRY`], without the name.

@@ -2,8 +2,8 @@
 //! system is.
 //!
 //! The table `mirrors` says under which name the entries of a sync are. The table `mirror_rows` has an entry for each
-//! key: the hash of the key in the ledger, the hash of the key at the warehouse, the hash of the row that was
-//! committed, and the one of a row that is about to be.
+//! key: the hash of the key in the ledger, the hash of the key at the warehouse, and the hash of the row that was
+//! committed. (A fourth hash is of an earlier version, and always null.)
 //!
 //! Each step is one statement that takes effect or does not, and may be repeated. So a run that ends between two of
 //! them leaves entries that say too little, which costs a look at the ledger, and never too much.
@@ -32,6 +32,8 @@ pub use proof::prove;
 
 /// The mark of a name whose entries are being removed.
 const ENDED: char = '-';
+/// The mark of a name whose entries are not yet those of all keys.
+const BEGUN: char = '+';
 
 /// Opens the bookkeeping of a sync, by its keeper and the table with its hashes. Nothing is asked yet.
 pub fn open<K: Keeper>((keeper, hashed): (K, HashedTable), sync: &SyncId) -> Arc<dyn Bookkeeping> {
@@ -113,7 +115,7 @@ impl<K: Keeper> SqlBookkeeping<K> {
     }
 
     /// Removes the entries of the name that is kept, and writes a new one in its place. The name is marked before, so
-    /// that a run that ends here is known to have left some.
+    /// that a run that ends here is known to have left some, and the new one until all entries are there.
     async fn rename(&self, there: bool, kept: Option<&str>, new: &str) -> Result<(), Error> {
         if !there {
             for statement in self.keeper.creation() {
@@ -124,13 +126,20 @@ impl<K: Keeper> SqlBookkeeping<K> {
         let [of, name] = ["sync", "name"].map(|column| self.keeper.column(column));
         let sync = literal(self.sync.as_str());
         let Some(kept) = kept else {
-            return self.run(&format!("INSERT INTO {table} ({of}, {name}) VALUES ({sync}, '{new}')")).await;
+            let first = format!("INSERT INTO {table} ({of}, {name}) VALUES ({sync}, '{BEGUN}{new}')");
+            return self.run(&first).await;
         };
-        let set = |to: &str| format!("UPDATE {table} SET {name} = {} WHERE {of} = {sync}", literal(to));
-        let old = kept.trim_start_matches(ENDED);
-        self.run(&set(&format!("{ENDED}{old}"))).await?;
+        let old = kept.trim_start_matches([ENDED, BEGUN]);
+        self.run(&self.renaming(&format!("{ENDED}{old}"))).await?;
         self.run(&format!("DELETE FROM {rows} WHERE {name} = {}", literal(old))).await?;
-        self.run(&set(new)).await
+        self.run(&self.renaming(&format!("{BEGUN}{new}"))).await
+    }
+
+    /// The statement that gives the entries of the sync another name.
+    fn renaming(&self, to: &str) -> String {
+        let [of, name] = ["sync", "name"].map(|column| self.keeper.column(column));
+        let (table, sync) = (self.keeper.table("mirrors"), literal(self.sync.as_str()));
+        format!("UPDATE {table} SET {name} = {} WHERE {of} = {sync}", literal(to))
     }
 }
 
@@ -214,9 +223,8 @@ impl<K: Keeper> Bookkeeping for SqlBookkeeping<K> {
     async fn note(&self, rows: &[NotedRow]) -> Result<(), Error> {
         let mut held = self.held.lock().await;
         held.extend(rows.iter().map(|row| {
-            let (hash, pending) =
-                if row.known { (Some(row.hashes.row), None) } else { (None, Some(row.hashes.row)) };
-            (row.key, Entry::new(row.key, row.hashes.key, hash, pending))
+            let hash = row.known.then_some(row.hashes.row);
+            (row.key, Entry::new(row.key, row.hashes.key, hash))
         }));
         let is_full = held.len() >= K::CHUNK;
         drop(held);
@@ -238,30 +246,23 @@ impl<K: Keeper> Bookkeeping for SqlBookkeeping<K> {
         let name = self.name().await;
         for chunk in keys.chunks(K::CHUNK) {
             // No row has this hash of its key, so it is gone.
-            let entries: Vec<Entry> = chunk.iter().map(|key| Entry::new(*key, key.0, None, None)).collect();
+            let entries: Vec<Entry> = chunk.iter().map(|key| Entry::new(*key, key.0, None)).collect();
             self.upsert(&name, &entries).await?;
         }
         Ok(())
     }
 
-    async fn committed(&self, keys: &[RowHash]) -> Result<(), Error> {
-        let table = self.keeper.table("mirror_rows");
-        let [hash, pending] = ["hash", "pending"].map(|column| self.keeper.column(column));
-        let sql = |those: &str| {
-            format!(
-                "UPDATE {table} SET {hash} = {pending}, {pending} = NULL WHERE {those} AND {pending} IS NOT NULL"
-            )
-        };
-        self.by_keys(keys, sql).await
+    async fn complete(&self) -> Result<(), Error> {
+        match self.name.lock().await.as_deref() {
+            Some(name) => self.run(&self.renaming(name)).await,
+            None => Ok(()),
+        }
     }
 
     async fn doubt(&self, keys: &[RowHash]) -> Result<(), Error> {
         let table = self.keeper.table("mirror_rows");
-        let [hash, pending] = ["hash", "pending"].map(|column| self.keeper.column(column));
-        self.by_keys(keys, |those| {
-            format!("UPDATE {table} SET {hash} = NULL, {pending} = NULL WHERE {those}")
-        })
-        .await
+        let hash = self.keeper.column("hash");
+        self.by_keys(keys, |those| format!("UPDATE {table} SET {hash} = NULL WHERE {those}")).await
     }
 
     async fn forget(&self, keys: &[RowHash]) -> Result<(), Error> {
