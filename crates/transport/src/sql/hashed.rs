@@ -2,12 +2,14 @@
 //! is sent.
 //!
 //! Two rows have one hash if and only if they are read as the same values: each column is rendered as a text that
-//! is exact, and the hash is made of the hashes of these texts, so that no text can be taken for the end of another.
+//! is exact, and the hash is made of the hashes of these texts, so that no text can be taken for the end of another, and
+//! of the types of the columns, so that 5 is not taken for '5'.
 
 use tidegate_model::Error;
 use tidegate_model::source::Hashed;
 
 use super::incremental::Dialect;
+use super::literal;
 use super::table::{Relation, SelectedColumn, SqlTable};
 
 /// The columns of the hash of the key and of the hash of the row, in each statement.
@@ -54,6 +56,7 @@ pub trait HashedColumn: SelectedColumn {
 /// Returns the hash of columns as SQL: 32 hexadecimal digits.
 fn hash_of<C: HashedColumn>(columns: &[&C], needs: Needs) -> Result<String, Error> {
     let Needs { setting, instead } = needs;
+    let types: Vec<String> = columns.iter().map(|column| column.type_name()).collect();
     let part = |column: &&C| {
         let text = column.text().ok_or_else(|| {
             let (name, type_name) = (column.name(), column.type_name());
@@ -65,7 +68,7 @@ fn hash_of<C: HashedColumn>(columns: &[&C], needs: Needs) -> Result<String, Erro
         Ok(format!("COALESCE({}, '-')", C::md5(&text)))
     };
     let parts = columns.iter().map(part).collect::<Result<Vec<_>, Error>>()?;
-    Ok(C::md5(&parts.join(" || ")))
+    Ok(C::md5(&format!("{} || {}", literal(&types.join(", ")), parts.join(" || "))))
 }
 
 /// Returns the exact text of a float: what the server writes for it, however many digits that has, and what remains
@@ -288,7 +291,7 @@ mod tests {
     fn keys_are_read_with_the_hash_of_the_whole_row() {
         let columns = vec![Named("id", Some("id")), Named("city", Some("city"))];
         let table = SqlTable::new(Standard, Orders, columns, true).unwrap();
-        let hash = "MD5(COALESCE(MD5(id), '-') || COALESCE(MD5(city), '-'))";
+        let hash = "MD5('sketch, sketch' || COALESCE(MD5(id), '-') || COALESCE(MD5(city), '-'))";
         let read = |what| {
             let (table, text) = table.clone().with_hashes(&["id".to_owned()], what).unwrap();
             (table.names().names().join(" "), text)
@@ -304,7 +307,7 @@ mod tests {
         let columns = [Named("a", Some("a")), Named("b", Some("CAST(b AS VARCHAR)"))];
         assert_eq!(
             hash_of(&columns.each_ref(), Needs::BOOKKEEPING).unwrap(),
-            "MD5(COALESCE(MD5(a), '-') || COALESCE(MD5(CAST(b AS VARCHAR)), '-'))"
+            "MD5('sketch, sketch' || COALESCE(MD5(a), '-') || COALESCE(MD5(CAST(b AS VARCHAR)), '-'))"
         );
     }
 

@@ -69,10 +69,11 @@ impl PostgresKeeper {
     }
 }
 
-/// The hash of columns: of the text of a row, which is exact.
+/// The hash of columns: of the text of a row, which is exact, and of their types, since 5 and '5' have one text.
 pub(super) fn hash_of(columns: &[&SourceColumn]) -> String {
     let quoted: Vec<String> = columns.iter().map(|column| column.quoted()).collect();
-    format!("md5(ROW({})::text)::uuid", quoted.join(", "))
+    let types: Vec<String> = columns.iter().map(|column| column.column_type.oid().to_string()).collect();
+    format!("md5('{} ' || ROW({})::text)::uuid", types.join(" "), quoted.join(", "))
 }
 
 /// What went wrong with the bookkeeping, and what to do about it.
