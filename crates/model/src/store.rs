@@ -49,6 +49,13 @@ pub struct NextRun {
     pub at: Timestamp,
 }
 
+/// What is known of a state that is older than what was sent by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OlderState {
+    /// When the newest run that it knows of began; `None` if it knows of none.
+    pub newest_run: Option<Timestamp>,
+}
+
 /// Why a sync is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pause {
@@ -68,6 +75,9 @@ pub enum PausedBy {
     /// long intervals. A run that ends as succeeded or partial removes the pause, as does a
     /// delivery of a continuous run.
     System,
+    /// Tidegate, because the state of the sync was put back from an older copy, and rows that were sent since
+    /// could count twice. Only `tidegate resume` resumes the sync.
+    Restored,
     /// A person, by name. Only `tidegate resume` resumes the sync.
     Person(String),
 }
@@ -75,7 +85,7 @@ pub enum PausedBy {
 impl fmt::Display for PausedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            PausedBy::System => "Tidegate",
+            PausedBy::System | PausedBy::Restored => "Tidegate",
             PausedBy::Person(name) => name,
         })
     }
@@ -465,6 +475,23 @@ pub trait Store: Send + Sync {
     /// [`Settings`](crate::ErrorKind::Settings) if it belongs to another project.
     async fn claim_project(&self, folder: &str, syncs: &BTreeMap<SyncId, String>) -> Result<(), Error> {
         let _ = (folder, syncs);
+        Ok(())
+    }
+
+    /// Returns what is known of the state if it is older than what was sent by it: it was put back from a copy, and
+    /// does not know of rows that were sent since. Asked before a sync is claimed.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn older_state(&self) -> Result<Option<OlderState>, Error> {
+        Ok(None)
+    }
+
+    /// Takes an older state for the newest one from now on.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn accept_older_state(&self) -> Result<(), Error> {
         Ok(())
     }
 

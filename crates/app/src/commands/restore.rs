@@ -51,6 +51,9 @@ pub(super) async fn restore(
     let work = Work { args: args.clone(), staged: staged.clone(), from: from.to_path_buf(), listed };
     let outcome = async {
         backup::restore(from, log, &staged).await?;
+        if args.store.is_some() {
+            backup::keep_marks(&data, &staged)?;
+        }
         // Files of the state are written beside its answers; they must not be when the folder gets its name.
         tokio::task::spawn_blocking(|| work.finish())
             .await
@@ -136,8 +139,8 @@ impl Work {
         }
         let made_at = backup::look(&self.from)?.made_at;
         let syncs = match self.args.store {
-            // The tables are those of now: they know what was sent.
-            Some(_) => Vec::new(),
+            // Tables that were not put back before know what was sent.
+            Some(_) => engine.heed_older_state().await?,
             None => engine.after_restore(made_at, &user_of_machine()).await?,
         };
         done(&engine, "restore", &output::moment(made_at)).await;

@@ -171,14 +171,15 @@ impl Faults {
 /// Every sync that `run --all` runs: continuous ones belong to `tidegate serve`, and what a person paused waits
 /// for a person.
 pub(super) async fn every_sync(engine: &Engine, out: Output) -> Result<Vec<SyncId>, Error> {
+    engine.heed_older_state().await?;
     let states = engine.store().sync_states().await?;
     let mut syncs = Vec::new();
     for (id, sync) in &engine.project().syncs {
         let pause = states.get(id).and_then(|state| state.paused.as_ref());
         let skipped = match pause {
             _ if !sync.options().enabled => Some("it is a draft (`enabled: false`)".to_owned()),
-            Some(Pause { by: PausedBy::Person(name), why, .. }) => Some(format!("{name} paused it: {why}")),
-            _ => None,
+            Some(Pause { by: PausedBy::System, .. }) | None => None,
+            Some(Pause { by, why, .. }) => Some(format!("{by} paused it: {why}")),
         };
         match skipped {
             Some(why) if out == Output::Text => note(format!("{id}: skipped, {why}")),

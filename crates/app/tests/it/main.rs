@@ -41,6 +41,7 @@ mod logs;
 mod many;
 mod mirror;
 mod mirror_warehouse;
+mod older;
 mod operating;
 mod orchestrators;
 mod outside;

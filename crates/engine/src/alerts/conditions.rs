@@ -96,7 +96,7 @@ pub(super) struct Facts<'a> {
 
 /// Returns what each trigger says.
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<(Trigger, State)> {
-    if facts.state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System) {
+    if facts.state.paused.as_ref().is_some_and(|pause| matches!(pause.by, PausedBy::Person(_))) {
         // A person knows of it: nothing opens, and nothing is over.
         return Vec::new();
     }
@@ -111,8 +111,12 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<(Trigger, State)> {
 }
 
 fn failed(facts: &Facts<'_>) -> State {
-    if let Some(pause) = &facts.state.paused {
-        return State::Bad(format!("Tidegate paused it, and keeps trying: {}", pause.why));
+    match &facts.state.paused {
+        Some(pause) if pause.by == PausedBy::Restored => {
+            return State::Bad(format!("Tidegate paused it until a person resumes it: {}", pause.why));
+        }
+        Some(pause) => return State::Bad(format!("Tidegate paused it, and keeps trying: {}", pause.why)),
+        None => {}
     }
     for run in facts.runs {
         match run.ending {

@@ -58,7 +58,9 @@ impl Engine {
         let claim = self.claim(id).await?;
         let opened = async {
             let state = self.config.store.sync_state(id).await?;
-            if !even_if_paused {
+            // What was sent since the copy would be sent again by a last run, too.
+            let is_older = state.paused.as_ref().is_some_and(|pause| pause.by == PausedBy::Restored);
+            if !even_if_paused || is_older {
                 not_paused_by_a_person(id, &state)?;
             }
             let opened = self.open(id, object, &state).await;
@@ -76,6 +78,7 @@ impl Engine {
 
     /// Takes a sync for this process.
     pub(crate) async fn claim(&self, id: &SyncId) -> Result<Claim, Error> {
+        self.heed_older_state().await?;
         match self.config.store.claim(id).await? {
             Claimed::Taken(claim) => Ok(claim),
             Claimed::Held(holder) => Err(held(id, &holder)),
@@ -148,6 +151,12 @@ pub(super) fn not_paused_by_a_person(id: &SyncId, state: &SyncState) -> Result<(
             ErrorKind::Denied,
             format!("the sync `{id}` was paused by {}: {}", pause.by, pause.why),
         )
-        .hint(format!("run `tidegate resume {id}`"))),
+        .hint(match pause.by {
+            PausedBy::Restored => format!(
+                "`tidegate plan {id}` shows what would be sent, and `tidegate resume {id}` lets it be sent \
+                 (docs/guides/backup.md)"
+            ),
+            _ => format!("run `tidegate resume {id}`"),
+        })),
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn of(
     if let Some(pause) = &status.paused {
         return match &pause.by {
             PausedBy::System => (Health::Broken, Some(pause.why.clone())),
-            PausedBy::Person(name) => (Health::Paused, Some(format!("Paused by {name}: {}", pause.why))),
+            by => (Health::Paused, Some(format!("Paused by {by}: {}", pause.why))),
         };
     }
     if !status.enabled {

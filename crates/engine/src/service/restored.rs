@@ -1,16 +1,16 @@
-//! What becomes of syncs whose state was put back from a backup.
+//! What becomes of syncs whose state was put back from a copy.
 //!
-//! The state knows nothing of what was sent after the backup, so the next run of a sync sends it
+//! The state knows nothing of what was sent after the copy, so the next run of a sync sends it
 //! again. Where that has the same effect it may; where it would count twice, a person decides.
 
 use jiff::Timestamp;
-use tidegate_model::store::PausedBy;
+use tidegate_model::store::{Pause, PausedBy};
 use tidegate_model::{Error, Idempotency, SyncId};
 use tidegate_project::{ImportSpec, SyncSpec};
 
 use super::Engine;
 
-/// What the next run of a sync does about the time since the backup.
+/// What the next run of a sync does about the time since the copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinceBackup {
     /// Rows are sent again and have the same effect.
@@ -32,6 +32,29 @@ impl Engine {
         made_at: Timestamp,
         by: &str,
     ) -> Result<Vec<(SyncId, SinceBackup)>, Error> {
+        let copy = format!("restored from a backup of {}", moment(made_at));
+        self.pause_older(&copy, PausedBy::Person(by.to_owned())).await
+    }
+
+    /// Does the same if the tables of the state were put back from a copy without `tidegate restore`. Called
+    /// before a sync is claimed; does nothing if the state is the newest one.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn heed_older_state(&self) -> Result<Vec<(SyncId, SinceBackup)>, Error> {
+        let Some(older) = self.config.store.older_state().await? else { return Ok(Vec::new()) };
+        let copy = match older.newest_run {
+            Some(at) => format!("put back from an older copy, whose newest run is of {}", moment(at)),
+            None => "put back from an older copy, which knows of no run".to_owned(),
+        };
+        tracing::warn!("the state was {copy}: syncs whose rows could count twice are paused");
+        let found = self.pause_older(&copy, PausedBy::Restored).await?;
+        // Only now: a process that dies before leaves it to the next one.
+        self.config.store.accept_older_state().await?;
+        Ok(found)
+    }
+
+    async fn pause_older(&self, copy: &str, by: PausedBy) -> Result<Vec<(SyncId, SinceBackup)>, Error> {
         let mut found = Vec::new();
         for (id, sync) in &self.config.project.syncs {
             let state = self.config.store.sync_state(id).await?;
@@ -41,19 +64,18 @@ impl Engine {
                 SyncSpec::Import(import) if self.is_idempotent(import).await => SinceBackup::SameEffect,
                 SyncSpec::Import(_) => SinceBackup::Paused,
             };
-            // A sync may have run for the first time after the backup: that counts only if it would count twice.
+            // A sync may have run for the first time after the copy: that counts only if it would count twice.
             if !has_run && since != SinceBackup::Paused {
                 continue;
             }
             // A pause that a person asked for stays as it is. One of Tidegate's own would end automatically.
-            let by_person = state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System);
-            if since == SinceBackup::Paused && !by_person {
-                let at = made_at.strftime("%Y-%m-%d %H:%M:%SZ");
+            let stays = state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System);
+            if since == SinceBackup::Paused && !stays {
                 let why = format!(
-                    "its state was restored from a backup of {at}: rows that were sent after that would be sent \
-                     again and could count twice"
+                    "its state was {copy}: rows that were sent after that would be sent again and could count twice"
                 );
-                self.pause(id, by, &why).await?;
+                let pause = Pause { by: by.clone(), why, at: self.config.clock.now() };
+                self.config.store.set_paused(id, Some(pause)).await?;
             }
             found.push((id.clone(), since));
         }
@@ -67,13 +89,15 @@ impl Engine {
     }
 }
 
+fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
 #[cfg(test)]
 mod tests {
-    use tidegate_model::Store as _;
-    use tidegate_model::store::Pause;
-
     use super::*;
     use crate::scheduler::tests::Stage;
+    use tidegate_model::Store as _;
 
     /// A pause of Tidegate's own ends with the next success, and would let the rows through.
     #[tokio::test(start_paused = true)]

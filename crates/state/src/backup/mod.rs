@@ -22,13 +22,13 @@ use self::copies::Copies;
 pub use self::erased::{NotedErasure, erased_since, lacks_key, note_erasure_in_backups};
 use self::manifest::ABOUT;
 pub use self::manifest::Backup;
-pub use self::restore::{is_in_use, look, restore};
+pub use self::restore::{is_in_use, keep_marks, look, restore};
 use crate::failure::of_io;
 use crate::log::copy::CopyTarget as _;
 use crate::seal::Seal;
 use crate::store::contents::Contents;
 use crate::store::dialect::{Database, FORMER_VERSION};
-use crate::store::{migrations, sqlite_copy};
+use crate::store::{migrations, recency, sqlite_copy};
 use crate::{StateConfig, StoreLocation, folder};
 
 /// The state database.
@@ -37,9 +37,20 @@ const DATABASE: &str = "tidegate.db";
 const KEYS: [&str; 2] = ["master.key", "master.key.next"];
 /// How often the database is copied again because a file that it names was replaced meanwhile.
 const ATTEMPTS: u32 = 20;
-/// What is in no backup: locks, work in progress, and what is copied in its own way.
-const LEFT_OUT: &[&str] =
-    &["locks", "compared", "events", "history", "lookback", "project", DATABASE, KEYS[0], KEYS[1]];
+/// What is in no backup: locks, work in progress, what is copied in its own way, and the mark by which an older state
+/// is recognized.
+const LEFT_OUT: &[&str] = &[
+    "locks",
+    "compared",
+    "events",
+    "history",
+    "lookback",
+    "project",
+    DATABASE,
+    KEYS[0],
+    KEYS[1],
+    recency::FOLDER,
+];
 
 /// How a backup is made.
 #[derive(Clone, Copy, Debug)]

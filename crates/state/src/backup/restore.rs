@@ -12,6 +12,7 @@ use super::{blocking, copying, erased};
 use crate::failure::of_io;
 use crate::folder;
 use crate::log::{LogConfig, copy};
+use crate::store::recency;
 
 /// Reads what a backup is of, without looking at its files.
 ///
@@ -72,6 +73,26 @@ pub async fn restore(backup: &Path, log: LogConfig, data: &Path) -> Result<Backu
     let path = backup.canonicalize().map_err(|cause| of_io(cause, "reading", backup))?;
     erased::remember(data, &path)?;
     Ok(about)
+}
+
+/// Copies the mark of a data folder that is replaced into the one that replaces it: by it, tables on a server are
+/// recognized that are older than what was sent.
+///
+/// # Errors
+/// [`Storage`](tidegate_model::ErrorKind::Storage) if it cannot be read or written.
+pub fn keep_marks(replaced: &Path, data: &Path) -> Result<(), Error> {
+    let (from, to) = (replaced.join(recency::FOLDER), data.join(recency::FOLDER));
+    let entries = match fs::read_dir(&from) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(of_io(cause, "listing", &from)),
+    };
+    folder::create(&to).map_err(|cause| of_io(cause, "making the folder", &to))?;
+    for entry in entries.flatten() {
+        let target = to.join(entry.file_name());
+        fs::copy(entry.path(), &target).map_err(|cause| copying(cause, &target))?;
+    }
+    Ok(())
 }
 
 /// Whether a process works on a data folder: it appends to the event log or runs a sync.

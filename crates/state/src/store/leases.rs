@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::dialect::{Database, Tx};
 use super::process::Process;
+use super::recency::Recency;
 use super::statement::{Record, Statement, sql};
 use super::term::Term;
 
@@ -44,6 +45,7 @@ struct Shared {
     held: Mutex<HashMap<(String, u64), Arc<Term>>>,
     /// Whether no other process holds a lease, as far as this one has seen.
     alone: AtomicBool,
+    recency: Arc<Recency>,
 }
 
 /// What came of asking for a lease.
@@ -55,7 +57,7 @@ pub(super) enum Taken {
 
 impl Leases {
     /// Starts with no lease. Each one lasts for `span` unless it is renewed.
-    pub(super) fn new(database: Arc<Database>, span: Duration) -> Leases {
+    pub(super) fn new(database: Arc<Database>, span: Duration, recency: Arc<Recency>) -> Leases {
         let shared = Arc::new(Shared {
             // Processes that share a data folder do not share their limits.
             alone: AtomicBool::new(!database.is_server()),
@@ -64,6 +66,7 @@ impl Leases {
             owner: Uuid::new_v4().simple().to_string(),
             process: Process::this(),
             held: Mutex::default(),
+            recency,
         });
         if let Database::Postgres { .. } = *shared.database {
             tokio::spawn(renew_all(Arc::downgrade(&shared)));
@@ -84,10 +87,17 @@ impl Leases {
     /// Takes the lease of a sync unless another process holds it, and ends the runs of the
     /// sync that are open.
     pub(super) async fn take(&self, sync: &SyncId, at: Timestamp) -> Result<Taken, Error> {
-        match &*self.0.database {
-            Database::Sqlite { .. } => self.take_file(sync, at).await,
-            Database::Postgres { .. } => self.take_row(sync, at).await,
+        let taken = match &*self.0.database {
+            Database::Sqlite { .. } => self.take_file(sync, at).await?,
+            Database::Postgres { .. } => self.take_row(sync, at).await?,
+        };
+        if let Taken::Lease(claim, _) = &taken
+            && let Err(error) = self.0.recency.begin().await
+        {
+            claim.release().await;
+            return Err(error);
         }
+        Ok(taken)
     }
 
     async fn take_file(&self, sync: &SyncId, at: Timestamp) -> Result<Taken, Error> {
@@ -160,8 +170,16 @@ impl Leases {
         ended: Vec<RunId>,
     ) -> Taken {
         let shared = Arc::clone(&self.0);
+        shared.recency.hold();
         Taken::Lease(
-            Arc::new(HeldLease { shared, sync: sync.clone(), token, term, file: Mutex::new(file) }),
+            Arc::new(HeldLease {
+                shared,
+                sync: sync.clone(),
+                token,
+                term,
+                file: Mutex::new(file),
+                has_ended: AtomicBool::new(false),
+            }),
             ended,
         )
     }
@@ -324,6 +342,7 @@ struct HeldLease {
     term: Arc<Term>,
     /// The lock of a data folder, until it is released.
     file: Mutex<Option<File>>,
+    has_ended: AtomicBool,
 }
 
 impl HeldLease {
@@ -358,6 +377,9 @@ impl Lease for HeldLease {
             let (sync, trouble) = (&self.sync, error.chain());
             tracing::debug!(%sync, trouble, "a lease could not be released, it will expire");
         }
+        if !self.has_ended.swap(true, Ordering::AcqRel) {
+            self.shared.recency.end().await;
+        }
     }
 }
 
@@ -368,6 +390,12 @@ impl Drop for HeldLease {
         {
             let (shared, sync, token) = (Arc::clone(&self.shared), self.sync.clone(), self.token);
             runtime.spawn(async move { shared.release(&sync, token).await });
+        }
+        if !self.has_ended.swap(true, Ordering::AcqRel)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let recency = Arc::clone(&self.shared.recency);
+            runtime.spawn(async move { recency.end().await });
         }
     }
 }

@@ -269,6 +269,17 @@ CREATE TABLE sent_users (
     PRIMARY KEY (sync, key)
 );
 "#,
+    r#"
+CREATE TABLE recency (
+    id   TEXT NOT NULL,
+    mark BIGINT NOT NULL
+);
+
+CREATE TABLE origin (
+    written_by BIGINT NOT NULL,
+    written_to BIGINT NOT NULL
+);
+"#,
 ];
 
 /// Brings the tables to what this version needs. What is there already is copied first.
@@ -337,12 +348,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_is_copied_before_it_steps_forward_and_the_former_version_opens_the_copy() {
-        const NEXT: &[&str] = &[STEPS[0], STEPS[1], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
+        const NEXT: &[&str] = &[STEPS[0], STEPS[1], STEPS[2], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
         let data = tempfile::tempdir().expect("folder");
         let now = Database::embedded(data.path()).await.expect("made");
         step_through(STEPS, &now, &SystemClock).await.expect("stepped");
         now.execute(sql("INSERT INTO syncs (id) VALUES ('orders')")).await.expect("written");
-        let copy = data.path().join("tidegate.db.before-step-3");
+        let copy = data.path().join("tidegate.db.before-step-4");
         assert!(!copy.exists());
 
         let next = Database::embedded(data.path()).await.expect("opened");

@@ -23,6 +23,7 @@ pub(crate) mod payload;
 mod people;
 mod process;
 mod projects;
+pub(crate) mod recency;
 mod requests;
 mod rows;
 mod runs;
@@ -48,8 +49,8 @@ use tidegate_model::held::HeldRows;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, IntendedRequest,
-    Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
-    SentUser, SyncState, WorkRequest,
+    Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, OlderState, Pause, RowEntry, RowQuery,
+    RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, HashMemo, ObjectKind,
@@ -72,6 +73,7 @@ use dialect::Database;
 use failed_rows::Indexes;
 use intents::Intents;
 use leases::{Leases, Taken};
+use recency::Recency;
 use shared_history::SharedHistory;
 
 /// What is remembered, in tables and history files.
@@ -84,6 +86,7 @@ pub(crate) struct SqlStore {
     failed: Indexes,
     intents: Intents,
     leases: Leases,
+    recency: Arc<Recency>,
     archive: Archive,
     lookback: Compaction,
 }
@@ -101,13 +104,15 @@ impl SqlStore {
         bucket::claim(&database, shared.as_ref()).await?;
         let database = Arc::new(database);
         let intents = Intents::new(Arc::clone(&database));
-        let leases = Leases::new(Arc::clone(&database), config.lease);
         let history = History::new(&config.data);
         let folder = match database.is_server() {
             true => folder::identity(history.root())
                 .map_err(|cause| failure::of_io(cause, "writing", history.root()))?,
             false => String::new(),
         };
+        let marks = shared.clone().map(|files| (files, folder.as_str()));
+        let recency = Recency::open(Arc::clone(&database), &config.data, marks).await?;
+        let leases = Leases::new(Arc::clone(&database), config.lease, Arc::clone(&recency));
         let seal = Arc::new(Seal::new(config.master_keys, &config.data));
         let contents = Arc::new(Contents::new(Arc::clone(&database), Arc::clone(&seal)));
         let shared_history = shared.clone().map(|files| {
@@ -135,6 +140,7 @@ impl SqlStore {
             failed: Indexes::default(),
             intents,
             leases,
+            recency,
             archive,
             lookback,
         })
@@ -158,6 +164,14 @@ impl Store for SqlStore {
 
     async fn claim_project(&self, folder: &str, syncs: &BTreeMap<SyncId, String>) -> Result<(), Error> {
         projects::claim(&self.database, folder, syncs).await
+    }
+
+    async fn older_state(&self) -> Result<Option<OlderState>, Error> {
+        self.recency.older().await
+    }
+
+    async fn accept_older_state(&self) -> Result<(), Error> {
+        self.recency.accept().await
     }
 
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {

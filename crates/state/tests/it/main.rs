@@ -16,6 +16,7 @@ mod limits;
 mod log;
 mod lookback;
 mod many_failed;
+mod older;
 mod pooler;
 mod postgres;
 mod secrets;
