@@ -1,11 +1,16 @@
-//! A bucket for files of the state, in S3 and in Azure.
+//! A bucket for files of the state, in S3, in Azure, and by the requests of Google Cloud Storage.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tidegate_model::bucket::Content;
-use tidegate_model::{Bucket, Error, ErrorKind};
+use tidegate_model::{Bucket, ConnectorContext, Error, ErrorKind};
+use tidegate_transport::http::RealHttp;
 use tidegate_transport::storage::{LakeSettings, StorageBucket};
 
 use crate::azure::Container;
@@ -19,7 +24,10 @@ const PIECES: usize = 201;
 fn open(settings: &Value) -> StorageBucket {
     let folder = tempdir().expect("a folder");
     let settings: LakeSettings = serde_json::from_value(settings.clone()).expect("settings");
-    StorageBucket::open(&settings, &context(folder.path())).expect("a bucket")
+    // A login at Google asks for a token.
+    let http = Arc::new(RealHttp::new().expect("a client"));
+    let context = ConnectorContext { http, ..context(folder.path()) };
+    StorageBucket::open(&settings, &context).expect("a bucket")
 }
 
 fn content(pieces: usize) -> Content {
@@ -95,6 +103,55 @@ async fn files_of_the_state_are_kept_in_s3() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_the_state_are_kept_in_azure() {
     keeps_files(Container::new("state").connection("folder")).await;
+}
+
+/// A security token service that answers every login with one token.
+fn token_service(token: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}/v1/token", listener.local_addr().expect("an address"));
+    let body = json!({
+        "access_token": token, "token_type": "Bearer", "expires_in": 3600,
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    })
+    .to_string();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        for mut asked in listener.incoming().flatten() {
+            let mut request = [0; 16 << 10];
+            let _ = asked.read(&mut request).and_then(|_| asked.write_all(answer.as_bytes()));
+        }
+    });
+    address
+}
+
+/// Emulators of Google Cloud Storage take uploads by its JSON API. Tidegate sends those of the XML API, which are S3's:
+/// Google documents it as interoperable. So an emulator of S3 judges them; the text of the token is what it looks
+/// for in a header.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_the_state_are_kept_by_the_requests_of_google_cloud_storage() {
+    // The client escapes a hyphen in the name, which this emulator takes for another bucket.
+    let name = format!("googlestate{}", std::process::id());
+    let made = s3::ask_at(&s3::endpoint(), "PUT", &format!("/{name}"), b"");
+    assert!(made.starts_with("HTTP/1.1 200"), "{made}");
+    let room = tempdir().expect("a folder");
+    let subject = room.path().join("subject");
+    std::fs::write(&subject, "a-token-of-the-machine").expect("written");
+    let login = json!({
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": token_service("Credential=test/20261122/us-east-1/s3/aws4_request"),
+        "credential_source": { "file": subject },
+    });
+    keeps_files(json!({
+        "path": format!("gs://{name}/some/folder"),
+        "endpoint": s3::endpoint(),
+        "workload_identity": login.to_string(),
+    }))
+    .await;
 }
 
 #[tokio::test]
