@@ -1,5 +1,7 @@
 //! Machines that share PostgreSQL, Kafka and a bucket: one that is gone with its disk is missed by no sync.
 
+mod taken_over;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::process::Stdio;
