@@ -203,6 +203,7 @@ async fn crash_of_a_machine_that_holds_a_sync_loses_and_doubles_nothing() {
         machines.nothing_is_doubled().await;
         rows += machines.source.count("SELECT count(*) FROM rows").await;
         listed += machines.listed().len();
+        println!("{} of {rounds} failures, {rows} rows", rounds.min(begun + ROUNDS));
     }
     println!("{rounds} failures with leases of 2 s, {rows} rows: lost 0, doubled 0, in doubt {listed}");
     for (failure, (times, longest)) in took {
