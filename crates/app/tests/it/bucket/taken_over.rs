@@ -62,6 +62,8 @@ async fn send_events(url: &str, acknowledged: &AtomicU32, most: u32) {
             Ok(answer) => panic!("{}: {:?}", answer.status(), answer.text().await),
             Err(_) => return,
         }
+        // Few enough for one page of a user's timeline.
+        pause(Duration::from_millis(60)).await;
     }
 }
 
