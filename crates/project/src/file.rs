@@ -8,16 +8,20 @@ use tidegate_model::{Error, ErrorKind};
 
 use super::load::locate;
 
-/// Reads the text of the project file that a folder holds, or of the file itself.
+/// What editors of Windows begin a file with.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads the text of the project file that a folder holds, or of the file itself, without a byte order mark.
 ///
 /// # Errors
 /// [`Settings`](ErrorKind::Settings) if there is none or it cannot be read.
 pub fn read_text(path: &Path) -> Result<String, Error> {
     let file = locate(path)?;
-    fs::read_to_string(&file).map_err(|cause| {
+    let text = fs::read_to_string(&file).map_err(|cause| {
         Error::settings(format!("cannot read {}: {cause}", file.display()))
             .hint("`tidegate init` makes a project here; `--project PATH` names another folder or file")
-    })
+    })?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
 }
 
 /// Replaces the project file that a folder holds, or the file itself. Whenever the process or the machine

@@ -23,7 +23,10 @@ pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {
         "host" => host(text),
         "uuid" => uuid(text),
         "date-time" => text.parse::<jiff::Timestamp>().map(drop).map_err(|_| {
-            (format!("`{text}` is no point in time"), "write for example `2026-11-01T00:00:00Z`".to_owned())
+            (
+                format!("`{text}` is not a point in time"),
+                "write for example `2026-11-01T00:00:00Z`".to_owned(),
+            )
         }),
         "event-kind" => KindPattern::check(text).map_err(|near| {
             (format!("no message event has the kind `{text}`"), format!("did you mean `{near}`?"))
@@ -62,7 +65,7 @@ pub(super) fn days(text: &str) -> Result<u32, Misfit> {
             Ok(number) => format!("write it with its unit: `{number}d`"),
             Err(_) => "write whole days, for example `30d`".to_owned(),
         };
-        (format!("`{text}` is no number of days"), hint)
+        (format!("`{text}` is not a number of days"), hint)
     })
 }
 
@@ -156,7 +159,7 @@ fn percent(text: &str) -> Result<(), Misfit> {
     match share {
         Some(share) if (0.0..=100.0).contains(&share) => Ok(()),
         _ => Err((
-            format!("`{text}` is no share of the rows"),
+            format!("`{text}` is not a share of the rows"),
             match text.trim().parse::<f64>() {
                 Ok(number) if (0.0..=100.0).contains(&number) => format!("write `{}%`", text.trim()),
                 _ => "write a share such as `10%`".to_owned(),

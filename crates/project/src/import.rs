@@ -391,7 +391,7 @@ impl Sheet<'_> {
             }
         }
         if let Some(Limit::Percent(_)) = limits.first_run {
-            let what = "no row is known before the first run: `first_run` is no share of them";
+            let what = "no row is known before the first run, so `first_run` cannot be a share";
             self.tell("limits", what, "write a number of rows, for example `first_run: 100000`");
         }
         let Some(limit) = limits.removed else { return limits };

@@ -11,7 +11,7 @@ use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 use super::alerts;
 use super::conform::{Conform, Spot};
 use super::dbt;
-use super::file::read_text;
+use super::file::{BYTE_ORDER_MARK, read_text};
 use super::file_position::FilePosition;
 use super::findings::{Finding, Invalid, listed, nearest};
 use super::formats;
@@ -104,6 +104,7 @@ pub fn parse(
     channels: &'static [ChannelType],
 ) -> Result<Project, Invalid> {
     let mut findings = Vec::new();
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let root = yaml::read(text, &mut findings).map_err(|errors| Invalid::new(name, errors))?;
     let project = project(&root, connectors, channels, &mut findings);
     if findings.is_empty() { Ok(project) } else { Err(Invalid::new(name, findings)) }

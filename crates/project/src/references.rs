@@ -321,7 +321,7 @@ fn variable(inner: &str) -> Result<Piece, String> {
     };
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if name.is_empty() || !name.bytes().all(letter) || name.as_bytes()[0].is_ascii_digit() {
-        return Err("this is no reference".to_owned());
+        return Err("this is not a reference".to_owned());
     }
     if name.starts_with(OWN_VARIABLES) {
         return Err(format!("`${{{name}}}` never resolves: `{OWN_VARIABLES}…` configures Tidegate itself"));

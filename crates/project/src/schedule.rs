@@ -88,7 +88,7 @@ impl fmt::Display for Schedule {
 pub(super) fn cron(pattern: &str) -> Result<Cron, Misfit> {
     let wrong = || {
         (
-            format!("`{pattern}` is no cron pattern"),
+            format!("`{pattern}` is not a cron pattern"),
             "write five fields: minute, hour, day of the month, month, day of the week; `0 6 * * 1-5` is 06:00 from Monday to Friday"
                 .to_owned(),
         )

@@ -27,9 +27,9 @@ pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Mark]) -> Vec<Fi
             Finding::new(
                 bracket,
                 "",
-                format!("the `{letter}` is not closed, or a comma is missing behind it"),
+                format!("the `{letter}` is not closed, or a comma is missing after it"),
             )
-            .hint(format!("close it with `{close}`; between its entries stand commas")),
+            .hint(format!("close it with `{close}`, and write a comma between its entries")),
         ];
     }
     vec![structure(text, at, info)]

@@ -56,10 +56,8 @@ impl Words<'_> {
                 Some("endpoint" | "url") => "an address such as `https://host.example.com`".to_owned(),
                 Some("percent") => "a share such as `10%`".to_owned(),
                 _ if schema["maxLength"] == 1 => "one character".to_owned(),
-                _ => match schema["description"].as_str() {
-                    Some(help) if help.starts_with("The name of") => lower(help),
-                    _ => "text".to_owned(),
-                },
+                _ if names(schema) => lower(schema["description"].as_str().unwrap_or_default()),
+                _ => "text".to_owned(),
             },
             "integer" => match range(schema) {
                 Some(range) if *range.end() < 1e12 => {
@@ -92,6 +90,15 @@ impl Words<'_> {
         }
     }
 
+    /// Whether a text is expected, alone or among other forms.
+    pub(super) fn takes_text(&self, schema: &Member) -> bool {
+        let schema = self.followed(schema);
+        match choices(schema) {
+            [] => takes(schema, "string"),
+            choices => choices.iter().any(|choice| self.takes_text(choice)),
+        }
+    }
+
     /// Returns a value that would do, as one writes it.
     pub(super) fn example(&self, schema: &Member) -> String {
         let schema = self.followed(schema);
@@ -109,6 +116,7 @@ impl Words<'_> {
             Some("time-zone") => "Europe/Paris",
             Some("endpoint" | "url") => "https://host.example.com",
             _ if schema["writeOnly"] == true => "${NAME}",
+            _ if names(schema) => "<name>",
             _ if takes(schema, "string") => "<text>",
             _ if takes(schema, "integer") || takes(schema, "number") => "10",
             _ if takes(schema, "boolean") => "true",
@@ -187,6 +195,12 @@ pub(super) fn range(schema: &Member) -> Option<RangeInclusive<f64>> {
         (None, None) => None,
         (min, max) => Some(min.unwrap_or(f64::MIN)..=max.unwrap_or(f64::MAX)),
     }
+}
+
+/// Whether a text is the name of something, as its description says.
+fn names(schema: &Member) -> bool {
+    takes(schema, "string")
+        && schema["description"].as_str().is_some_and(|help| help.starts_with("The name of"))
 }
 
 /// A sentence as a part of another one.

@@ -103,7 +103,7 @@ fn a_first_guess_is_valid_after_two_rounds() {
         "`host` is missing",
         "`database` is missing",
         "`user` is missing",
-        "`custom_event` is none of",
+        "`custom_event` is not one of",
         "→ write `event`",
     ] {
         assert!(errors.iter().any(|error| error.contains(words)), "{words}: {errors:#?}");
@@ -152,7 +152,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     (
         "object: event",
         "object: custom_event",
-        &["syncs.orders.destination.object: `custom_event` is none of", "write `event`"],
+        &["syncs.orders.destination.object: `custom_event` is not one of", "write `event`"],
     ),
     ("type: postgres", "type: postgresql", &["there is no connector `postgresql`", "`postgres`"]),
     ("type: postgres", "type: mysql", &["there is no connector `mysql`", "`postgres`"]),
@@ -194,7 +194,10 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     (
         "user: tidegate",
         "user: tidegate\n    tls: prefer",
-        &["connections.shop.tls: `prefer` is none of `verify-full`, `require`, `disable`", "write `require`"],
+        &[
+            "connections.shop.tls: `prefer` is not one of `verify-full`, `require`, `disable`",
+            "write `require`",
+        ],
     ),
     (
         "endpoint: sandbox",

@@ -24,7 +24,7 @@ pub enum Absent {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Field {
-    /// A column, by name.
+    /// The name of a column.
     Column(String),
     /// A constant.
     Constant(Constant),

@@ -73,6 +73,10 @@ impl Conform<'_> {
                 habits::truth(text).map(|truth| format!("write `{truth}`"))
             }
             Data::Text(text) if takes(schema, "array") => Some(format!("write `[{text}]`")),
+            Data::List(entries) if Words { root: self.root }.takes_text(schema) => match entries.as_slice() {
+                [entry] => entry.text().map(|text| format!("write `{text}`, without brackets")),
+                _ => None,
+            },
             Data::Number(_, raw) if schema["format"] == "time-span" => {
                 Some(format!("write it with its unit, for example `{raw}s`"))
             }

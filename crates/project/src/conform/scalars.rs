@@ -61,7 +61,7 @@ impl Conform<'_> {
     }
 
     pub(super) fn unknown_word(&mut self, text: &str, known: &[&str], spot: &Spot) {
-        let told = spot.finding(format!("`{text}` is none of {}", listed(known.iter().copied())));
+        let told = spot.finding(format!("`{text}` is not one of {}", listed(known.iter().copied())));
         self.findings.push(told.hint(habits::of_value(text, known)));
     }
 

@@ -43,7 +43,7 @@ fn contacts_that_no_channel_reaches_are_worth_a_note() {
 fn a_share_without_its_sign_is_answered_with_what_is_taken() {
     let words = &["expected a share such as `10%`, found a number", "write `1%`"];
     one("lookback: 5m", "alerts: { rejected: 1 }", words);
-    one("lookback: 5m", "alerts: { rejected: \"1\" }", &["`1` is no share of the rows", "write `1%`"]);
+    one("lookback: 5m", "alerts: { rejected: \"1\" }", &["`1` is not a share of the rows", "write `1%`"]);
     one("lookback: 5m", "alerts: { rejected: 1000 }", &["found a number", "write a share such as `10%`"]);
 }
 

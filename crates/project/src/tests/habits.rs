@@ -33,7 +33,7 @@ fn habit_words_are_answered_with_the_right_one() {
         (
             "object: event",
             "object: custom_event",
-            "`custom_event` is none of `user`, `event`, `purchase`, `deletion`, `catalog_item` → write `event`",
+            "`custom_event` is not one of `user`, `event`, `purchase`, `deletion`, `catalog_item` → write `event`",
         ),
         (
             "lookback: 5m",

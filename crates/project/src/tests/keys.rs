@@ -40,7 +40,7 @@ fn values_of_the_wrong_form_say_what_to_write() {
         (
             "host: localhost }\n  push",
             "host: localhost, tls: prefer }\n  push",
-            &["`prefer` is none of `verify-full`, `require`", "write `require`"],
+            &["`prefer` is not one of `verify-full`, `require`", "write `require`"],
         ),
         (
             "host: localhost }\n  push",
@@ -104,7 +104,11 @@ fn values_of_the_wrong_form_say_what_to_write() {
             &["source.schema: neither `file` nor `text` is given", "`file: <text>`"],
         ),
         (", table: orders }", " }", &["source: neither `table` nor `query` is given", "`table: <text>`"]),
-        ("external_id: customer", "external_id: [id]", &["mapping.external_id: expected", "found a list"]),
+        (
+            "external_id: customer",
+            "external_id: [id]",
+            &["mapping.external_id: expected the name of a column or", "found a list", "write `id`, without"],
+        ),
         (
             "external_id: customer",
             "external_id: 7",

@@ -121,7 +121,7 @@ fn other_ways_to_refer_are_answered() {
         ),
         ("host: \"${TIDEGATE_STORE}\"", &["`${TIDEGATE_STORE}` never resolves"]),
         ("host: \"${\"", &["a `${` is not closed", "`$${`"]),
-        ("host: \"${a-b}\"", &["this is no reference", "`${NAME:-default}`"]),
+        ("host: \"${a-b}\"", &["this is not a reference", "`${NAME:-default}`"]),
         ("host: h, names: \"${X}\"", &["expected a list of text, and a reference gives text"]),
     ] {
         one(HOST, &to(written), words);

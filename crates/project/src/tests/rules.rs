@@ -270,7 +270,7 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
     assert!(share.contains("it has no share of them") && share.contains("`removed: 1000`"), "{share}");
     let continuous = told(&deletions("{ removed: 9 }\n    schedule: continuous")).concat();
     assert!(continuous.contains("one run without end"), "{continuous}");
-    one("lookback: 5m", "limits: { removed: many }", &["`many` is no share of the rows", "`10%`"]);
+    one("lookback: 5m", "limits: { removed: many }", &["`many` is not a share of the rows", "`10%`"]);
 }
 
 #[test]
@@ -294,8 +294,8 @@ fn schedules_are_read_in_the_zone_of_the_project() {
         ("{ every: 15 }", &["schedule.every: expected a duration", "found a number", "`15s`"]),
         ("{ every: hour }", &["`hour` is not a duration"]),
         ("{ every: 0s }", &["`every` must be a second or more", "continuous"]),
-        ("{ cron: \"61 * * * *\" }", &["schedule.cron: `61 * * * *` is no cron pattern", "five fields"]),
-        ("{ cron: \"0 0 6 * * *\" }", &["is no cron pattern", "five fields"]),
+        ("{ cron: \"61 * * * *\" }", &["schedule.cron: `61 * * * *` is not a cron pattern", "five fields"]),
+        ("{ cron: \"0 0 6 * * *\" }", &["is not a cron pattern", "five fields"]),
         (
             "{ cron: \"0 6 * * *\", time_zone: Europe/Berln }",
             &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"],
@@ -372,7 +372,7 @@ fn how_long_things_are_kept_is_written_in_days() {
     for (wrong, words) in [
         ("{ history: 30 }", "write it with its unit, for example `30d`"),
         ("{ history: \"30\" }", "write it with its unit: `30d`"),
-        ("{ history: 0d }", "`0d` is no number of days"),
+        ("{ history: 0d }", "`0d` is not a number of days"),
         ("{ history: 1h }", "write whole days, for example `30d`"),
         ("{ histroy: 1d }", "did you mean `history`?"),
     ] {

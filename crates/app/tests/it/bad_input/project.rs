@@ -53,7 +53,7 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
         (
             swap("object: event", "object: evnt"),
             &[
-                "tidegate.yaml:7:39: `syncs.orders.destination.object`: `evnt` is none of",
+                "tidegate.yaml:7:39: `syncs.orders.destination.object`: `evnt` is not one of",
                 "→ did you mean `event`?",
             ],
         ),
@@ -116,7 +116,7 @@ fn bad_input_a_setting_of_the_wrong_type_or_a_missing_one_is_named_with_its_conn
         (
             "user: u",
             "user: u, tls: maybe",
-            &["`connections.shop.tls`: `maybe` is none of `verify-full`", "→ "],
+            &["`connections.shop.tls`: `maybe` is not one of `verify-full`", "→ "],
         ),
         ("host: h, ", "", &["`connections.shop`: `host` is missing", "→ add `host: db.example.com`"]),
         (
