@@ -135,7 +135,7 @@ fn parameters(settings: &Email, context: &ConnectorContext) -> Result<TlsParamet
 
 fn mailbox(setting: &str, text: &str) -> Result<Mailbox, Error> {
     text.parse().map_err(|_| {
-        Error::settings(format!("`{setting}`: `{text}` is no e-mail address"))
+        Error::settings(format!("`{setting}`: `{text}` is not an e-mail address"))
             .hint("write `ada@example.com` or `Ada <ada@example.com>`")
     })
 }

@@ -51,12 +51,18 @@ pub(crate) fn is_final(code: Code) -> bool {
     matches!(kind_of(code), ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Settings)
 }
 
+/// Returns what a code means, without its name in the library: `Unknown topic or partition`.
+pub(crate) fn words_of(code: Code) -> String {
+    let named = code.to_string();
+    let words = named.split_once(" (").map_or(&*named, |(_, words)| words.trim_end_matches(')'));
+    words.trim_start_matches("Broker: ").trim_start_matches("Local: ").to_owned()
+}
+
 /// Returns the error of a code: the operation, the library's own message, the next step.
 ///
 /// For readers of a topic; [`explain_topic`] is for its writers.
 pub(crate) fn explain(doing: &str, code: Code, message: Option<&str>, access: &Access) -> Error {
-    let message =
-        message.filter(|message| !message.is_empty()).map_or_else(|| code.to_string(), str::to_owned);
+    let message = message.filter(|message| !message.is_empty()).map_or_else(|| words_of(code), str::to_owned);
     let error = Error::new(kind_of(code), format!("{doing}: {}", first(&message)));
     match code {
         Code::TopicAuthorizationFailed => error.hint(access.topic_commands()),
@@ -125,7 +131,7 @@ pub(crate) fn explain_topic(
         }
         Code::QueueFull => Error::new(ErrorKind::Throttled(None), format!("{doing}: too much is waiting")),
         Code::InvalidTopic | Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidConfig => {
-            Error::settings(format!("{doing}: Kafka at {brokers} rejects it: {code}"))
+            Error::settings(format!("{doing}: Kafka at {brokers} rejects it: {}", words_of(code)))
         }
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => Error::new(
             ErrorKind::Unavailable,
@@ -144,10 +150,10 @@ pub(crate) fn explain_topic(
         | Code::NotLeaderForPartition
         | Code::NetworkException
         | Code::KafkaStorageError => {
-            Error::new(ErrorKind::Unavailable, format!("{doing}: Kafka at {brokers} does not answer: {code}"))
+            Error::new(ErrorKind::Unavailable, format!("{doing}: Kafka at {brokers} does not answer: {}", words_of(code)))
                 .hint("check `brokers` and the firewall in between; reading continues automatically")
         }
-        _ => Error::new(ErrorKind::Unexpected, format!("{doing}: Kafka at {brokers} answered {code}")),
+        _ => Error::new(ErrorKind::Unexpected, format!("{doing}: Kafka at {brokers} answers: {}", words_of(code))),
     }
 }
 
@@ -180,7 +186,21 @@ pub(crate) fn wrap(doing: &str, error: &KafkaError, access: &Access) -> Error {
     }
 }
 
-/// Returns the first 300 characters.
+/// Returns the first 300 characters of what the client library says, without how long it took and how often.
 fn first(text: &str) -> String {
+    let text = text.split_once(" (after ").map_or(text, |(said, _)| said);
     text.chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_told_in_words_and_not_by_its_name_in_the_library() {
+        assert_eq!(words_of(Code::UnknownTopicOrPartition), "Unknown topic or partition");
+        assert_eq!(words_of(Code::AllBrokersDown), "All broker connections are down");
+        let said = "b:1: Connection refused (after 0ms in state CONNECT, 1 identical error(s) suppressed)";
+        assert_eq!(first(said), "b:1: Connection refused");
+    }
 }

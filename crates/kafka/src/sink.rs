@@ -105,7 +105,7 @@ impl KafkaSink {
 }
 
 fn reason(name: &'static str, said: &str, code: Code) -> Reason {
-    Reason::new(name, format!("{said}: {code}"))
+    Reason::new(name, format!("{said}: {}", crate::errors::words_of(code)))
 }
 
 #[async_trait]

@@ -68,7 +68,8 @@ pub struct Error {
 impl Error {
     /// Creates a failure with its sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), hint: None, said: None, not_before: None, source: None }
+        let message = plain(message.into());
+        Error { kind, message, hint: None, said: None, not_before: None, source: None }
     }
 
     /// Adds what a person does next.
@@ -154,10 +155,20 @@ impl Error {
             ErrorKind::Unavailable => "the next run tries again; `tidegate check` shows whether it is back",
             ErrorKind::TooLarge | ErrorKind::Rejected => "see `tidegate rows --rejected`",
             ErrorKind::Unexpected => "the next run tries again; report it if it persists",
+            ErrorKind::Storage if self.is_refused() => {
+                "let the user that runs tidegate write there, then run again; no data was lost"
+            }
             ErrorKind::Storage => "free some disk space or repair the disk, then run again; no data was lost",
             ErrorKind::Held => "nothing to do: the process that holds the sync runs it",
             ErrorKind::Internal => "please report it, with the run's name",
         }
+    }
+
+    /// Whether the system refused a file or folder to the user of this process.
+    fn is_refused(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let cause = self.source.as_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        cause.is_some_and(|cause| matches!(cause.kind(), PermissionDenied | ReadOnlyFilesystem))
     }
 
     /// Returns when the other side takes requests again, if it said so.
@@ -186,7 +197,7 @@ impl Error {
         let mut text = self.message.clone();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            let said = error.to_string();
+            let said = plain(error.to_string());
             // Some libraries repeat the cause in the message of what it caused.
             if !text.ends_with(&said) {
                 text.push_str(": ");
@@ -196,6 +207,13 @@ impl Error {
         }
         text
     }
+}
+
+/// Returns what a system says, without its error number, which is for programmers.
+fn plain(said: String) -> String {
+    let Some((before, after)) = said.split_once(" (os error ") else { return said };
+    let after = after.split_once(')').map_or("", |(_, after)| after);
+    format!("{before}{after}")
 }
 
 impl fmt::Display for Error {
@@ -213,5 +231,27 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorKind};
+
+    #[test]
+    fn a_cause_is_shown_without_the_number_that_the_system_gives_it() {
+        let cause = std::io::Error::from_raw_os_error(2);
+        let error = Error::new(ErrorKind::Missing, "./drops is not there").caused_by(cause);
+        assert_eq!(error.chain(), "./drops is not there: No such file or directory");
+        assert_eq!(Error::internal("refused (os error 111) by it").message(), "refused by it");
+    }
+
+    #[test]
+    fn a_folder_that_may_not_be_written_is_not_taken_for_a_full_disk() {
+        let error = |kind: std::io::ErrorKind| {
+            Error::new(ErrorKind::Storage, "cannot write x").caused_by(std::io::Error::from(kind))
+        };
+        assert!(error(std::io::ErrorKind::PermissionDenied).next_step().starts_with("let the user"));
+        assert!(error(std::io::ErrorKind::StorageFull).next_step().starts_with("free some disk space"));
     }
 }

@@ -190,7 +190,7 @@ impl OAuthClient {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(Bytes::from(form.finish()))
-            .map_err(|cause| Error::settings("the token endpoint is no address").caused_by(cause))
+            .map_err(|cause| Error::settings("the token endpoint is not an address").caused_by(cause))
     }
 }
 

@@ -31,7 +31,7 @@ async fn dbt(State(engine): State<Arc<Engine>>, headers: HeaderMap, body: Bytes)
                 .remedy("copy the secret that dbt showed when the webhook was made")
         }
         Ok(DbtWebhook::Unreadable) => {
-            Problem::new(StatusCode::BAD_REQUEST, "bad_request", "this is no event of dbt")
+            Problem::new(StatusCode::BAD_REQUEST, "bad_request", "this is not an event of dbt")
                 .remedy("send what dbt documents under \"Webhooks for your jobs\"")
         }
         Err(error) => Problem::from(error),

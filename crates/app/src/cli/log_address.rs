@@ -85,7 +85,8 @@ impl LogAddress {
                 true => "add a connection with `type: kafka` to the project".to_owned(),
                 false => format!("the project has {}", names.join(", ")),
             };
-            Error::settings(format!("--log: `{}` is no connection of type kafka", self.connection)).hint(hint)
+            Error::settings(format!("--log: `{}` is not a connection of type kafka", self.connection))
+                .hint(hint)
         })?;
         let usual = LogSettings::default();
         let settings = LogSettings {

@@ -112,7 +112,7 @@ impl Server {
         let address: Result<Uri, _> = format!("{}{PROJECT}{query}", self.url).parse();
         address.ok().filter(|address| address.scheme().is_some() && address.host().is_some()).ok_or_else(
             || {
-                Error::settings(format!("`{}` is no address of a server", self.url))
+                Error::settings(format!("`{}` is not the address of a server", self.url))
                     .hint("write it as `--server https://HOST` or `--server http://127.0.0.1:8080`")
             },
         )
@@ -131,7 +131,7 @@ impl Server {
         }
         self.http.send(request).await.map_err(|failure| {
             let error =
-                Error::new(ErrorKind::Unavailable, format!("no answer from {}: {}", self.url, failure.why()));
+                Error::new(ErrorKind::Unavailable, format!("the server does not answer: {}", failure.why()));
             match failure {
                 HttpFailure::Untrusted { remedy, .. } => error.hint(remedy),
                 _ => error.hint("check that `tidegate serve` runs there; `apply` again is safe"),

@@ -92,7 +92,7 @@ impl Engine {
             None => None,
             Some(id) => match self.begin_request(ACTOR, id, &[]).await? {
                 Repetition::First(name) => Some(name),
-                _ => return Ok(nothing("this event was taken before")),
+                _ => return Ok(nothing("this event has been handled before")),
             },
         };
         let taken = self.run_after(&event).await;

@@ -62,7 +62,7 @@ pub(super) fn read<T: DeserializeOwned>(
     match status.as_u16() {
         200 => serde_json::from_slice(answer.body()).map(Some).map_err(|cause| {
             let position = format!("at line {}, column {}", cause.line(), cause.column());
-            fault(ErrorKind::Unexpected, &format!("answered what is no schema, {position}"))
+            fault(ErrorKind::Unexpected, &format!("answered with something that is not a schema, {position}"))
         }),
         401 => Err(fault(ErrorKind::Denied, "rejected the credentials")
             .hint("correct `registry.username` and `registry.password`, then run `tidegate check`")),

@@ -10,7 +10,7 @@ pub(super) fn setup(_: &ConnectionId, _: &Settings, _: Option<&Settings>) -> Res
      user, event, purchase    users.track
      deletion                 users.delete
      catalog_item             catalogs.replace_items, catalogs.delete_items
-3. If the key has an allow list, add the address this machine goes out with.
+3. If the key has an allow list, add the outgoing address of this machine.
 4. Copy the REST endpoint of your instance, for example https://rest.iad-01.braze.com.
 5. For catalog items, create the catalog with all its fields (Data Settings → Catalogs).
 6. Run `tidegate check`.

@@ -9,10 +9,10 @@ pub(super) fn setup(connection: &ConnectionId, _: &Settings, _: Option<&Settings
     Ok(format!(
         "\
 1. Open Settings → Keys & IDs of the app and copy the OneSignal App ID.
-2. Add an App API key there. If it has an IP allow list, add the address this
-   machine goes out with.
-3. For events, see that the plan has custom events.
-4. For users, see that the plan has room for the tags that will be set.
+2. Add an App API key there. If it has an IP allow list, add the outgoing address
+   of this machine.
+3. For events, check that your plan at OneSignal includes custom events.
+4. For users, check that your plan allows the number of tags that will be set.
 5. Run `tidegate check`.
 
 To receive message events (the plan needs Event Streams):

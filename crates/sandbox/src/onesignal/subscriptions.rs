@@ -87,7 +87,7 @@ impl Subscription {
             None => {}
         }
         let list = user.attributes.entry("subscriptions").or_insert_with(|| json!([]));
-        let Some(list) = list.as_array_mut() else { return Err(Stop::bad("subscriptions are no list")) };
+        let Some(list) = list.as_array_mut() else { return Err(Stop::bad("subscriptions are not a list")) };
         let same = list.iter_mut().find(|other| self.is(other));
         if let Some(same) = same {
             self.update(same);

@@ -141,7 +141,7 @@ pub(super) fn schema() -> Arc<Schema> {
 }
 
 pub(super) fn strange(path: &Path) -> Error {
-    Error::new(ErrorKind::Storage, format!("{} is no history file of tidegate", path.display()))
+    Error::new(ErrorKind::Storage, format!("{} is not a history file of tidegate", path.display()))
         .hint("move it out of the history folder")
 }
 

@@ -36,7 +36,7 @@ impl MasterKey {
     pub(super) fn read(text: &str, place: &str) -> Result<MasterKey, Error> {
         let bytes = BASE64.decode(text.trim()).ok().and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok());
         let bytes = bytes.ok_or_else(|| {
-            Error::new(ErrorKind::Denied, format!("{place} is no master key"))
+            Error::new(ErrorKind::Denied, format!("{place} is not a master key"))
                 .hint("a master key is 32 bytes in base64, as `openssl rand -base64 32` prints them")
         })?;
         let cipher = XChaCha20Poly1305::new(&bytes.into());

@@ -60,7 +60,7 @@ pub(crate) fn of_postgres(cause: sqlx::Error) -> Error {
         | sqlx::Error::Protocol(_) => {
             return Error::new(ErrorKind::Unavailable, "the PostgreSQL state database cannot be reached")
                 .hint("start the server, or correct the host, the port and the TLS settings of its URL")
-                .caused_by(cause);
+                .caused_by(of_system(cause));
         }
         _ => None,
     };
@@ -86,6 +86,14 @@ pub(crate) fn of_postgres(cause: sqlx::Error) -> Error {
         _ => storage("the PostgreSQL state database failed".to_owned()),
     }
     .caused_by(cause)
+}
+
+/// What the system said, without the words of the library around it.
+fn of_system(cause: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match cause {
+        sqlx::Error::Io(cause) => cause.into(),
+        cause => cause.into(),
+    }
 }
 
 /// The server speaks no TLS, or its certificate is not trusted.

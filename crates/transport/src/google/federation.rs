@@ -189,7 +189,7 @@ impl Federation {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(Bytes::from(form.finish()))
-            .map_err(|cause| Error::settings("`token_url` is no address").caused_by(cause))
+            .map_err(|cause| Error::settings("`token_url` is not an address").caused_by(cause))
     }
 
     async fn impersonate(
@@ -205,7 +205,7 @@ impl Federation {
             .header(CONTENT_TYPE, "application/json")
             .body(Bytes::from(body.to_string()))
             .map_err(|cause| {
-                Error::settings("`service_account_impersonation_url` is no address").caused_by(cause)
+                Error::settings("`service_account_impersonation_url` is not an address").caused_by(cause)
             })?;
         let answered = caller
             .send(request, Some(token), |answered| {

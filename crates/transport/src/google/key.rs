@@ -112,7 +112,7 @@ impl ServiceAccount {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(Bytes::from(form))
-            .map_err(|cause| Error::settings("the key's `token_uri` is no address").caused_by(cause))
+            .map_err(|cause| Error::settings("the key's `token_uri` is not an address").caused_by(cause))
     }
 }
 

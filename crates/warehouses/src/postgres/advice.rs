@@ -98,9 +98,9 @@ impl PostgresSource {
         };
         let found = statement.await.map_err(self.access.explained(&table.relation))?;
         let Some((kind, is_there)) = found else { return Ok(checks) };
-        let check = format!("index under {column_name}");
+        let check = format!("index on {column_name}");
         if is_there {
-            checks.pass(check, "there: a run reads only what it needs");
+            checks.pass(check, "found: a run reads only the rows that it needs");
         } else if matches!(kind.as_str(), "v" | "f") {
             checks.pass(check, "not known for a view: an index belongs to the table behind it");
         } else {

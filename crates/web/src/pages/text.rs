@@ -125,7 +125,7 @@ pub(super) fn advice(code: &str, in_doubt: bool) -> &'static str {
             "A value is larger than the platform takes. Nothing was sent. Shorten it at the source, then retry."
         }
         "not_a_time" => {
-            "A value is no time that can be read. Nothing was sent. Convert it in the query, or where the file is made, then retry."
+            "A value cannot be read as a time. Nothing was sent. Convert it in the query, or where the file is made, then retry."
         }
         _ => {
             "The row was not accepted as it is. Correct it at the source, then retry: it is read again as it is then."

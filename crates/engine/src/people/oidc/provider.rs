@@ -241,7 +241,7 @@ impl Oidc {
         })?;
         let answer = self.http.send(request).await.map_err(|failure| {
             failure.untrusted().unwrap_or_else(|| {
-                let why = format!("{} cannot be reached: {}", self.host, failure.why());
+                let why = format!("the identity provider cannot be reached: {}", failure.why());
                 Error::new(ErrorKind::Unavailable, why)
                     .hint("try again soon; people with a password can sign in meanwhile")
             })
