@@ -171,7 +171,17 @@ impl ProjectArgs {
     /// empty state.
     pub(crate) async fn examined_engine(&self) -> Result<Shown, Error> {
         let data = self.data_folder();
-        if self.store.is_some() || self.replaced.store.is_some() || data.join(STATE_FILE).exists() {
+        if data.is_file() {
+            return Err(Error::settings(format!("{} is a file, and --data names a folder", data.display()))
+                .hint("name the folder that holds `tidegate.db`"));
+        }
+        let file = data.join(STATE_FILE);
+        let has_state = file.try_exists().map_err(|cause| {
+            Error::new(ErrorKind::Storage, format!("{} cannot be read", file.display()))
+                .hint("run tidegate as the user that the folder belongs to")
+                .caused_by(cause)
+        });
+        if self.store.is_some() || self.replaced.store.is_some() || has_state? {
             return self.engine().await.map(Shown::from);
         }
         // A project that cannot be used says that first.

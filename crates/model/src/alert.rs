@@ -138,7 +138,7 @@ pub struct Alert {
     pub summary: String,
     /// When it opened.
     pub opened_at: Timestamp,
-    /// When it was resolved; `None` while it is open.
+    /// When it was resolved; `null` while it is open.
     pub resolved_at: Option<Timestamp>,
 }
 
@@ -212,7 +212,7 @@ pub struct Notice {
     pub recipient: Recipient,
     /// How often it was sent.
     pub attempts: u32,
-    /// When it is sent next; `None` if it is done with.
+    /// When it is sent next; `null` if it is done with.
     pub due_at: Option<Timestamp>,
     /// When the receiver accepted it.
     pub sent_at: Option<Timestamp>,

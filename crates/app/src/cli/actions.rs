@@ -24,14 +24,14 @@ pub(crate) enum SecretAction {
         /// Its name, as in `{ secret: NAME }`.
         name: String,
     },
-    /// Makes a key pair, stores the private half and prints the public half.
+    /// Creates a key pair, stores the private half and prints the public half.
     ///
     /// An RSA pair for services that know a public key of yours, as Snowflake does; with `--ssh` an Ed25519 pair
     /// for the SSH server of a tunnel. The private half is never shown.
     GenerateKey {
         /// The name of the private half, as in `{ secret: NAME }`.
         name: String,
-        /// Make a key for the SSH server of a `tunnel`.
+        /// Create a key for the SSH server of a `tunnel`.
         #[arg(long)]
         ssh: bool,
     },

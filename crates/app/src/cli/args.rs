@@ -34,15 +34,15 @@ pub(crate) struct ProjectArgs {
     )]
     pub(crate) store: Option<String>,
 
-    /// A folder in an object store for the files of the state, beside `--store`: the history of rows and
-    /// the hashes of delivered ones. `s3://BUCKET/FOLDER?region=eu-central-1`, `gs://BUCKET/FOLDER` or
+    /// A folder in an object store for history files and the hashes of delivered rows, beside `--store`:
+    /// `s3://BUCKET/FOLDER?region=eu-central-1`, `gs://BUCKET/FOLDER` or
     /// `az://CONTAINER/FOLDER?account=NAME`.
     #[arg(long, global = true, env = "TIDEGATE_BUCKET", hide_short_help = true, value_name = "ADDRESS")]
     pub(crate) bucket: Option<BucketAddress>,
 
-    /// Keep incoming events in topics of a Kafka connection of the project, instead of files in the
-    /// data folder: `kafka://CONNECTION`, or with the beginning of the names of its topics and what
-    /// new topics get, `kafka://CONNECTION/acme.?partitions=12&replicas=3`.
+    /// Keep incoming events in topics of a Kafka connection of the project, instead of files in the data
+    /// folder: `kafka://CONNECTION`, or with a prefix of the topics and settings of new topics,
+    /// `kafka://CONNECTION/acme.?partitions=12&replicas=3`.
     #[arg(long, global = true, env = "TIDEGATE_LOG", hide_short_help = true, value_name = "ADDRESS")]
     pub(crate) log: Option<LogAddress>,
 
@@ -73,7 +73,7 @@ pub(crate) struct ProjectArgs {
     )]
     pub(crate) lease_seconds: u64,
 
-    /// Scheduled runs that may run at the same time; the others wait for their turn.
+    /// How many scheduled runs may be in progress at the same time; others wait for their turn.
     #[arg(
         long,
         global = true,

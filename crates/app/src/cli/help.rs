@@ -24,7 +24,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "demo",
         &[
-            ("tidegate demo", "the whole circle, on this machine"),
+            ("tidegate demo", "rows out and events back"),
             ("tidegate demo --once", "without the dashboard, for scripts"),
             ("tidegate demo b --listen 127.0.0.1:9000", "a second one beside the first"),
         ],
@@ -44,7 +44,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "schema",
         &[
-            ("tidegate schema > tidegate.schema.json", "for completion in editors"),
+            ("tidegate schema > tidegate.schema.json", "to complete keys in editors"),
             ("tidegate schema rows", "of what `rows --output json` prints"),
         ],
     ),
@@ -85,7 +85,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "apply",
         &[
             ("tidegate apply --dry-run", "what would change at the server of this machine"),
-            ("tidegate apply --server https://tidegate.example.com", "with a token in TIDEGATE_TOKEN"),
+            (
+                "tidegate apply --server https://tidegate.example.com",
+                "another machine, with a token in TIDEGATE_TOKEN",
+            ),
         ],
     ),
     ("status", &[("tidegate status", "all syncs"), ("tidegate status orders_to_braze", "one, in detail")]),
@@ -158,7 +161,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("tokens", &[("tidegate tokens add airflow --role editor --days 90", "")]),
-    ("audit", &[("tidegate audit list", ""), ("tidegate audit verify", "that no entry was changed")]),
+    ("audit", &[("tidegate audit list", ""), ("tidegate audit verify", "whether an entry was changed")]),
     (
         "users",
         &[("tidegate users erase user-17", ""), ("tidegate users erasures", "what was erased and when")],
@@ -167,8 +170,8 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "restore",
         &[
-            ("tidegate restore /mnt/backup/2026-11-30", "into a data folder that is empty"),
-            ("tidegate restore /mnt/backup/2026-11-30 --replace", "the present one is kept beside it"),
+            ("tidegate restore /mnt/backup/2026-11-30", "if there is no state yet"),
+            ("tidegate restore /mnt/backup/2026-11-30 --replace", "the present state is kept beside it"),
         ],
     ),
     (
@@ -178,12 +181,12 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             (r#"tidegate sandbox --memory --faults '{"throttled": 0.05}'"#, "5% of requests get a 429"),
         ],
     ),
-    ("exposures", &[("tidegate exposures > models/tidegate.yml", "in the project of dbt")]),
+    ("exposures", &[("tidegate exposures > models/tidegate.yml", "in the dbt project")]),
     (
         "mcp",
         &[
-            ("tidegate mcp", "looks, and changes nothing"),
-            ("tidegate mcp --write --project /srv/tidegate", "may run, pause, resume and retry"),
+            ("tidegate mcp", "can look, and change nothing"),
+            ("tidegate mcp --write --project /srv/tidegate", "can run, pause, resume and retry"),
         ],
     ),
     ("connectors", &[("tidegate connectors", ""), ("tidegate connectors postgres", "its page and settings")]),
@@ -205,7 +208,10 @@ Start with `tidegate init`; `tidegate help VERB` shows examples.";
 
 /// Returns the command line with its verbs in groups and the examples of each verb.
 pub(crate) fn command() -> Command {
-    let mut command = Cli::command();
+    // A help is the same whatever the variables hold, which may be secrets.
+    let mut command = Cli::command()
+        .mut_args(|option| option.hide_env_values(true))
+        .mut_subcommands(|verb| verb.mut_args(|option| option.hide_env_values(true)));
     let groups = StyledStr::from(groups(&command));
     for (verb, examples) in EXAMPLES {
         command = command.mut_subcommand(verb, |command| command.after_help(listed(examples)));

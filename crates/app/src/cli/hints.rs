@@ -1,6 +1,9 @@
 //! Verbs and options of other tools, answered with the verb that does it here.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
+
+use super::Cli;
 
 /// A verb that other tools have, and the answer.
 const VERBS: &[(&[&str], &str)] = &[
@@ -56,7 +59,21 @@ const OPTIONS: &[(&[&str], &str)] = &[
 /// Returns what does here what an unknown verb or option does elsewhere.
 pub(crate) fn hint(error: &clap::Error) -> Option<&'static str> {
     if error.kind() == ErrorKind::ValueValidation {
-        return Some("correct the value; the command with `--help` says what it takes");
+        return Some(match variable(error) {
+            Some(_) => "correct the variable, or unset it",
+            None => "correct the value; the command with `--help` says what it takes",
+        });
+    }
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        let lacks = |name: &str| match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(names)) => names.iter().any(|missing| missing.contains(name)),
+            _ => false,
+        };
+        return Some(match (lacks("<SYNC>"), lacks("<SYNCS|--all>")) {
+            (true, _) => "name a sync: `tidegate status` lists them",
+            (_, true) => "name syncs, which `tidegate status` lists, or write `--all`",
+            _ => "the command with `--help` says what it takes, with examples",
+        });
     }
     for (kind, habits) in [(ContextKind::InvalidSubcommand, VERBS), (ContextKind::InvalidArg, OPTIONS)] {
         let Some(ContextValue::String(written)) = error.get(kind) else { continue };
@@ -73,7 +90,38 @@ pub(crate) fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    PLAIN.iter().fold(line.to_owned(), |line, (theirs, ours)| line.replace(theirs, ours))
+    let line = match variable(error) {
+        Some((option, name)) => line.replace(&format!("'{option}'"), &name),
+        None => line.to_owned(),
+    };
+    let missing = missing(error).unwrap_or(line);
+    PLAIN.iter().fold(missing, |line, (theirs, ours)| line.replace(theirs, ours))
+}
+
+/// Returns the option whose value is wrong and the variable that it comes from, unless it is on the command
+/// line.
+fn variable(error: &clap::Error) -> Option<(String, String)> {
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    let long = option.strip_prefix("--")?.split([' ', '=']).next()?;
+    let written =
+        |word: String| word.strip_prefix("--").is_some_and(|word| word.split('=').next() == Some(long));
+    if std::env::args().any(written) {
+        return None;
+    }
+    let command = Cli::command();
+    let mut options =
+        command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments));
+    let name = options.find(|option| option.get_long() == Some(long))?.get_env()?;
+    Some((option.clone(), name.to_string_lossy().into_owned()))
+}
+
+/// Returns which arguments a command lacks, as a sentence.
+fn missing(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return None;
+    }
+    let ContextValue::Strings(names) = error.get(ContextKind::InvalidArg)? else { return None };
+    Some(format!("the command needs {}", names.join(" and ")))
 }
 
 /// Words of the standard library about numbers, and ours.
@@ -90,9 +138,24 @@ mod tests {
 
     use crate::cli::Cli;
 
+    fn refused(words: &[&str]) -> clap::Error {
+        Cli::command().try_get_matches_from([&["tidegate"], words].concat()).expect_err("wrong")
+    }
+
     fn answer(words: &[&str]) -> Option<&'static str> {
-        let error = Cli::command().try_get_matches_from([&["tidegate"], words].concat()).expect_err("wrong");
-        super::hint(&error)
+        super::hint(&refused(words))
+    }
+
+    #[test]
+    fn a_command_without_its_sync_says_where_to_find_one() {
+        for (words, lacks, next) in [
+            (&["plan"][..], "the command needs <SYNC>", "`tidegate status`"),
+            (&["run"], "the command needs <SYNCS|--all>", "`--all`"),
+            (&["dismiss", "orders"], "the command needs --note <TEXT>", "--help"),
+        ] {
+            assert_eq!(super::sentence(&refused(words)), lacks);
+            assert!(answer(words).is_some_and(|answer| answer.contains(next)), "{words:?}");
+        }
     }
 
     #[test]

@@ -172,24 +172,24 @@ pub(crate) enum Command {
         /// How many syncs run at the same time.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
         parallel: u8,
-        /// Send also what is beyond the `limits` of a sync; continue with a changed cursor, table or query.
+        /// Run even if the `limits` of a sync are exceeded, or its cursor, table or query has changed.
         #[arg(long)]
         yes: bool,
-        /// Send all rows, also those that were sent before; only this run does.
+        /// Send all rows in this run, including those that were sent before.
         #[arg(long)]
         full: bool,
-        /// Run what a plan said, or nothing if it would be anything else by now.
+        /// Run the plan with this id, or nothing if a plan would differ by now.
         #[arg(long, value_name = "ID", conflicts_with_all = ["all", "full", "yes"])]
         plan: Option<String>,
-        /// Send the attributes of one column for all rows, and nothing else of them.
+        /// Send only the attributes that come from this column, for all rows.
         #[arg(long, value_name = "COLUMN", conflicts_with_all = ["all", "full", "yes", "plan"])]
         backfill: Option<String>,
     },
     /// Runs syncs on schedule, receives events, serves the dashboard.
     Serve(Box<Serve>),
-    /// Prints the syncs as exposures of dbt, for its lineage.
+    /// Prints the syncs as dbt exposures, for lineage.
     Exposures,
-    /// Answers an agent by the Model Context Protocol (MCP).
+    /// Serves an agent over the Model Context Protocol (MCP).
     ///
     /// The agent starts it and speaks to it on standard input and output: its settings name this command. It
     /// may look at syncs, runs and reasons, and at nothing else without an option.
@@ -201,7 +201,7 @@ pub(crate) enum Command {
         #[arg(long)]
         rows: bool,
     },
-    /// Makes this project the one of a running server.
+    /// Gives a running server this version of the project.
     ///
     /// The server checks the project file, writes it in place of its own, and works by it without a restart.
     /// A token is read from `TIDEGATE_TOKEN`.
@@ -209,10 +209,10 @@ pub(crate) enum Command {
         /// The address of the server.
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
         server: String,
-        /// Show what would change, and change nothing.
+        /// Show what would change, without changing it.
         #[arg(long)]
         dry_run: bool,
-        /// Exit with 4 if anything changes.
+        /// Exit with 4 if something changes.
         #[arg(long)]
         exit_code: bool,
     },
@@ -304,12 +304,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: PeopleAction,
     },
-    /// Makes and lists tokens for programs that use the API.
+    /// Creates and lists tokens for programs that use the API.
     Tokens {
         #[command(subcommand)]
         action: TokensAction,
     },
-    /// Lists who did what, or verifies that the list is intact.
+    /// Lists who did what, or verifies that no entry was changed.
     Audit {
         #[command(subcommand)]
         action: AuditAction,
@@ -330,14 +330,14 @@ pub(crate) enum Command {
         #[arg(long)]
         without_key: bool,
     },
-    /// Puts a backup in the place of the state, and repeats erasures.
+    /// Replaces the state by a backup, and repeats erasures.
     ///
     /// Syncs whose rows would count twice are paused, since rows that were sent after the backup are
     /// not in it.
     Restore {
         /// The folder of the backup.
         folder: PathBuf,
-        /// Put it in the place of state that is there, which is kept under another name.
+        /// Replace the state that is there, which is kept under another name.
         #[arg(long)]
         replace: bool,
         /// A file with users to erase besides those that the backup lists, one a line.

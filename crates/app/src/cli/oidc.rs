@@ -12,13 +12,13 @@ const SECRET: &str = "TIDEGATE_OIDC_CLIENT_SECRET";
 /// How people sign in besides passwords.
 #[derive(Debug, Args)]
 pub(crate) struct Oidc {
-    /// The address of an OpenID Connect provider by which people sign in, as it calls itself.
+    /// The issuer of an OpenID Connect provider by which people sign in.
     #[arg(long, env = "TIDEGATE_OIDC_ISSUER", value_name = "URL", requires = "oidc_client_id")]
     oidc_issuer: Option<String>,
     /// The name of this program at the provider. Its secret is read from `TIDEGATE_OIDC_CLIENT_SECRET`.
     #[arg(long, env = "TIDEGATE_OIDC_CLIENT_ID", value_name = "ID", requires = "oidc_issuer")]
     oidc_client_id: Option<String>,
-    /// A file with that secret.
+    /// A file with the secret of this program at the provider.
     #[arg(
         long,
         env = "TIDEGATE_OIDC_CLIENT_SECRET_FILE",
@@ -49,7 +49,7 @@ pub(crate) struct Oidc {
         hide_short_help = true
     )]
     oidc_name_claim: String,
-    /// What the provider is asked for.
+    /// The scopes to ask the provider for.
     #[arg(
         long,
         env = "TIDEGATE_OIDC_SCOPES",

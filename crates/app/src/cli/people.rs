@@ -35,7 +35,7 @@ pub(crate) enum PeopleAction {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokensAction {
-    /// Makes a token and prints it, once.
+    /// Creates a token and prints it, once.
     Add {
         /// The name of the program.
         name: String,
@@ -45,7 +45,7 @@ pub(crate) enum TokensAction {
         /// The program may see values of rows.
         #[arg(long)]
         rows: bool,
-        /// Days until it ends, 366 at most.
+        /// Days until it expires, 366 at most.
         #[arg(long, value_name = "DAYS", default_value_t = 90)]
         days: u32,
     },

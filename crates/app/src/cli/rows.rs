@@ -32,6 +32,15 @@ pub(crate) enum GroupBy {
     Day,
 }
 
+/// Reads a number of rows to list.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("expected 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a whole number".to_owned()),
+    }
+}
+
 /// Which rows to list.
 #[derive(Debug, Args)]
 pub(crate) struct Rows {
@@ -69,6 +78,6 @@ pub(crate) struct Rows {
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) by: Option<GroupBy>,
     /// The maximum number of rows to list.
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = at_least_one)]
     pub(crate) limit: usize,
 }

@@ -22,7 +22,7 @@ pub(crate) struct Sandbox {
     /// Do not enforce the documented rate limits.
     #[arg(long)]
     pub(crate) no_limits: bool,
-    /// Keep everything in memory.
+    /// Keep everything in memory, and nothing in the data folder.
     #[arg(long)]
     pub(crate) memory: bool,
 }

@@ -31,7 +31,7 @@ pub(crate) struct Failure {
 #[derive(Debug, Serialize, JsonSchema)]
 struct FailureDetails {
     /// The kind of failure: `usage`, `settings`, `denied`, `missing`, `throttled`, `unavailable`,
-    /// `too_large`, `rejected`, `unexpected`, `storage` or `internal`.
+    /// `too_large`, `rejected`, `unexpected`, `storage`, `held` (by another process) or `internal`.
     kind: &'static str,
     /// What failed, with its causes.
     message: String,
@@ -52,6 +52,7 @@ impl Failure {
             ErrorKind::Rejected => "rejected",
             ErrorKind::Unexpected => "unexpected",
             ErrorKind::Storage => "storage",
+            ErrorKind::Held => "held",
             _ => "internal",
         };
         Failure {
@@ -177,7 +178,7 @@ pub(crate) struct SetupSteps {
     pub(crate) text: String,
 }
 
-/// What `run` did.
+/// What `run`, `demo` and `runs` print.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Runs<R> {
     /// The runs; those of `tidegate run` in the order of the syncs, those of `tidegate runs`
@@ -505,6 +506,7 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("validate", || schema_for!(Validation)),
     ("apply", || schema_for!(Applied)),
     ("connectors", || schema_for!(Connectors)),
+    ("connectors type", || schema_for!(ConnectorInfo)),
     ("setup", || schema_for!(SetupSteps)),
     ("check", || schema_for!(Checked)),
     ("doctor", || schema_for!(Examined)),
@@ -556,4 +558,15 @@ pub(crate) fn schema(verb: &str) -> Result<Schema, Error> {
         Error::settings(format!("`{verb}` is not a verb that prints JSON"))
             .hint(format!("the documents are: {}", names.join(", ")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_another_process_runs_is_not_a_fault_of_the_program() {
+        let error = Error::new(ErrorKind::Held, "the sync `orders` is running");
+        assert_eq!(Failure::of(&error).error.kind, "held");
+    }
 }

@@ -70,7 +70,7 @@ fn print(plan: &Plan, requests: usize) {
             counted(sent.bytes, "byte")
         ));
     }
-    if let Some(pace) = &plan.pace {
+    if let Some(pace) = plan.pace.as_ref().filter(|_| !plan.requests.is_empty()) {
         output::line(format!("  {}", paced(pace)));
     }
     if let Some(Billed { unit, units }) = plan.billed.as_ref().filter(|billed| billed.units > 0) {

@@ -44,7 +44,10 @@ pub(super) async fn restore(
         return Err(Error::new(ErrorKind::Held, format!("a process works on {}", data.display()))
             .hint("stop `tidegate serve` and runs of this project first"));
     }
-    let listed = erased.map(identifiers).transpose()?.unwrap_or_default();
+    let listed = match erased {
+        Some(file) => Some((file.display().to_string(), identifiers(file)?)),
+        None => None,
+    };
     let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let staged = staged(parent)?;
     let log = LogConfig::new(staged.join("events"), Arc::new(SystemClock), LogAccess::Append);
@@ -100,7 +103,8 @@ struct Work {
     args: ProjectArgs,
     staged: PathBuf,
     from: PathBuf,
-    listed: Vec<String>,
+    /// The file that `--erased` names, and the users in it.
+    listed: Option<(String, Vec<String>)>,
 }
 
 /// The users who were erased again.
@@ -131,7 +135,10 @@ impl Work {
         }
         let engine = self.args.serving_engine().await?;
         let mut users = noted;
-        users.extend(self.listed);
+        if let Some((file, listed)) = self.listed.filter(|(_, listed)| !listed.is_empty()) {
+            by.push(file);
+            users.extend(listed);
+        }
         users.sort();
         users.dedup();
         for user in &users {
@@ -154,12 +161,12 @@ fn print(restored: &Restored, log_elsewhere: bool) {
     if let Some(former) = replaced {
         output::note(format!("the former state is in {former}"));
     }
-    match erased_by.first() {
-        Some(file) => {
-            output::note(format!("{} erased again, as {file} says", output::counted(*erased, "user")));
+    match erased_by.as_slice() {
+        [] => output::note("no user was erased after the backup, as far as it knows"),
+        files => {
+            let users = output::counted(*erased, "user");
+            output::note(format!("{users} erased again, named in {}", files.join(" and ")));
         }
-        None if *erased > 0 => output::note(format!("{} erased again", output::counted(*erased, "user"))),
-        None => output::note(format!("no user was erased after the backup, as {backup} says")),
     }
     if !log_elsewhere {
         output::note("events that came in after the backup are not in the event log");

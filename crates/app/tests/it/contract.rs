@@ -26,6 +26,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("validate", &["validate"]),
     ("error", &["apply", "--server", "http://127.0.0.1:9"]),
     ("connectors", &["connectors"]),
+    ("connectors type", &["connectors", "postgres"]),
     ("setup", &["setup", "braze"]),
     ("check", &["check"]),
     ("doctor", &["doctor", "--listen", "127.0.0.1:0"]),

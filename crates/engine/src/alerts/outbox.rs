@@ -64,7 +64,7 @@ pub struct TestedChannel {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Why it does not work; `None` if the other side accepted the messages.
+    /// Why it does not work; `null` if the other side accepted the messages.
     pub error: Option<String>,
     /// What to do about it.
     pub next: Option<String>,

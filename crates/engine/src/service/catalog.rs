@@ -90,10 +90,11 @@ pub fn setup(
         Error::settings(format!("`{name}` is neither a connection of the project nor a connector"))
             .hint("`tidegate connectors` lists the connectors")
     })?;
+    let schema = (connector.settings)();
+    known_settings(&schema, kind, set)?;
     members.extend(set.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))));
     let egress = project.map_or(&[][..], |project| &project.egress);
     let Some(setup) = connector.setup else { return Ok(with_egress(connector.readme.to_owned(), egress)) };
-    let schema = (connector.settings)();
     match spec {
         None => fill_in(&schema, &mut members),
         Some(_) => without_placeholders(&schema, &mut members),
@@ -106,6 +107,16 @@ pub fn setup(
         None => error.hint(format!("give it on the command line: `tidegate setup {kind} --set NAME=VALUE`")),
     })?;
     Ok(with_egress(text, egress))
+}
+
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) if a connector has no setting of a name that is set.
+fn known_settings(schema: &Schema, kind: &str, set: &[(String, String)]) -> Result<(), Error> {
+    let Some(known) = schema.get("properties").and_then(Value::as_object) else { return Ok(()) };
+    let Some((unknown, _)) = set.iter().find(|(name, _)| !known.contains_key(name)) else { return Ok(()) };
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    Err(Error::settings(format!("`{kind}` has no setting `{unknown}`"))
+        .hint(format!("its settings are {}", names.join(", "))))
 }
 
 /// Names the addresses that allow lists need, instead of "this machine".

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::source::{Column, Hashed};
 use tidegate_model::{
-    Checks, ConnectionId, Error, ErrorKind, Platform, Reason, Selection, Sink, Source, SyncId,
+    Body, Checks, ConnectionId, Error, ErrorKind, Platform, Reason, Selection, Sink, Source, SyncId,
 };
 
 use super::active::object_changed;
@@ -165,32 +165,60 @@ async fn first_rows(import: &Import) -> Result<Checks, Error> {
     let Some(batch) = feed.try_next().await? else { return Ok(checks) };
     let mut reasons: Vec<Reason> = batch.malformed.into_iter().map(|broken| broken.reason).collect();
     let mut scratch = Vec::new();
+    let mut early = 0;
     for row in batch.items.iter().take(TRIED) {
         match import.record_of(row, &mut scratch) {
+            Ok(record) if is_early(&record.body) => early += 1,
             Ok(_) => return Ok(checks),
             Err(reason) => reasons.push(reason),
         }
     }
+    if early > 0 {
+        checks.warn(
+            "timestamp",
+            format!("{} has a time in the year 1970", all_of(early)),
+            "map `timestamp` to a column that holds a time; a number counts seconds or milliseconds since 1970",
+        );
+        return Ok(checks);
+    }
     // A sentence may repeat a value of a row; the code does not.
     if let Some(Reason { code, .. }) = reasons.first() {
-        let tried = match reasons.len() {
-            1 => "the first row is rejected".to_owned(),
-            many => format!("each of the first {many} rows is rejected"),
-        };
         checks.warn(
             "mapping",
-            format!("{tried}: `{code}`"),
+            format!("{} is rejected: `{code}`", all_of(reasons.len())),
             format!("run `tidegate preview {}` to see why", import.sync),
         );
     }
     Ok(checks)
 }
 
-/// The columns that are read, in words.
+/// Whether an event or a purchase has a time that is probably another number, such as an amount.
+fn is_early(body: &Body) -> bool {
+    /// The end of the year 1970, in seconds since it began.
+    const YEAR_SECONDS: i64 = 365 * 24 * 3_600;
+    let time = match body {
+        Body::Event { time, .. } => *time,
+        Body::Purchase(purchase) => purchase.time,
+        _ => None,
+    };
+    time.is_some_and(|time| (0..YEAR_SECONDS).contains(&time.as_second()))
+}
+
+fn all_of(rows: usize) -> String {
+    match rows {
+        1 => "the first row".to_owned(),
+        many => format!("each of the first {many} rows"),
+    }
+}
+
+/// The columns that tell rows apart and make records, in words.
 fn needed(import: &Import) -> String {
-    match import.columns.names() {
-        [only] => format!("the column {only}"),
-        names => format!("{} columns", names.len()),
+    let names = import.columns.names();
+    match (import.mapping.needed(), names) {
+        (Some([only]), names) => format!("the column {}", names.get(*only).map_or("", |name| &**name)),
+        (Some(needed), _) => format!("{} columns", needed.len()),
+        (None, [only]) => format!("the column {only}"),
+        (None, names) => format!("all {} columns, since rows have no key", names.len()),
     }
 }
 

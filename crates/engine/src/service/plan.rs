@@ -23,7 +23,7 @@ use tidegate_project::ImportSpec;
 pub struct Plan {
     /// The sync.
     pub sync: SyncId,
-    /// The id under which `run --plan` does it; `None` if the plan did not come to its end.
+    /// The id under which `run --plan` does it; `null` if the plan did not come to its end.
     pub id: Option<PlanId>,
     /// The run as it would be recorded in the ledger.
     pub run: Run,

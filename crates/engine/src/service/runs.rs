@@ -31,7 +31,7 @@ pub struct SyncStatus {
     pub object: &'static str,
     /// Source → platform.
     pub route: String,
-    /// Set while the sync is paused; a pause by `System` is still retried.
+    /// Set while the sync is paused; a pause by `system` is still retried.
     pub paused: Option<Pause>,
     /// Set while its run sends nothing because the destination asked for it.
     pub wait: Option<Wait>,
@@ -44,7 +44,7 @@ pub struct SyncStatus {
     pub lag: Vec<Lag>,
     /// Whether it runs on its schedule; otherwise it is a draft.
     pub enabled: bool,
-    /// Next scheduled run; `None` if continuous, unscheduled or a draft.
+    /// Next scheduled run; `null` if continuous, unscheduled or a draft.
     pub next_run_at: Option<Timestamp>,
     /// Whether its run is due and has not begun: others take their turn, or `tidegate serve` does
     /// not run.

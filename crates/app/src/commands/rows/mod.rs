@@ -77,16 +77,10 @@ impl Selection {
             (.., true) => Some(StatusKind::Delivered),
             _ => None,
         };
-        Ok(Selection {
-            sync,
-            run,
-            user: asked.user.clone(),
-            status,
-            open: asked.open,
-            dismissed: asked.dismissed,
-            from: time(&asked.since)?,
-            to: time(&asked.until)?,
-        })
+        let (from, to) = (time(&asked.since)?, time(&asked.until)?);
+        span::holds_time(from, to, now)?;
+        let (user, open, dismissed) = (asked.user.clone(), asked.open, asked.dismissed);
+        Ok(Selection { sync, run, user, status, open, dismissed, from, to })
     }
 
     /// Returns the newest of these rows.

@@ -28,6 +28,28 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     })
 }
 
+/// Checks that rows can be between two times.
+///
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) if the first is in the future, or not before the second.
+pub(super) fn holds_time(
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(from) = from else { return Ok(()) };
+    if from > now {
+        return Err(
+            Error::settings("`--since` is in the future").hint("name a time before now, such as `7d`")
+        );
+    }
+    match to {
+        Some(to) if to <= from => Err(Error::settings("`--until` is not after `--since`")
+            .hint("name a later time; a day is its beginning, at 00:00 UTC")),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;

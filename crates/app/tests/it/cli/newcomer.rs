@@ -3,7 +3,7 @@
 use tidegate::registry::CONNECTORS;
 
 use super::expect;
-use crate::support::Project;
+use crate::support::{Ended, Project};
 
 /// Files into the sandbox of Braze.
 fn yaml(syncs: &[&str]) -> String {
@@ -40,6 +40,33 @@ fn newcomer_setup_needs_no_project_and_fills_in_what_is_not_given() {
     }
     let ended = project.done(&["setup", "postgres", "--set", "user=tidegate"]);
     expect(&ended, 0, &["CREATE USER \"tidegate\"", "\"your-database\""]);
+}
+
+#[test]
+fn newcomer_mistakes_on_the_command_line_are_named_in_its_words() {
+    let project = Project::new(&yaml(&["customers"]));
+    project.write("drops/customers.csv", "id,plan\n1,free\n");
+    let says = |words: &[&str], told: &[&str]| expect(&project.done(words), 2, told);
+    says(&["setup", "postgres", "--set", "usr=x"], &["`postgres` has no setting `usr`", "host, port"]);
+    says(&["rows", "--since", "2999-01-01"], &["`--since` is in the future"]);
+    says(&["rows", "--since", "7d", "--until", "8d"], &["`--until` is not after `--since`"]);
+    says(&["rows", "--limit", "0"], &["expected 1 or more"]);
+    let file = project.path().join("tidegate.yaml");
+    let words = ["status", "--data", file.to_str().expect("text")];
+    says(&words, &["tidegate.yaml is a file, and --data names a folder"]);
+    says(&["plan"], &["the command needs <SYNC>", "`tidegate status` lists them"]);
+    let mut command = project.tidegate(&["status"]);
+    let ended = Ended::of(&command.env("TIDEGATE_HISTORY_DAYS", "many").output().expect("it runs"));
+    expect(&ended, 2, &["invalid value 'many' for TIDEGATE_HISTORY_DAYS: expected a whole number"]);
+}
+
+#[test]
+fn newcomer_a_project_file_that_an_editor_of_windows_saved_is_read() {
+    let text = yaml(&["customers"]).replace('\n', "\r\n");
+    let project = Project::new(&format!("\u{feff}# a comment\r\n{text}"));
+    expect(&project.done(&["validate"]), 0, &["valid: 2 connections, 1 sync"]);
+    let project = Project::new(&format!("\u{feff}conections: {{}}\r\n"));
+    expect(&project.done(&["validate"]), 2, &["tidegate.yaml:1:1: unknown key `conections`"]);
 }
 
 #[test]
@@ -218,6 +245,29 @@ fn newcomer_check_says_that_a_mapping_rejects_every_row_and_preview_why() {
     project.write("tidegate.yaml", &yaml.replace("attributes: plan", "attributes: [plan]"));
     let good = project.done(&["check", "customers"]);
     assert!(!good.stdout.contains("rejected"), "{good:?}");
+}
+
+#[test]
+fn newcomer_check_notes_a_timestamp_that_is_probably_an_amount() {
+    let yaml = |timestamp: &str| {
+        format!(
+            "connections:\n  drops: {{ type: files, path: drops }}\n  \
+             braze: {{ type: braze, endpoint: sandbox, api_key: x }}\nsyncs:\n  orders:\n    \
+             source: {{ connection: drops, path: \"*.jsonl\" }}\n    primary_key: id\n    \
+             destination: {{ connection: braze, object: event }}\n    mapping: {{ external_id: id, \
+             name: {{ value: order_placed }}, timestamp: {timestamp}, properties: [amount] }}\n"
+        )
+    };
+    let project = Project::new(&yaml("amount"));
+    let rows =
+        "{\"id\":\"1\",\"at\":1767225600,\"amount\":3392}\n{\"id\":\"2\",\"at\":1767225601,\"amount\":50}\n";
+    project.write("drops/orders.jsonl", rows);
+    let words =
+        ["note timestamp: each of the first 2 rows has a time in the year 1970", "map `timestamp` to"];
+    expect(&project.done(&["check", "orders"]), 0, &words);
+    project.write("tidegate.yaml", &yaml("at"));
+    let good = project.done(&["check", "orders"]);
+    assert!(good.code == 0 && !good.stdout.contains("1970"), "{good:?}");
 }
 
 #[test]
