@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::events_out::{self, Part};
 use crate::topic::Registry;
-use crate::{far, full, many, rows_in, scale, stream_in, warehouses};
+use crate::{far, full, many, mirror_keys, rows_in, scale, stream_in, warehouses};
 
 /// Measures how fast rows and events move.
 #[derive(Parser)]
@@ -38,6 +38,8 @@ pub(crate) enum Bench {
     Full(FullArgs),
     /// One, two and four processes that share a topic and scheduled syncs.
     Scale(ScaleArgs),
+    /// Runs of a mirror of up to a hundred million keys, whose rows are made as they are read.
+    MirrorKeys(MirrorKeysArgs),
     /// A result of a warehouse to requests, against fetching its parts, and against the vendor's client.
     Warehouses(WarehousesArgs),
 }
@@ -252,6 +254,22 @@ impl RowsInArgs {
             mirror: self.mirror,
             peers: self.peers,
         }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct MirrorKeysArgs {
+    /// How many keys there are, fewest first: memory must not grow with them.
+    #[arg(long, value_delimiter = ',', default_value = "1000000,100000000")]
+    keys: Vec<u64>,
+    /// Where the state is made: 100 bytes of disk for each key.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+impl MirrorKeysArgs {
+    pub(crate) fn plan(self) -> mirror_keys::Plan {
+        mirror_keys::Plan { keys: self.keys, folder: self.folder }
     }
 }
 

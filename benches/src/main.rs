@@ -14,6 +14,7 @@ mod latency;
 mod load;
 mod many;
 mod memory;
+mod mirror_keys;
 mod peer;
 mod receiver;
 mod report;
@@ -55,6 +56,7 @@ async fn main() -> Result<()> {
         Bench::Many(args) => many::run(&args.plan()).await,
         Bench::Full(args) => full::run(&args.plan()).await,
         Bench::Scale(args) => scale::run(&args.plan()).await,
+        Bench::MirrorKeys(args) => mirror_keys::run(&args.plan()).await,
         Bench::Warehouses(args) => warehouses::run(&args.plan()).await,
     }
 }
