@@ -40,6 +40,7 @@ mod limits;
 mod logs;
 mod many;
 mod mirror;
+mod mirror_histories;
 mod mirror_warehouse;
 mod older;
 mod operating;
