@@ -17,6 +17,7 @@ mod pages;
 pub(crate) mod parquet;
 pub(crate) mod read;
 pub(crate) mod status_runs;
+pub(crate) mod user_marks;
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -83,11 +84,7 @@ impl Filter {
             && self.to.is_none()
     }
 
-    /// Whether rows committed at this time are wanted.
-    pub(crate) fn wants_time(&self, at: Timestamp) -> bool {
-        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
-    }
-
+    /// Whether a row is wanted, if its block is.
     pub(crate) fn wants(&self, row: &block::BlockRow<'_>) -> bool {
         self.status.is_none_or(|status| status == row.status.kind())
             && self.user.as_ref().is_none_or(|user| *user == row.user)

@@ -19,6 +19,7 @@ use tidegate_model::{Error, ErrorKind, ObjectKind, RunId, SyncId};
 
 use super::block::Block;
 use super::group::{Group, Rows};
+use super::user_marks::{FileUsers, UserMarks};
 use crate::failure;
 use crate::folder;
 
@@ -39,6 +40,7 @@ pub(crate) struct HistoryWriter {
     schema: Arc<Schema>,
     columns: ArrowRowGroupWriterFactory,
     group: Option<Group>,
+    users: UserMarks,
     file: SerializedFileWriter<File>,
 }
 
@@ -53,11 +55,21 @@ impl HistoryWriter {
         let (file, columns) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(sync)))
             .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
-        Ok(HistoryWriter { path, unfinished, object, schema, columns, group: None, file })
+        Ok(HistoryWriter {
+            path,
+            unfinished,
+            object,
+            schema,
+            columns,
+            group: None,
+            users: UserMarks::default(),
+            file,
+        })
     }
 
     /// Adds the rows of one block, committed by `run` at `at`.
     pub(crate) fn write(&mut self, at: Timestamp, run: &RunId, rows: Block) -> Result<(), Error> {
+        self.users.add_all(rows.users.iter());
         let rows = Rows::of(at, rows)
             .map_err(|cause| Error::internal("rows do not fit their columns").caused_by(cause))?;
         self.add(run, &rows).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
@@ -79,9 +91,9 @@ impl HistoryWriter {
         group.add(run, self.object, rows)
     }
 
-    /// Closes the file and makes it appear, for good.
-    pub(crate) fn finish(self) -> Result<(), Error> {
-        let HistoryWriter { path, unfinished, group, mut file, .. } = self;
+    /// Closes the file and makes it appear, for good. Returns the users that it has rows of.
+    pub(crate) fn finish(self) -> Result<FileUsers, Error> {
+        let HistoryWriter { path, unfinished, group, users, mut file, .. } = self;
         let written = group.map_or(Ok(()), |group| group.finish(&mut file)).and_then(|()| file.into_inner());
         let file = written.map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
         let appear = || {
@@ -89,7 +101,8 @@ impl HistoryWriter {
             fs::rename(&unfinished, &path)?;
             path.parent().map_or(Ok(()), folder::sync)
         };
-        appear().map_err(|cause| failure::of_io(cause, "writing", &path))
+        appear().map_err(|cause| failure::of_io(cause, "writing", &path))?;
+        Ok(users.finish())
     }
 }
 

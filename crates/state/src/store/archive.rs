@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::task::Task;
 use super::contents::Contents;
-use super::dialect::Database;
+use super::dialect::{Database, Tx};
 use super::history_files;
 use super::shared_history::{IN_BUCKET, SharedHistory};
 use super::trim::{self, Age};
@@ -94,6 +94,8 @@ impl Archive {
             trimmed: None,
             behind: false,
             upload_failed: None,
+            waiting_files: 0,
+            unknown_after: None,
         };
         tokio::spawn(task.work(jobs));
         let archive = Archive { database, history, folder, shared, queue, waiting };
@@ -102,8 +104,8 @@ impl Archive {
     }
 
     /// Returns the files that can hold wanted rows; those of the newest day and run first.
-    pub(super) async fn files(&self, query: &RowQuery) -> Result<Vec<HistoryFile>, Error> {
-        history_files::find(&self.database, &self.history, &[&self.folder, IN_BUCKET], query).await
+    pub(super) async fn files(&self, tx: &mut Tx, query: &RowQuery) -> Result<Vec<HistoryFile>, Error> {
+        history_files::find(tx, &self.history, &[&self.folder, IN_BUCKET], query).await
     }
 
     /// Returns the newest `limit` rows of a file that are wanted, newest first; `None` if another file
@@ -172,6 +174,11 @@ impl Archive {
         let (done, finished) = oneshot::channel();
         self.send(Job { sync: Some(sync.clone()), done: Some(done) });
         let _ = tokio::time::timeout(WAIT, finished).await;
+    }
+
+    /// Reads the users of files again that have lost rows to an erasure, when the turn comes.
+    pub(super) fn erased(&self) {
+        self.send(Job { sync: None, done: None });
     }
 
     /// Removes whole days of history before that of `before`, and what is as old.

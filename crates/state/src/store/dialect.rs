@@ -49,6 +49,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The advisory lock under which tables are changed; any number that is ours.
 const MIGRATIONS: i64 = 0x7469_6465_6761_7465;
+/// The advisory lock under which the index of users is changed.
+const USER_INDEX: i64 = MIGRATIONS + 1;
 
 /// How the names of copies begin that are made before tables are changed.
 pub(crate) const FORMER_VERSION: &str = "tidegate.db.before-step-";
@@ -201,7 +203,9 @@ impl Database {
                 sqlx::raw_sql(vacuum).execute(&mut *connection).await.map_err(fail)?;
             }
             Database::Postgres { server, .. } => {
-                for table in ["failed_blocks", "dismissed_blocks", "intents", "blocks"] {
+                for table in
+                    ["failed_blocks", "dismissed_blocks", "intents", "blocks", "history_files", "user_index"]
+                {
                     server.maintain(format!("VACUUM (FULL) {table}")).await?;
                 }
             }
@@ -240,8 +244,17 @@ impl Database {
     /// Keeps two processes from changing the tables at the same time. SQLite's
     /// write lock does that already.
     pub(crate) async fn lock_tables(&self, tx: &mut Tx) -> Result<(), Error> {
+        self.lock_until_commit(tx, MIGRATIONS).await
+    }
+
+    /// Keeps other processes from changing the index of users until the transaction ends, likewise.
+    pub(crate) async fn lock_user_index(&self, tx: &mut Tx) -> Result<(), Error> {
+        self.lock_until_commit(tx, USER_INDEX).await
+    }
+
+    async fn lock_until_commit(&self, tx: &mut Tx, lock: i64) -> Result<(), Error> {
         if let Database::Postgres { .. } = self {
-            tx.all(super::statement::sql("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS)).await?;
+            tx.all(super::statement::sql("SELECT pg_advisory_xact_lock($1)").bind(lock)).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
 use super::failed_rows::block::FailedEntry;
 use super::statement::{sql, to_json};
-use super::{failed_rows, intents, kept_users, payload, sent_users};
+use super::{failed_rows, intents, kept_users, payload, sent_users, user_index};
 use crate::history::block;
 
 /// Erases a user.
@@ -29,10 +29,13 @@ pub(super) async fn erase(
     counts.sent_users = sent_users::erase(&mut tx, &keys.opening, user).await?;
     counts.intents = intents::erase(&mut tx, user).await?;
     counts.history_rows = blocks(&mut tx, user).await?;
+    // Before the files: from now on those of the user are opened.
+    user_index::erase(database, &mut tx, user).await?;
     tx.commit().await?;
     counts.history_rows += archive.erase(user).await?;
     // What was removed is still in pages that are free now.
     database.scrub().await?;
+    archive.erased();
     Ok(counts)
 }
 

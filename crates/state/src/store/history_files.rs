@@ -2,6 +2,7 @@
 //!
 //! A file is listed in the transaction that removes its blocks, so a row is in one of both.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
@@ -11,8 +12,13 @@ use tidegate_model::{Error, SyncId};
 
 use super::dialect::{Database, Tx};
 use super::shared_history::IN_BUCKET;
-use super::statement::{Arg, Conditions, Statement, sql};
+use super::statement::{Arg, Conditions, Record, Statement, sql};
+use super::user_index;
+use crate::history::user_marks::{self, FileUsers};
 use crate::history::{BlockId, History, HistoryFile};
+
+/// Files that one statement looks up.
+const SLOTS_AT_ONCE: usize = 500;
 
 /// A file and what is in it.
 pub(super) struct NewFile<'a> {
@@ -23,17 +29,20 @@ pub(super) struct NewFile<'a> {
     pub(super) last: &'a BlockId,
     /// The times of its first and its last commit.
     pub(super) span: (Timestamp, Timestamp),
+    /// The users that it has rows of, if they are known.
+    pub(super) users: Option<&'a FileUsers>,
 }
 
 /// Lists a file and removes the blocks that it holds. Returns how many blocks these were.
 pub(super) async fn add(tx: &mut Tx, folder: &str, file: &NewFile<'_>) -> Result<u64, Error> {
-    let NewFile { name, sync, day, first, last, span } = file;
+    let NewFile { name, sync, day, first, last, span, users } = file;
+    let (slot, marks) = user_index::listed(*users);
     let statement = sql("INSERT INTO history_files
-            (folder, name, sync, day, first_run, first_seq, last_run, last_seq, low, high)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (folder, name) DO NOTHING");
+            (folder, name, sync, day, first_run, first_seq, last_run, last_seq, low, high, slot, marks)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (folder, name) DO NOTHING");
     let statement = statement.bind(folder).bind(*name).bind(*sync).bind(day.to_string().as_str());
     let statement = statement.bind(first.0.as_str()).bind(first.1).bind(last.0.as_str()).bind(last.1);
-    tx.execute(statement.bind(span.0).bind(span.1)).await?;
+    tx.execute(statement.bind(span.0).bind(span.1).bind(slot).bind(marks)).await?;
     let (condition, args) = blocks(sync, first, last);
     let counted = format!(
         "UPDATE runs SET pending_rows = pending_rows - (SELECT SUM(row_count) FROM blocks
@@ -53,28 +62,60 @@ pub(super) fn blocks(sync: &SyncId, first: &BlockId, last: &BlockId) -> (String,
 
 /// Returns the files of these folders that can hold wanted rows; those of the newest day and run first.
 pub(super) async fn find(
-    database: &Database,
+    tx: &mut Tx,
     history: &History,
     folders: &[&str],
     query: &RowQuery,
 ) -> Result<Vec<HistoryFile>, Error> {
-    let mut wanted = Conditions::default();
-    let places: Vec<String> = (1..=folders.len()).map(|at| format!("${at}")).collect();
-    wanted
-        .and(&format!("folder IN ({})", places.join(", ")), folders.iter().map(|folder| Arg::from(*folder)));
+    let mut files = Vec::new();
+    let mut read = |records: Vec<Record>, mark: Option<u32>| {
+        for record in records {
+            let folder = record.get::<String>("folder")?;
+            let marks = mark.map(|_| record.get::<Option<Vec<u8>>>("marks")).transpose()?.flatten();
+            let can_hold = marks.zip(mark).is_none_or(|(marks, mark)| user_marks::has(&marks, mark));
+            let file = HistoryFile::parse(history, &record.get::<String>("name")?);
+            let file = file.filter(|_| can_hold && folders.contains(&&*folder));
+            files.extend(file.map(|file| HistoryFile { is_shared: folder == IN_BUCKET, ..file }));
+        }
+        Ok::<(), Error>(())
+    };
+    // A row without a user is found by none.
+    let Some(user) = query.user.as_deref().filter(|user| !user.is_empty()) else {
+        let mut wanted = Conditions::default();
+        let places: Vec<String> = (1..=folders.len()).map(|at| format!("${at}")).collect();
+        let folders = folders.iter().map(|folder| Arg::from(*folder));
+        wanted.and(&format!("folder IN ({})", places.join(", ")), folders);
+        read(tx.all(select("folder, name", wanted, query)).await?, None)?;
+        files.sort_unstable_by(newest_first);
+        return Ok(files);
+    };
+    // Those that are not in the index, then those that it names.
+    let mut slots = vec![user_index::WAITING, user_index::OPENED];
+    slots.extend(user_index::slots(tx, user).await?);
+    for slots in slots.chunks(SLOTS_AT_ONCE) {
+        let mut wanted = Conditions::default();
+        let places: Vec<String> = (1..=slots.len()).map(|at| format!("${at}")).collect();
+        wanted.and(&format!("slot IN ({})", places.join(", ")), slots.iter().map(|slot| Arg::from(*slot)));
+        let records = tx.all(select("folder, name, marks", wanted, query)).await?;
+        read(records, Some(user_marks::mark_of(user)))?;
+    }
+    files.sort_unstable_by(newest_first);
+    Ok(files)
+}
+
+fn newest_first(one: &HistoryFile, other: &HistoryFile) -> Ordering {
+    (other.day, &other.last).cmp(&(one.day, &one.last))
+}
+
+/// Selects from the list with the conditions of a query.
+fn select(columns: &str, mut wanted: Conditions, query: &RowQuery) -> Statement {
     wanted.add("sync =", query.sync.as_ref().map(Arg::from));
     wanted.add("first_run <=", query.run.as_ref().map(|run| Arg::from(run.as_str())));
     wanted.add("last_run >=", query.run.as_ref().map(|run| Arg::from(run.as_str())));
     wanted.add("high >=", query.from.map(Arg::from));
     wanted.add("low <", query.to.map(Arg::from));
-    let statement = wanted.select("history_files", "day DESC, last_run DESC, last_seq DESC", usize::MAX);
-    let mut files = Vec::new();
-    for record in database.all(statement).await? {
-        let is_shared = record.get::<String>("folder")? == IN_BUCKET;
-        let file = HistoryFile::parse(history, &record.get::<String>("name")?);
-        files.extend(file.map(|file| HistoryFile { is_shared, ..file }));
-    }
-    Ok(files)
+    let (conditions, args) = wanted.parts();
+    Statement::assembled(format!("SELECT {columns} FROM history_files{conditions}"), args)
 }
 
 /// Returns the names of all files of a folder.

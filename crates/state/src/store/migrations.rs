@@ -280,6 +280,18 @@ CREATE TABLE origin (
     written_to BIGINT NOT NULL
 );
 "#,
+    r#"
+ALTER TABLE history_files ADD COLUMN slot BIGINT NOT NULL DEFAULT -1;
+ALTER TABLE history_files ADD COLUMN marks BYTEA;
+CREATE INDEX history_files_by_slot ON history_files (slot, folder, name);
+
+CREATE TABLE user_index (
+    shard BIGINT NOT NULL,
+    part  BIGINT NOT NULL,
+    body  BYTEA NOT NULL,
+    PRIMARY KEY (shard, part)
+);
+"#,
 ];
 
 /// Brings the tables to what this version needs. What is there already is copied first.
@@ -348,12 +360,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_is_copied_before_it_steps_forward_and_the_former_version_opens_the_copy() {
-        const NEXT: &[&str] = &[STEPS[0], STEPS[1], STEPS[2], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
+        const NEXT: &[&str] =
+            &[STEPS[0], STEPS[1], STEPS[2], STEPS[3], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
         let data = tempfile::tempdir().expect("folder");
         let now = Database::embedded(data.path()).await.expect("made");
         step_through(STEPS, &now, &SystemClock).await.expect("stepped");
         now.execute(sql("INSERT INTO syncs (id) VALUES ('orders')")).await.expect("written");
-        let copy = data.path().join("tidegate.db.before-step-4");
+        let copy = data.path().join("tidegate.db.before-step-5");
         assert!(!copy.exists());
 
         let next = Database::embedded(data.path()).await.expect("opened");

@@ -37,6 +37,7 @@ pub(crate) mod statement;
 mod syncs;
 mod term;
 mod trim;
+mod user_index;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -9,11 +9,15 @@ use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 
 use super::archive::Archive;
 use super::contents::Contents;
-use super::dialect::Database;
-use super::failed_rows;
-use super::statement::{Arg, from_word, sql};
+use super::dialect::{Database, Tx};
+use super::statement::{Arg, Conditions, Record, Statement, from_word};
+use super::{failed_rows, runs};
 use crate::history::block::{Block, BlockRow};
 use crate::history::{Filter, HistoryFile, Line};
+
+/// Blocks that are read at once: at first, and at most.
+const PAGE_MIN: u64 = 4;
+const PAGE_MAX: u64 = 64;
 
 /// A block that is still in the tables.
 struct Pending {
@@ -39,15 +43,12 @@ pub(super) async fn find(
         to: query.to,
     };
     loop {
-        // Tables first, files second: what moves in between is seen in both, and is gone when it is
-        // read from the tables. The other way round it would be seen in neither.
-        let mut pending = pending(database, query).await?;
-        let files = archive.files(query).await?;
-        pending.retain(|block| filter.wants_time(block.at));
-        let Some(mut lines) = newest_pending(database, &pending, &filter, query.limit).await? else {
-            // A block moved into a file after the files were listed: look again.
-            continue;
-        };
+        // At one moment: a block that becomes a file is seen as one of both.
+        let mut tx = database.snapshot().await?;
+        let query = &narrowed(&mut tx, query).await?;
+        let files = archive.files(&mut tx, query).await?;
+        let mut lines = newest_pending(&mut tx, query, &filter).await?;
+        drop(tx);
         let Some(of_files) = newest_in_files(archive, &files, &filter, query.limit).await? else { continue };
         lines.extend(of_files);
         lines.sort_by_key(|line| Reverse(line.entry.at));
@@ -59,14 +60,55 @@ pub(super) async fn find(
     }
 }
 
-async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, Error> {
-    let statement = sql("SELECT run, seq, sync, object, committed_at FROM blocks
-        WHERE ($1 IS NULL OR sync = $1) AND ($2 IS NULL OR run = $2)
-        ORDER BY committed_at DESC, run DESC, seq DESC");
-    let sync = Arg::Text(query.sync.as_ref().map(ToString::to_string));
-    let run = Arg::Text(query.run.as_ref().map(ToString::to_string));
-    let records = database.all(statement.bind(sync).bind(run)).await?;
-    let pending = records.iter().map(|record| {
+/// Adds the sync of the run of a query, so that only its files are looked at.
+async fn narrowed(tx: &mut Tx, query: &RowQuery) -> Result<RowQuery, Error> {
+    let (Some(run), None) = (&query.run, &query.sync) else { return Ok(query.clone()) };
+    let sync = runs::beginning(tx, run).await?.map(|(sync, _)| sync);
+    Ok(RowQuery { sync, ..query.clone() })
+}
+
+/// The newest wanted rows of blocks that are still in the tables.
+async fn newest_pending(tx: &mut Tx, query: &RowQuery, filter: &Filter) -> Result<Vec<Line>, Error> {
+    let mut lines = Vec::new();
+    let mut before: Option<Pending> = None;
+    // The first blocks usually have enough rows, unless it is one user's.
+    let mut page = PAGE_MIN;
+    while lines.len() < query.limit {
+        let records = tx.all(blocks_before(before.as_ref(), query, page)).await?;
+        for record in &records {
+            let place = Pending::of(record)?;
+            let block = Block::decode(&record.get::<Vec<u8>>("body")?)?;
+            let wanted = block.iter().rev().filter(|row| filter.wants(row));
+            lines.extend(wanted.take(query.limit - lines.len()).map(|row| line(&place, &row)));
+            before = Some(place);
+        }
+        if (records.len() as u64) < page {
+            break;
+        }
+        page = PAGE_MAX.min(2 * page);
+    }
+    Ok(lines)
+}
+
+/// Selects the newest blocks that can have wanted rows, of those before one.
+fn blocks_before(before: Option<&Pending>, query: &RowQuery, page: u64) -> Statement {
+    let mut wanted = Conditions::default();
+    wanted.add("sync =", query.sync.as_ref().map(Arg::from));
+    wanted.add("run =", query.run.as_ref().map(|run| Arg::from(run.as_str())));
+    wanted.add("committed_at >=", query.from.map(Arg::from));
+    wanted.add("committed_at <", query.to.map(Arg::from));
+    if let Some(before) = before {
+        let at = wanted.next();
+        wanted.and(
+            &format!("(committed_at, run, seq) < (${at}, ${}, ${})", at + 1, at + 2),
+            [Arg::from(before.at), before.run.as_str().into(), before.seq.into()],
+        );
+    }
+    wanted.select("blocks", "committed_at DESC, run DESC, seq DESC", page as usize)
+}
+
+impl Pending {
+    fn of(record: &Record) -> Result<Pending, Error> {
         Ok(Pending {
             run: RunId::new(record.get::<String>("run")?),
             seq: record.count("seq")?,
@@ -74,32 +116,7 @@ async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, 
             object: from_word(&record.get::<String>("object")?, "object")?,
             at: record.time("committed_at")?,
         })
-    });
-    pending.collect()
-}
-
-/// The newest wanted rows of blocks in the tables; `None` where one has gone.
-async fn newest_pending(
-    database: &Database,
-    pending: &[Pending],
-    filter: &Filter,
-    limit: usize,
-) -> Result<Option<Vec<Line>>, Error> {
-    let mut lines = Vec::new();
-    for place in pending {
-        if lines.len() >= limit {
-            break;
-        }
-        let statement = sql("SELECT body FROM blocks WHERE run = $1 AND seq = $2");
-        let record = database.first(statement.bind(place.run.as_str()).bind(place.seq)).await?;
-        let Some(record) = record else {
-            return Ok(None);
-        };
-        let block = Block::decode(&record.get::<Vec<u8>>("body")?)?;
-        let wanted = block.iter().rev().filter(|row| filter.wants(row));
-        lines.extend(wanted.take(limit - lines.len()).map(|row| line(place, &row)));
     }
-    Ok(Some(lines))
 }
 
 fn line(place: &Pending, row: &BlockRow<'_>) -> Line {

@@ -209,9 +209,20 @@ pub(super) async fn find(database: &Database, query: &RunQuery) -> Result<Vec<Ru
     wanted.add("sync =", query.sync.as_ref().map(Arg::from));
     wanted.add("ending =", query.ending.map(|ending| Arg::from(ending.as_str())));
     wanted.add("started_at >=", query.from.map(Arg::from));
+    // Names of runs begin with their time, and have an index.
+    wanted.add("id >=", query.from.map(|from| Arg::from(stem(from).as_str())));
     wanted.add("id <", query.before.as_ref().map(|run| Arg::from(run.as_str())));
     let statement = wanted.select("runs", "id DESC", query.limit);
     database.all(statement).await?.iter().map(from_record).collect()
+}
+
+/// Returns the sync of a run and when it started, if it is known.
+pub(super) async fn beginning(tx: &mut Tx, run: &RunId) -> Result<Option<(SyncId, Timestamp)>, Error> {
+    let statement = sql("SELECT sync, started_at FROM runs WHERE id = $1").bind(run.as_str());
+    let record = tx.first(statement).await?;
+    record
+        .map(|record| Ok((SyncId::new(record.get::<String>("sync")?), record.time("started_at")?)))
+        .transpose()
 }
 
 /// Returns the sync of a run that is open.

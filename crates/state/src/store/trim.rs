@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use tidegate_model::Error;
 
 use super::dialect::Database;
-use super::history_files;
 use super::statement::sql;
+use super::{history_files, user_index};
 use crate::blocking::blocking;
 use crate::history::{History, day_of};
 
@@ -46,6 +46,7 @@ pub(super) async fn trim(
     for folder in folders {
         history_files::trim(database, folder, day).await?;
     }
+    user_index::trim(database).await?;
     let history = history.clone();
     blocking(move || history.trim(day)).await?;
     database.execute(sql("DELETE FROM blocks WHERE committed_at < $1").bind(midnight)).await?;

@@ -20,3 +20,4 @@ mod older;
 mod pooler;
 mod postgres;
 mod secrets;
+mod user_index;

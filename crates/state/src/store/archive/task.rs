@@ -9,12 +9,13 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{Clock, Error, RunId, SyncId};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::pending::{self, Pending, pages};
 use super::{Job, LOCK};
 use crate::blocking::blocking;
 use crate::history::erase::sync_of;
-use crate::history::{History, HistoryFile, block::Block, day_of, parquet::HistoryWriter};
+use crate::history::{History, HistoryFile, block::Block, day_of, parquet::HistoryWriter, user_marks};
 use crate::lookback::run_files::RunFiles;
 use crate::store::contents::Contents;
 use crate::store::dialect::Database;
@@ -22,12 +23,15 @@ use crate::store::history_files::{self, NewFile};
 use crate::store::shared_history::{IN_BUCKET, SharedHistory};
 use crate::store::statement::{Statement, sql};
 use crate::store::trim::{self, Age};
+use crate::store::user_index::{self, PART_FILES};
 use crate::store::{bucket, failed_rows, failure};
 
 /// Rows of a sync of which a file is made when a run ends.
 const FILE_ROWS: u64 = 100_000;
 /// The least time between files of fewer rows.
 const FILE_SPAN: SignedDuration = SignedDuration::from_hours(6);
+/// Files whose users are read at once, if they are not known.
+const FILES_READ: u64 = 64;
 /// How long no file is made after one could not be uploaded.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
 
@@ -47,12 +51,16 @@ pub(super) struct Task {
     /// Whether a sync was left to another process, which may have died since.
     pub(super) behind: bool,
     pub(super) upload_failed: Option<Instant>,
+    /// Files that were listed with their users since a part of the index was made.
+    pub(super) waiting_files: u64,
+    /// The last file whose users were read, while there may be more of which they are not known.
+    pub(super) unknown_after: Option<String>,
 }
 
 impl Task {
     /// Does one job after the other, until nothing sends any more.
     pub(super) async fn work(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        while let Some(job) = jobs.recv().await {
+        while let Some(job) = self.next(&mut jobs).await {
             if let Err(error) = self.archive(job.sync.as_ref()).await {
                 tracing::warn!(error = %error.chain(), "history rows stay in the state database for now");
             }
@@ -66,6 +74,59 @@ impl Task {
                 let _ = done.send(());
             }
         }
+    }
+
+    /// Waits for a job, and meanwhile reads the users of files of which they are not known.
+    async fn next(&mut self, jobs: &mut mpsc::UnboundedReceiver<Job>) -> Option<Job> {
+        while self.unknown_after.is_some() {
+            match jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            if let Err(error) = self.read_users().await {
+                self.unknown_after = None;
+                tracing::warn!(error = %error.chain(), "rows of one user are found slowly: each file is opened");
+            }
+        }
+        jobs.recv().await
+    }
+
+    /// Reads the users of a few files of this machine.
+    async fn read_users(&mut self) -> Result<(), Error> {
+        let Some(after) = self.unknown_after.take() else { return Ok(()) };
+        // An erasure takes rows out of the same files.
+        let Some(_lock) = self.database.lock_file(LOCK)? else { return Ok(()) };
+        let names = user_index::unknown(&self.database, self.listing(), &after, FILES_READ).await?;
+        let Some(last) = names.last().cloned() else { return self.pack_users().await };
+        let history = self.history.clone();
+        let found = blocking(move || {
+            let mut found = Vec::new();
+            for name in names {
+                // A copy that is not on this machine stays where it is.
+                match user_marks::read(&history.path_of(&name)) {
+                    Ok(users) => found.extend(users.map(|users| (name, users))),
+                    Err(error) => {
+                        tracing::warn!(error = %error.chain(), "a history file is opened for each user");
+                    }
+                }
+            }
+            Ok(found)
+        });
+        let found = found.await?;
+        user_index::note(&self.database, self.listing(), &found).await?;
+        self.waiting_files += found.len() as u64;
+        self.unknown_after = Some(last);
+        Ok(())
+    }
+
+    /// Makes a part of the index, if enough files wait.
+    async fn pack_users(&mut self) -> Result<(), Error> {
+        if self.waiting_files >= PART_FILES {
+            user_index::pack(&self.database, self.listing()).await?;
+            self.waiting_files = 0;
+        }
+        Ok(())
     }
 
     async fn archive(&mut self, sync: Option<&SyncId>) -> Result<(), Error> {
@@ -86,7 +147,10 @@ impl Task {
                 None => self.adopt_all().await?,
             }
             self.archive_all().await?;
+            self.waiting_files = user_index::waiting(&self.database, self.listing()).await?;
+            self.unknown_after = Some(String::new());
         }
+        self.pack_users().await?;
         match &self.shared {
             Some(shared) => shared.bound().await,
             None => Ok(()),
@@ -137,6 +201,7 @@ impl Task {
             first: &file.first,
             last: &file.last,
             span: (low, high),
+            users: None,
         };
         let mut tx = self.database.write().await?;
         history_files::add(&mut tx, &self.folder, &new).await?;
@@ -215,7 +280,7 @@ impl Task {
             })
             .await?;
         }
-        blocking(move || writer.finish()).await?;
+        let users = blocking(move || writer.finish()).await?;
         let shared = self.shared.clone();
         let uploaded = match &shared {
             Some(shared) => {
@@ -232,12 +297,15 @@ impl Task {
             first: &first.id,
             last: &last.id,
             span: (first.at, last.at),
+            users: Some(&users),
         };
         let mut tx = self.database.write().await?;
         let removed = history_files::add(&mut tx, self.listing(), &new).await?;
         if removed == group.len() as u64 {
             uploaded.map_or(Ok(()), |uploaded| uploaded.still_there())?;
-            return tx.commit().await;
+            tx.commit().await?;
+            self.waiting_files += 1;
+            return Ok(());
         }
         drop(tx);
         if let Some(shared) = &shared {
