@@ -142,7 +142,39 @@ pub struct Alert {
     pub resolved_at: Option<Timestamp>,
 }
 
+/// Which alerts to list: the open ones, then those that were resolved; in both parts the one that opened
+/// last comes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertQuery {
+    /// Whether resolved alerts follow the open ones.
+    pub resolved: bool,
+    /// After this alert: the last one of the page before.
+    pub after: Option<AlertCursor>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// The position of an alert in the order of [`AlertQuery`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertCursor {
+    /// Whether it was resolved.
+    pub is_resolved: bool,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// Its name.
+    pub id: String,
+}
+
 impl Alert {
+    /// Returns its position in the order of [`AlertQuery`].
+    pub fn cursor(&self) -> AlertCursor {
+        AlertCursor {
+            is_resolved: self.resolved_at.is_some(),
+            opened_at: self.opened_at,
+            id: self.id.clone(),
+        }
+    }
+
     /// Returns one line for a list or a subject.
     pub fn title(&self) -> String {
         let subject = &self.subject;
@@ -239,6 +271,12 @@ pub trait AlertBook: Send + Sync {
     /// Returns the open alerts, and up to `resolved` others; in both parts the one that opened last
     /// comes first.
     async fn list(&self, resolved: usize) -> Result<Vec<Alert>, Error>;
+
+    /// Returns a page of alerts.
+    async fn page(&self, query: &AlertQuery) -> Result<Vec<Alert>, Error>;
+
+    /// Returns the number of open alerts.
+    async fn count_open(&self) -> Result<u64, Error>;
 
     /// Returns one alert.
     async fn find(&self, id: &str) -> Result<Option<Alert>, Error>;

@@ -1,5 +1,7 @@
 //! Questions to the ledger that are answered page by page.
 
+use std::cmp::{Ordering, Reverse};
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -60,6 +62,61 @@ pub struct FailedRowCursor {
     pub key: RowHash,
 }
 
+/// Which groups of failed rows to list, the group that failed last first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailedRowGroupQuery {
+    /// Of these syncs; `None` for all.
+    pub syncs: Option<Vec<SyncId>>,
+    /// After this group: the last one of the page before.
+    pub after: Option<FailedRowGroupCursor>,
+    /// Leaves [`FailedRowGroup::users`] at 0: counting them takes most of the time.
+    pub without_users: bool,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl FailedRowGroupQuery {
+    /// Returns the query for all groups, of one sync or of all.
+    pub fn all_of(sync: Option<&SyncId>) -> FailedRowGroupQuery {
+        let syncs = sync.map(|sync| vec![sync.clone()]);
+        FailedRowGroupQuery { syncs, after: None, without_users: false, limit: usize::MAX }
+    }
+}
+
+/// The position of a group in the order of [`FailedRowGroupQuery`]: what makes it this group, and when it
+/// failed last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRowGroupCursor {
+    /// When the last of its rows failed last.
+    pub at: Timestamp,
+    /// Its sync.
+    pub sync: SyncId,
+    /// The code of its reason.
+    pub code: String,
+    /// Rejected, or in doubt.
+    pub status: StatusKind,
+    /// What its rows become.
+    pub object: ObjectKind,
+}
+
+impl FailedRowGroupCursor {
+    fn order(&self) -> (Reverse<Timestamp>, &SyncId, &str, &str, &str) {
+        (Reverse(self.at), &self.sync, &self.code, self.status.as_str(), self.object.as_str())
+    }
+}
+
+impl PartialOrd for FailedRowGroupCursor {
+    fn partial_cmp(&self, other: &FailedRowGroupCursor) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for FailedRowGroupCursor {
+    fn cmp(&self, other: &FailedRowGroupCursor) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
 /// Open failed rows of a sync that failed for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedRowGroup {
@@ -79,4 +136,17 @@ pub struct FailedRowGroup {
     pub first_at: Timestamp,
     /// When the last of the rows failed last.
     pub last_at: Timestamp,
+}
+
+impl FailedRowGroup {
+    /// Returns its position in the order of [`FailedRowGroupQuery`].
+    pub fn cursor(&self) -> FailedRowGroupCursor {
+        FailedRowGroupCursor {
+            at: self.last_at,
+            sync: self.sync.clone(),
+            code: self.reason.code.to_string(),
+            status: self.status,
+            object: self.object,
+        }
+    }
 }

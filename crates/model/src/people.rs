@@ -213,6 +213,7 @@ pub trait PeopleBook: Send + Sync {
     /// Returns up to `limit` entries of the audit log with a number above `after`, oldest first.
     async fn audit_from(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, Error>;
 
-    /// Returns the last `limit` entries of the audit log, newest first.
-    async fn audit_last(&self, limit: usize) -> Result<Vec<AuditEntry>, Error>;
+    /// Returns the last `limit` entries of the audit log, newest first; those before the number `before`, if one
+    /// is given.
+    async fn audit_last(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error>;
 }

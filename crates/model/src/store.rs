@@ -13,7 +13,9 @@ use crate::alert::AlertBook;
 use crate::answers::AnswerBook;
 pub use crate::delivered::Delivered;
 use crate::held::HeldRows;
-pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
+pub use crate::ledger_query::{
+    FailedRowCursor, FailedRowGroup, FailedRowGroupCursor, FailedRowGroupQuery, FailedRowQuery, RunQuery,
+};
 use crate::people::PeopleBook;
 pub use crate::row_columns::{RowColumns, TextColumn};
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
@@ -650,9 +652,8 @@ pub trait Store: Send + Sync {
     /// Returns a page of the open failed rows of all syncs, the row that failed last first.
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error>;
 
-    /// Returns the open failed rows in groups, of one sync or of all, the group that failed
-    /// last first.
-    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error>;
+    /// Returns a page of the open failed rows in groups, the group that failed last first.
+    async fn failed_row_groups(&self, query: &FailedRowGroupQuery) -> Result<Vec<FailedRowGroup>, Error>;
 
     /// Removes history older than `before`.
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error>;

@@ -114,7 +114,7 @@ pub(super) async fn audit(args: &ProjectArgs, action: AuditAction, out: Output) 
     let engine = args.showing_engine().await?;
     match action {
         AuditAction::List { limit } => {
-            let audit = Audit { entries: engine.audit_log(limit).await? };
+            let audit = Audit { entries: engine.audit_log(None, limit).await? };
             match out {
                 Output::Text if audit.entries.is_empty() => note("nothing was noted yet"),
                 Output::Text => output::table(&audit_table(&audit.entries)),

@@ -82,7 +82,7 @@ async fn a_broken_sync_is_told_once_by_a_signed_webhook_and_so_is_its_recovery()
     assert!(summary.contains("customer"), "{summary}");
     let page = served.get("/alerts").await;
     assert!(page.body.contains("orders_to_braze fails"), "{}", page.body);
-    let listed = served.get("/api/v1/alerts?resolved=10").await.json();
+    let listed = served.get("/api/v1/alerts?resolved=true").await.json();
     assert_eq!(listed["data"][0]["notices"][0]["channel"], "ops", "{listed}");
 
     project.write("data/orders.csv", "id,customer,at\n1,ann,2026-01-01T00:00:00Z\n");

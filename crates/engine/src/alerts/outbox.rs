@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_model::alert::{About, Alert, Change, Channel, Message, Notice, Recipient, Trigger};
+use tidegate_model::alert::{About, Alert, AlertQuery, Change, Channel, Message, Notice, Recipient, Trigger};
 use tidegate_model::{Error, ErrorKind, SyncId};
 use tidegate_project::ChannelSpec;
 use xxhash_rust::xxh3::xxh3_64;
@@ -76,9 +76,23 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn alerts(&self, resolved: usize) -> Result<Vec<AlertDetails>, Error> {
+        let alerts = self.config.store.alert_book().list(resolved).await?;
+        self.with_notices(alerts).await
+    }
+
+    /// Returns a page of alerts, each with its notices.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn find_alerts(&self, query: &AlertQuery) -> Result<Vec<AlertDetails>, Error> {
+        let alerts = self.config.store.alert_book().page(query).await?;
+        self.with_notices(alerts).await
+    }
+
+    async fn with_notices(&self, alerts: Vec<Alert>) -> Result<Vec<AlertDetails>, Error> {
         let book = self.config.store.alert_book();
         let mut all = Vec::new();
-        for alert in book.list(resolved).await? {
+        for alert in alerts {
             let notices = book.notices(&alert.id).await?;
             all.push(AlertDetails { alert, notices });
         }
@@ -90,7 +104,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn open_alerts(&self) -> Result<u64, Error> {
-        Ok(self.config.store.alert_book().list(0).await?.len() as u64)
+        self.config.store.alert_book().count_open().await
     }
 
     /// Returns the channels of the project.

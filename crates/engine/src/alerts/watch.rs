@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_model::alert::{About, Alert, Trigger};
-use tidegate_model::store::{FailedRowGroup, RunQuery, SyncState};
+use tidegate_model::store::{FailedRowGroup, FailedRowGroupQuery, RunQuery, SyncState};
 use tidegate_model::{Ending, Error, Run, SyncId};
 use tidegate_project::{AlertRules, Schedule, SyncSpec};
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,12 @@ impl Engine {
         let known = book.list(RESOLVED).await?;
         let states = self.config.store.sync_states().await?;
         let mut groups: HashMap<SyncId, Vec<FailedRowGroup>> = HashMap::new();
-        for group in self.config.store.failed_row_groups(None).await? {
+        let query = FailedRowGroupQuery {
+            syncs: only.map(|only| only.iter().cloned().collect()),
+            without_users: true,
+            ..FailedRowGroupQuery::all_of(None)
+        };
+        for group in self.config.store.failed_row_groups(&query).await? {
             groups.entry(group.sync.clone()).or_default().push(group);
         }
         for (id, sync) in &self.config.project.syncs {

@@ -64,12 +64,12 @@ impl Engine {
         }
     }
 
-    /// Returns the last entries of the audit log, newest first.
+    /// Returns the last entries of the audit log, newest first; those before the number `before`, if one is given.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        self.config.store.people_book().audit_last(limit).await
+    pub async fn audit_log(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        self.config.store.people_book().audit_last(before, limit).await
     }
 
     /// Reads the whole audit log and compares every hash.

@@ -13,9 +13,9 @@ use tidegate_model::answers::AnswerBook;
 use tidegate_model::held::HeldRows;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
-    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, IntendedRequest,
-    Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RowVersion,
-    RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
+    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery,
+    FailedRowTotals, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, Pause,
+    RowEntry, RowQuery, RowVersion, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, HashMemo, Http,
@@ -364,8 +364,8 @@ impl Store for DryRun {
         self.real.find_failed_rows(query).await
     }
 
-    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-        self.real.failed_row_groups(sync).await
+    async fn failed_row_groups(&self, query: &FailedRowGroupQuery) -> Result<Vec<FailedRowGroup>, Error> {
+        self.real.failed_row_groups(query).await
     }
 
     async fn trim_history(&self, _: Timestamp) -> Result<(), Error> {

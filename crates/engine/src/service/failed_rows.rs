@@ -1,6 +1,8 @@
 //! Failed rows of all syncs: pages, groups, one of them.
 
-use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, RunQuery};
+use tidegate_model::store::{
+    DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery, RunQuery,
+};
 use tidegate_model::{Error, RowHash, Run, RunId, SyncId};
 
 use super::{Engine, visibility};
@@ -46,12 +48,12 @@ impl Engine {
         Ok(self.config.store.failed_row_counts().await?.values().sum())
     }
 
-    /// Returns the open failed rows in groups, the group that failed last first.
+    /// Returns a page of the open failed rows in groups, the group that failed last first.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-        self.config.store.failed_row_groups(sync).await.map(visibility::shown)
+    pub async fn failed_row_groups(&self, query: &FailedRowGroupQuery) -> Result<Vec<FailedRowGroup>, Error> {
+        self.config.store.failed_row_groups(query).await.map(visibility::shown)
     }
 
     /// Returns an open failed row by the hash of its key.

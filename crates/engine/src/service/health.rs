@@ -27,6 +27,10 @@ pub enum Health {
 }
 
 impl Health {
+    /// Every one, in their order.
+    pub const ALL: [Health; 6] =
+        [Health::Broken, Health::NeedsAttention, Health::Paused, Health::New, Health::Draft, Health::Healthy];
+
     /// Returns the word used in JSON and in addresses.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -53,10 +57,11 @@ pub(super) struct Outlook {
     pub(super) behind: Option<Behind>,
 }
 
-/// Returns how a sync is doing, and the sentence that says why.
+/// Returns how a sync is doing, and the sentence that says why. `largest` is the largest group of its failed
+/// rows: without it, they have no sentence.
 pub(super) fn of(
     status: &SyncStatus,
-    groups: &[FailedRowGroup],
+    largest: Option<&FailedRowGroup>,
     outlook: &Outlook,
 ) -> (Health, Option<String>) {
     if let Some(pause) = &status.paused {
@@ -73,8 +78,8 @@ pub(super) fn of(
         let why = run.error.clone().unwrap_or_else(|| "The last run failed.".to_owned());
         return (Health::Broken, Some(why));
     }
-    if let Some(group) = groups.iter().max_by_key(|group| group.rows) {
-        return (Health::NeedsAttention, Some(failed_rows(status.failed_rows, group)));
+    if status.failed_rows > 0 {
+        return (Health::NeedsAttention, largest.map(|group| failed_rows(status.failed_rows, group)));
     }
     if let Some(behind) = &outlook.behind {
         return (Health::NeedsAttention, Some(falls_behind(status, behind)));
@@ -110,8 +115,13 @@ fn falls_behind(status: &SyncStatus, behind: &Behind) -> String {
     format!("It is behind: {what}, the oldest for {lasts} or more. Next: {next}")
 }
 
-/// The sentence about failed rows; `group` is the largest one.
-fn failed_rows(rows: u64, group: &FailedRowGroup) -> String {
+/// Returns the largest group of failed rows.
+pub(super) fn largest(groups: &[FailedRowGroup]) -> Option<&FailedRowGroup> {
+    groups.iter().max_by_key(|group| group.rows)
+}
+
+/// Returns the sentence about failed rows; `group` is the largest one.
+pub(super) fn failed_rows(rows: u64, group: &FailedRowGroup) -> String {
     const LOOK: &str = "look them up at the destination, then retry or dismiss them";
     let reason = sentence(&group.reason.message);
     match (group.status, rows) {
@@ -192,8 +202,8 @@ mod tests {
     #[test]
     fn an_interrupted_run_needs_a_person_only_if_nothing_continues_it() {
         let interrupted = status(Some(Ending::Interrupted), 0);
-        assert_eq!(of(&interrupted, &[], &CONTINUES).0, Health::Healthy);
-        let (health, why) = of(&interrupted, &[], &Outlook { continues: false, behind: None });
+        assert_eq!(of(&interrupted, None, &CONTINUES).0, Health::Healthy);
+        let (health, why) = of(&interrupted, None, &Outlook { continues: false, behind: None });
         assert_eq!(health, Health::NeedsAttention);
         assert!(why.expect("a sentence").contains("run it again"));
     }
@@ -201,7 +211,7 @@ mod tests {
     #[test]
     fn an_export_that_runs_and_falls_behind_is_not_healthy() {
         let behind = Some(Behind { waiting: 818, lasts: SignedDuration::from_mins(25) });
-        let (health, why) = of(&status(None, 0), &[], &Outlook { continues: true, behind });
+        let (health, why) = of(&status(None, 0), None, &Outlook { continues: true, behind });
         assert_eq!(health, Health::NeedsAttention);
         assert_eq!(
             why.as_deref(),
@@ -215,7 +225,7 @@ mod tests {
     #[test]
     fn rows_in_doubt_say_what_to_do_and_a_reason_is_a_sentence_of_its_own() {
         let said = |status_kind, rows, all| {
-            of(&status(Some(Ending::Partial), all), &[group(status_kind, rows)], &CONTINUES)
+            of(&status(Some(Ending::Partial), all), Some(&group(status_kind, rows)), &CONTINUES)
                 .1
                 .expect("a sentence")
         };

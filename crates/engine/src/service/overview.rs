@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_model::store::{FailedRowGroup, RunQuery, SyncState};
+use tidegate_model::store::{FailedRowGroup, FailedRowGroupQuery, RunQuery, SyncState};
 use tidegate_model::{Checkpoint, Error, Mode, Run, SyncId};
 
 use super::Engine;
@@ -29,7 +29,8 @@ pub struct SyncOverview {
     pub status: SyncStatus,
     /// How it is doing.
     pub health: Health,
-    /// The sentence that says why, unless there is nothing to say.
+    /// The sentence that says why, unless there is nothing to say. In an [`Overview`] failed rows have none
+    /// until [`Engine::read_reasons`].
     pub why: Option<String>,
     /// The connection that is read from, and its type.
     pub source: Endpoint,
@@ -48,7 +49,9 @@ pub struct SyncOverview {
 struct KnownOfSync<'a> {
     state: SyncState,
     recent_runs: Vec<Run>,
-    groups: &'a [FailedRowGroup],
+    failed_rows: u64,
+    /// The largest group of its failed rows, if it was read.
+    largest: Option<&'a FailedRowGroup>,
     delivered_last_day: u64,
 }
 
@@ -117,10 +120,7 @@ impl Engine {
     /// If the store cannot be read.
     pub async fn overview(&self) -> Result<Overview, Error> {
         let at = self.config.clock.now();
-        let mut by_sync: HashMap<SyncId, Vec<FailedRowGroup>> = HashMap::new();
-        for group in self.failed_row_groups(None).await? {
-            by_sync.entry(group.sync.clone()).or_default().push(group);
-        }
+        let failed_rows = self.config.store.failed_row_counts().await?;
         let runs = self.runs_of_a_day(None, at).await?;
         let mut delivered: HashMap<&SyncId, u64> = HashMap::new();
         for run in &runs {
@@ -133,7 +133,8 @@ impl Engine {
             let known = KnownOfSync {
                 state: states.remove(id).unwrap_or_default(),
                 recent_runs: last_runs.remove(id).into_iter().collect(),
-                groups: &by_sync.remove(id).unwrap_or_default(),
+                failed_rows: failed_rows.get(id).copied().unwrap_or_default(),
+                largest: None,
                 delivered_last_day: delivered.get(id).copied().unwrap_or_default(),
             };
             syncs.push(self.sync_overview(id, sync, known).await);
@@ -154,20 +155,51 @@ impl Engine {
         Ok(())
     }
 
+    /// Reads why rows failed of syncs of an overview.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn read_reasons(&self, syncs: &mut [SyncOverview]) -> Result<(), Error> {
+        let lacks = |sync: &SyncOverview| {
+            sync.health == Health::NeedsAttention && sync.why.is_none() && sync.status.failed_rows > 0
+        };
+        let named: Vec<SyncId> =
+            syncs.iter().filter(|sync| lacks(sync)).map(|sync| sync.status.sync.clone()).collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let query = FailedRowGroupQuery {
+            syncs: Some(named),
+            without_users: true,
+            ..FailedRowGroupQuery::all_of(None)
+        };
+        let mut by_sync: HashMap<SyncId, Vec<FailedRowGroup>> = HashMap::new();
+        for group in self.failed_row_groups(&query).await? {
+            by_sync.entry(group.sync.clone()).or_default().push(group);
+        }
+        for sync in syncs {
+            if let Some(group) = by_sync.get(&sync.status.sync).and_then(|groups| health::largest(groups)) {
+                sync.why = Some(health::failed_rows(sync.status.failed_rows, group));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns one sync in detail, with the progress of its stream.
     ///
     /// # Errors
     /// If there is no such sync, or the store cannot be read.
     pub async fn sync_details(&self, id: &SyncId) -> Result<SyncDetails, Error> {
         let sync = self.sync(id)?;
-        let groups = self.failed_row_groups(Some(id)).await?;
+        let groups = self.failed_row_groups(&FailedRowGroupQuery::all_of(Some(id))).await?;
         let state = self.config.store.sync_state(id).await?;
         let checkpoint = state.checkpoint.clone();
         let runs = self.runs_of_a_day(Some(id), self.config.clock.now()).await?;
         let known = KnownOfSync {
             state,
             recent_runs: self.config.store.runs(Some(id), RECENT).await?,
-            groups: &groups,
+            failed_rows: groups.iter().map(|group| group.rows).sum(),
+            largest: health::largest(&groups),
             delivered_last_day: runs.iter().map(|run| run.counts.delivered).sum(),
         };
         let mut overview = self.sync_overview(id, sync, known).await;
@@ -187,8 +219,7 @@ impl Engine {
     }
 
     async fn sync_overview(&self, id: &SyncId, sync: &SyncSpec, known: KnownOfSync<'_>) -> SyncOverview {
-        let KnownOfSync { state, recent_runs, groups, delivered_last_day } = known;
-        let failed_rows = groups.iter().map(|group| group.rows).sum();
+        let KnownOfSync { state, recent_runs, failed_rows, largest, delivered_last_day } = known;
         let lag = match sync {
             // The event log is here; a stream of an import is elsewhere.
             SyncSpec::Export(_) => self.lag(sync, state.checkpoint.as_ref()).await,
@@ -200,7 +231,7 @@ impl Engine {
             continues: sync.schedule().is_some() || follows,
             behind: self.backlogs.behind(id, self.config.clock.now()),
         };
-        let (health, why) = health::of(&status, groups, &outlook);
+        let (health, why) = health::of(&status, largest, &outlook);
         let schedule = match sync {
             SyncSpec::Export(_) if sync.schedule().is_none() => Some("continuous".to_owned()),
             _ => sync.schedule().map(ToString::to_string),

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::Error;
-use tidegate_model::alert::{Alert, AlertBook, Notice, Recipient};
+use tidegate_model::alert::{Alert, AlertBook, AlertCursor, AlertQuery, Notice, Recipient};
 
 use super::SqlStore;
-use super::statement::{Arg, Record, from_word, sql};
+use super::statement::{Arg, Conditions, Record, from_word, sql};
 
 #[async_trait]
 impl AlertBook for SqlStore {
@@ -36,6 +36,30 @@ impl AlertBook for SqlStore {
         let mut records = self.database.all(open).await?;
         records.extend(self.database.all(others.bind(resolved as u64)).await?);
         records.iter().map(alert).collect()
+    }
+
+    async fn page(&self, query: &AlertQuery) -> Result<Vec<Alert>, Error> {
+        let mut records = Vec::new();
+        for is_resolved in [false, true] {
+            let after = query.after.as_ref().filter(|after| after.is_resolved == is_resolved);
+            let is_past = query.after.as_ref().is_some_and(|after| after.is_resolved && !is_resolved);
+            if is_past || records.len() == query.limit || (is_resolved && !query.resolved) {
+                continue;
+            }
+            let mut wanted = Conditions::default();
+            wanted.and(if is_resolved { "resolved_at IS NOT NULL" } else { "resolved_at IS NULL" }, []);
+            if let Some(AlertCursor { opened_at, id, .. }) = after {
+                wanted.and("(opened_at, id) < ($1, $2)", [Arg::from(*opened_at), id.as_str().into()]);
+            }
+            let part = wanted.select("alerts", "opened_at DESC, id DESC", query.limit - records.len());
+            records.extend(self.database.all(part).await?);
+        }
+        records.iter().map(alert).collect()
+    }
+
+    async fn count_open(&self) -> Result<u64, Error> {
+        let statement = sql("SELECT COUNT(*) AS open FROM alerts WHERE resolved_at IS NULL");
+        self.database.first(statement).await?.map_or(Ok(0), |record| record.count("open"))
     }
 
     async fn find(&self, id: &str) -> Result<Option<Alert>, Error> {

@@ -49,9 +49,9 @@ use tidegate_model::answers::AnswerBook;
 use tidegate_model::held::HeldRows;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
-    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, IntendedRequest,
-    Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, OlderState, Pause, RowEntry, RowQuery,
-    RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
+    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery,
+    FailedRowTotals, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, OlderState,
+    Pause, RowEntry, RowQuery, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, HashMemo, ObjectKind,
@@ -377,8 +377,8 @@ impl Store for SqlStore {
         failed_rows::find(&self.database, &self.contents, query).await
     }
 
-    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-        failed_rows::groups(&self.database, sync).await
+    async fn failed_row_groups(&self, query: &FailedRowGroupQuery) -> Result<Vec<FailedRowGroup>, Error> {
+        failed_rows::groups(&self.database, query).await
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use tidegate_model::people::{AuditEntry, Deed, HashDeed, Invitation, PeopleBook,
 
 use super::SqlStore;
 use super::dialect::Tx;
-use super::statement::{Arg, Record, from_word, sql};
+use super::statement::{Arg, Conditions, Record, from_word, sql};
 
 #[async_trait]
 impl PeopleBook for SqlStore {
@@ -156,8 +156,10 @@ impl PeopleBook for SqlStore {
         records.iter().map(entry).collect()
     }
 
-    async fn audit_last(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        let statement = sql("SELECT * FROM audit ORDER BY seq DESC LIMIT $1").bind(limit as u64);
+    async fn audit_last(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        let mut wanted = Conditions::default();
+        wanted.add("seq <", before.map(Arg::from));
+        let statement = wanted.select("audit", "seq DESC", limit);
         self.database.all(statement).await?.iter().map(entry).collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_model::store::{FailedRow, FailedRowGroup, FailedRowQuery};
+use tidegate_model::store::{FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery};
 
 /// Returns a page of failed rows, the last one that failed first.
 pub(super) fn find<'a>(rows: impl Iterator<Item = &'a FailedRow>, query: &FailedRowQuery) -> Vec<FailedRow> {
@@ -33,12 +33,18 @@ fn wants(query: &FailedRowQuery, row: &FailedRow) -> bool {
         && query.to.is_none_or(|to| entry.at < to)
 }
 
-/// Returns the failed rows in groups, the group that failed last first.
-pub(super) fn groups<'a>(rows: impl Iterator<Item = &'a FailedRow>) -> Vec<FailedRowGroup> {
+/// Returns a page of the failed rows in groups, the group that failed last first.
+pub(super) fn groups<'a>(
+    rows: impl Iterator<Item = &'a FailedRow>,
+    query: &FailedRowGroupQuery,
+) -> Vec<FailedRowGroup> {
     let mut groups: BTreeMap<_, (FailedRowGroup, BTreeSet<&str>)> = BTreeMap::new();
     for row in rows {
         let entry = &row.entry;
         let Some(reason) = &entry.reason else { continue };
+        if query.syncs.as_ref().is_some_and(|syncs| !syncs.contains(&entry.sync)) {
+            continue;
+        }
         let name = (entry.sync.clone(), reason.code.clone(), entry.status.as_str(), entry.object.as_str());
         let (group, users) = groups.entry(name).or_insert_with(|| {
             let group = FailedRowGroup {
@@ -53,7 +59,7 @@ pub(super) fn groups<'a>(rows: impl Iterator<Item = &'a FailedRow>) -> Vec<Faile
             };
             (group, BTreeSet::new())
         });
-        if !entry.user.is_empty() {
+        if !entry.user.is_empty() && !query.without_users {
             users.insert(&entry.user);
         }
         group.rows += 1;
@@ -63,6 +69,8 @@ pub(super) fn groups<'a>(rows: impl Iterator<Item = &'a FailedRow>) -> Vec<Faile
         group.last_at = group.last_at.max(entry.at);
     }
     let mut groups: Vec<FailedRowGroup> = groups.into_values().map(|(group, _)| group).collect();
-    groups.sort_by_key(|group| Reverse(group.last_at));
+    groups.retain(|group| query.after.as_ref().is_none_or(|after| group.cursor() > *after));
+    groups.sort_by_key(FailedRowGroup::cursor);
+    groups.truncate(query.limit);
     groups
 }

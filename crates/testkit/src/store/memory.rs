@@ -11,9 +11,10 @@ use tidegate_model::answers::AnswerBook;
 use tidegate_model::held::HeldRows;
 use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
-    BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals,
-    IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Known, Lookback, NextRun, Pause, PauseChange,
-    RowEntry, RowQuery, RowResult, RunEnd, RunQuery, SentUser, StatusKind, SyncState, WorkRequest,
+    BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery,
+    FailedRowTotals, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Known, Lookback, NextRun,
+    Pause, PauseChange, RowEntry, RowQuery, RowResult, RunEnd, RunQuery, SentUser, StatusKind, SyncState,
+    WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
@@ -526,10 +527,8 @@ impl Store for MemoryStore {
         Ok(super::failed_rows::find(self.memory().failed_rows.iter().map(|(_, row)| row), query))
     }
 
-    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-        let memory = self.memory();
-        let rows = memory.failed_rows.iter().filter(|(of, _)| sync.is_none_or(|sync| of == sync));
-        Ok(super::failed_rows::groups(rows.map(|(_, row)| row)))
+    async fn failed_row_groups(&self, query: &FailedRowGroupQuery) -> Result<Vec<FailedRowGroup>, Error> {
+        Ok(super::failed_rows::groups(self.memory().failed_rows.iter().map(|(_, row)| row), query))
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

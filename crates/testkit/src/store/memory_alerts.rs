@@ -1,11 +1,12 @@
 //! Alerts in memory.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::Error;
-use tidegate_model::alert::{Alert, AlertBook, Notice};
+use tidegate_model::alert::{Alert, AlertBook, AlertCursor, AlertQuery, Notice};
 
 /// Alerts and notices in plain memory, each in the order of adding. Clones share them.
 #[derive(Clone, Default)]
@@ -63,6 +64,18 @@ impl AlertBook for MemoryAlerts {
         others.truncate(resolved);
         open.extend(others);
         Ok(open)
+    }
+
+    async fn page(&self, query: &AlertQuery) -> Result<Vec<Alert>, Error> {
+        let all = self.list(if query.resolved { usize::MAX } else { 0 }).await?;
+        let order = |at: &AlertCursor| (at.is_resolved, Reverse((at.opened_at, at.id.clone())));
+        let is_behind =
+            |alert: &Alert| query.after.as_ref().is_none_or(|after| order(&alert.cursor()) > order(after));
+        Ok(all.into_iter().filter(is_behind).take(query.limit).collect())
+    }
+
+    async fn count_open(&self) -> Result<u64, Error> {
+        Ok(self.list(0).await?.len() as u64)
     }
 
     async fn find(&self, id: &str) -> Result<Option<Alert>, Error> {

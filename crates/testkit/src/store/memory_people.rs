@@ -155,7 +155,9 @@ impl PeopleBook for MemoryPeople {
         Ok(kept.audit.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect())
     }
 
-    async fn audit_last(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        Ok(self.kept().audit.iter().rev().take(limit).cloned().collect())
+    async fn audit_last(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        let kept = self.kept();
+        let wanted = kept.audit.iter().rev().filter(|entry| before.is_none_or(|before| entry.seq < before));
+        Ok(wanted.take(limit).cloned().collect())
     }
 }

@@ -66,6 +66,7 @@ macro_rules! store_conforms {
             pages::runs_are_listed_page_by_page
             pages::failed_rows_are_listed_page_by_page_and_found_by_their_properties
             pages::failed_rows_of_one_reason_are_one_group
+            pages::groups_come_page_by_page
             ledger::the_status_of_every_row_is_found_newest_first
             ledger::rows_that_come_as_columns_are_listed_like_others
             ledger::rows_are_found_by_run_user_status_and_time
@@ -75,6 +76,7 @@ macro_rules! store_conforms {
             runs::old_history_goes_by_whole_days
             state::secrets_are_kept_and_replaced
             alerts::an_alert_is_open_once_until_it_is_resolved
+            alerts::alerts_come_page_by_page
             alerts::a_recipient_is_told_of_a_change_once
             alerts::a_notice_that_is_due_goes_to_one_process
             alerts::old_alerts_go_with_their_notices

@@ -6,23 +6,27 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::service::{AlertDetails, TestedChannel};
+use tidegate_engine::service::{AlertDetails, ChannelDetails, TestedChannel};
+use tidegate_model::alert::AlertQuery;
 use utoipa::{IntoParams, ToSchema};
 
-use super::reply::{self, Page};
+use super::cursor::{after_alert, alert_position};
+use super::reply::{self, Page, Part, read_position};
+use super::runs::page_size;
 use super::{Problem, Shared};
-
-/// The most resolved alerts of an answer.
-const RESOLVED_MAX: u32 = 500;
 
 /// Which alerts.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Alerts {
-    /// How many resolved alerts besides the open ones: none if it is left out, 500 at most.
+    /// Whether resolved alerts follow the open ones: false if it is left out.
     #[serde(default)]
-    resolved: u32,
+    resolved: bool,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// At most this many: 50 if it is left out, 500 at most.
+    limit: Option<u32>,
 }
 
 /// Something that needs a person.
@@ -105,6 +109,12 @@ impl From<AlertDetails> for Alert {
     }
 }
 
+impl From<ChannelDetails> for Channel {
+    fn from(details: ChannelDetails) -> Channel {
+        Channel { channel: details.channel, r#type: details.kind }
+    }
+}
+
 /// Lists the open alerts, then those that were resolved; in both parts the one that opened last first.
 #[utoipa::path(get, path = "/alerts", operation_id = "list_alerts", tag = "alerts", params(Alerts),
     responses((status = 200, body = Page<Alert>), (status = 422, body = Problem, content_type = "application/problem+json")))]
@@ -113,18 +123,23 @@ pub(super) async fn list_alerts(
     asked: Result<Query<Alerts>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(Alerts { resolved }) = asked?;
-    let alerts = engine.alerts(resolved.min(RESOLVED_MAX) as usize).await?;
-    reply::json(&headers, &Page { data: alerts.into_iter().map(Alert::from).collect(), next: None })
+    let Query(Alerts { resolved, after, limit }) = asked?;
+    let limit = page_size(limit);
+    let after = read_position(after.as_deref(), alert_position)?;
+    let alerts = engine.find_alerts(&AlertQuery { resolved, after, limit: limit + 1 }).await?;
+    reply::json(&headers, &Page::<Alert>::of(alerts, limit, |details| after_alert(&details.alert)))
 }
 
 /// Lists the channels of the project, without their settings.
-#[utoipa::path(get, path = "/channels", operation_id = "list_channels", tag = "alerts",
-    responses((status = 200, body = Page<Channel>)))]
-pub(super) async fn list_channels(State(engine): Shared, headers: HeaderMap) -> Result<Response, Problem> {
-    let channels = engine.channels().into_iter();
-    let data = channels.map(|one| Channel { channel: one.channel, r#type: one.kind }).collect();
-    reply::json(&headers, &Page { data, next: None })
+#[utoipa::path(get, path = "/channels", operation_id = "list_channels", tag = "alerts", params(Part),
+    responses((status = 200, body = Page<Channel>), (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list_channels(
+    State(engine): Shared,
+    asked: Result<Query<Part>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(part) = asked?;
+    reply::json(&headers, &Page::<Channel>::named(engine.channels(), &part, |one| &one.channel)?)
 }
 
 /// Sends a test alert and its recovery by a channel.

@@ -1,13 +1,15 @@
 //! Connections, without their secrets.
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
+use tidegate_engine::service::{self, ConnectionDetails};
 use utoipa::ToSchema;
 
-use super::reply::{self, Page};
+use super::reply::{self, Page, Part};
 use super::{Problem, Shared};
 
 /// A connection and its use.
@@ -30,18 +32,27 @@ pub(super) struct Usage {
     reads: bool,
 }
 
+impl From<ConnectionDetails> for Connection {
+    fn from(details: ConnectionDetails) -> Connection {
+        let usage = |usage: service::Usage| Usage { sync: usage.sync.to_string(), reads: usage.reads };
+        Connection {
+            connection: details.connection,
+            r#type: details.kind,
+            settings: details.settings,
+            ingest_path: details.ingest_path,
+            used_by: details.used_by.into_iter().map(usage).collect(),
+        }
+    }
+}
+
 /// Lists the connections of the project, without their secrets.
-#[utoipa::path(get, path = "/connections", operation_id = "list_connections", tag = "connections",
-    responses((status = 200, body = Page<Connection>)))]
-pub(super) async fn list_connections(State(engine): Shared, headers: HeaderMap) -> Result<Response, Problem> {
-    let data = engine.connections().into_iter().map(|connection| Connection {
-        connection: connection.connection,
-        r#type: connection.kind,
-        settings: connection.settings,
-        ingest_path: connection.ingest_path,
-        used_by: (connection.used_by.into_iter())
-            .map(|usage| Usage { sync: usage.sync.to_string(), reads: usage.reads })
-            .collect(),
-    });
-    reply::json(&headers, &Page { data: data.collect(), next: None })
+#[utoipa::path(get, path = "/connections", operation_id = "list_connections", tag = "connections", params(Part),
+    responses((status = 200, body = Page<Connection>), (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list_connections(
+    State(engine): Shared,
+    asked: Result<Query<Part>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(part) = asked?;
+    reply::json(&headers, &Page::<Connection>::named(engine.connections(), &part, |one| &one.connection)?)
 }

@@ -6,13 +6,13 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tidegate_model::store::{FailedRowQuery, StatusKind};
+use tidegate_model::store::{FailedRowGroupQuery, FailedRowQuery, StatusKind};
 use tidegate_model::{RunId, SyncId};
 use utoipa::IntoParams;
 
-use super::cursor::{after, position, row_key};
+use super::cursor::{after, after_group, group_position, position, row_key};
 use super::exports::{self, Format};
-use super::reply::{self, Page};
+use super::reply::{self, Page, read_position};
 use super::runs::page_size;
 use super::types::{FailedRow, Group, StatusWord};
 use super::{Problem, Shared};
@@ -54,6 +54,10 @@ pub(super) struct FailedRows {
 pub(super) struct Groups {
     /// Of one sync.
     sync: Option<String>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// At most this many: 50 if it is left out, 500 at most.
+    limit: Option<u32>,
 }
 
 /// Lists open failed rows, the last one that failed first.
@@ -67,11 +71,7 @@ pub(super) async fn list_failed_rows(
 ) -> Result<Response, Problem> {
     let Query(asked) = asked?;
     let limit = page_size(asked.limit);
-    let cursor = match asked.after.as_deref().map(position) {
-        None => None,
-        Some(Some(cursor)) => Some(cursor),
-        Some(None) => return Err(Problem::invalid("`after` is not the `next` of a page")),
-    };
+    let cursor = read_position(asked.after.as_deref(), position)?;
     let query = FailedRowQuery {
         sync: asked.sync.map(SyncId::new),
         run: asked.run.map(RunId::new),
@@ -93,24 +93,23 @@ pub(super) async fn list_failed_rows(
             asked.format,
         ));
     }
-    let mut rows = engine.find_failed_rows(&query).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(after);
-    reply::json(&headers, &Page { data: rows.into_iter().map(FailedRow::from).collect(), next })
+    reply::json(&headers, &Page::<FailedRow>::of(engine.find_failed_rows(&query).await?, limit, after))
 }
 
 /// Lists open failed rows in groups by reason, the group that failed last first.
 #[utoipa::path(get, path = "/groups", operation_id = "list_groups", tag = "failed rows", params(Groups),
-    responses((status = 200, body = Page<Group>)))]
+    responses((status = 200, body = Page<Group>), (status = 422, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn list_groups(
     State(engine): Shared,
     asked: Result<Query<Groups>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(Groups { sync }) = asked?;
-    let groups = engine.failed_row_groups(sync.map(SyncId::new).as_ref()).await?;
-    reply::json(&headers, &Page { data: groups.into_iter().map(Group::from).collect(), next: None })
+    let Query(Groups { sync, after, limit }) = asked?;
+    let limit = page_size(limit);
+    let after = read_position(after.as_deref(), group_position)?;
+    let of = FailedRowGroupQuery::all_of(sync.map(SyncId::new).as_ref());
+    let query = FailedRowGroupQuery { after, limit: limit + 1, ..of };
+    reply::json(&headers, &Page::<Group>::of(engine.failed_row_groups(&query).await?, limit, after_group))
 }
 
 /// Returns one open failed row.

@@ -12,7 +12,6 @@ mod exports;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod failed_rows;
 mod object;
-#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod people;
 mod problem;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
@@ -42,10 +41,13 @@ use utoipa_axum::routes;
 
 use crate::Serving;
 
-pub(crate) use cursor::{after, position, row_id, row_key};
+pub(crate) use cursor::{
+    after, after_alert, after_group, alert_position, group_position, position, row_id, row_key,
+};
 pub(crate) use problem::Problem;
-pub(crate) use reply::Page;
+pub(crate) use reply::{Page, read_position};
 pub(crate) use syncs::known;
+pub(crate) use syncs::page_of_syncs;
 pub(crate) use words::plain;
 
 /// The engine, shared by all handlers.

@@ -5,10 +5,11 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use tidegate_model::people;
+use utoipa::ToSchema;
 
-use super::reply::{self, Page};
+use super::reply::{self, Page, Part, read_position};
 use super::runs::page_size;
 use super::{Problem, Shared};
 
@@ -54,63 +55,83 @@ pub(super) struct Entry {
     hash: String,
 }
 
-/// How much of the audit log.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Latest {
-    /// At most this many: 50 if it is left out, 500 at most.
-    limit: Option<u32>,
+impl From<people::Person> for Person {
+    fn from(person: people::Person) -> Person {
+        Person {
+            role: person.role.as_str(),
+            rows: person.rows,
+            created_at: person.created_at,
+            can_sign_in: person.password.is_some(),
+            name: person.name,
+        }
+    }
+}
+
+impl From<people::Token> for Token {
+    fn from(token: people::Token) -> Token {
+        Token {
+            role: token.role.as_str(),
+            rows: token.rows,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            used_at: token.used_at,
+            name: token.name,
+        }
+    }
+}
+
+impl From<people::AuditEntry> for Entry {
+    fn from(entry: people::AuditEntry) -> Entry {
+        Entry {
+            seq: entry.seq,
+            at: entry.deed.at,
+            actor: entry.deed.actor,
+            via: entry.deed.via,
+            action: entry.deed.action,
+            subject: entry.deed.subject,
+            hash: entry.hash,
+        }
+    }
 }
 
 /// Lists everyone who signs in, by name.
-#[utoipa::path(get, path = "/people", operation_id = "list_people", tag = "people",
-    responses((status = 200, body = Page<Person>), (status = 403, body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn list_people(State(engine): Shared, headers: HeaderMap) -> Result<Response, Problem> {
-    let people = engine.people().await?.into_iter().map(|person| Person {
-        role: person.role.as_str(),
-        rows: person.rows,
-        created_at: person.created_at,
-        can_sign_in: person.password.is_some(),
-        name: person.name,
-    });
-    reply::json(&headers, &Page { data: people.collect(), next: None })
+#[utoipa::path(get, path = "/people", operation_id = "list_people", tag = "people", params(Part),
+    responses((status = 200, body = Page<Person>), (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list_people(
+    State(engine): Shared,
+    asked: Result<Query<Part>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(part) = asked?;
+    reply::json(&headers, &Page::<Person>::named(engine.people().await?, &part, |person| &person.name)?)
 }
 
 /// Lists the tokens of programs, by name.
-#[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "people",
-    responses((status = 200, body = Page<Token>), (status = 403, body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn list_tokens(State(engine): Shared, headers: HeaderMap) -> Result<Response, Problem> {
-    let tokens = engine.tokens().await?.into_iter().map(|token| Token {
-        role: token.role.as_str(),
-        rows: token.rows,
-        created_at: token.created_at,
-        expires_at: token.expires_at,
-        used_at: token.used_at,
-        name: token.name,
-    });
-    reply::json(&headers, &Page { data: tokens.collect(), next: None })
+#[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "people", params(Part),
+    responses((status = 200, body = Page<Token>), (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list_tokens(
+    State(engine): Shared,
+    asked: Result<Query<Part>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(part) = asked?;
+    reply::json(&headers, &Page::<Token>::named(engine.tokens().await?, &part, |token| &token.name)?)
 }
 
 /// Lists what was done, newest first.
-#[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "people", params(Latest),
+#[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "people", params(Part),
     responses((status = 200, body = Page<Entry>), (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn list_audit(
     State(engine): Shared,
-    asked: Result<Query<Latest>, QueryRejection>,
+    asked: Result<Query<Part>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(Latest { limit }) = asked?;
-    let entries = engine.audit_log(page_size(limit)).await?;
-    let data = entries.into_iter().map(|entry| Entry {
-        seq: entry.seq,
-        at: entry.deed.at,
-        actor: entry.deed.actor,
-        via: entry.deed.via,
-        action: entry.deed.action,
-        subject: entry.deed.subject,
-        hash: entry.hash,
-    });
-    reply::json(&headers, &Page { data: data.collect(), next: None })
+    let Query(Part { after, limit }) = asked?;
+    let limit = page_size(limit);
+    let before = read_position(after.as_deref(), |seq| seq.parse().ok())?;
+    let entries = engine.audit_log(before, limit + 1).await?;
+    reply::json(&headers, &Page::<Entry>::of(entries, limit, |entry| entry.seq.to_string()))
 }

@@ -63,11 +63,8 @@ pub(super) async fn list_runs(
         before: after.map(RunId::new),
         limit: limit + 1,
     };
-    let mut runs = engine.find_runs(&query).await?;
-    let more = runs.len() > limit;
-    runs.truncate(limit);
-    let next = runs.last().filter(|_| more).map(|run| run.id.to_string());
-    reply::json(&headers, &Page { data: runs.into_iter().map(Run::from).collect(), next })
+    let runs = engine.find_runs(&query).await?;
+    reply::json(&headers, &Page::<Run>::of(runs, limit, |run| run.id.to_string()))
 }
 
 /// Returns one run.

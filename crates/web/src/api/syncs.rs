@@ -13,9 +13,10 @@ use tidegate_model::SyncId;
 use tidegate_model::store::RunQuery;
 use utoipa::{IntoParams, ToSchema};
 
-use super::cursor::row_key;
+use super::cursor::{after_sync, row_key, sync_position};
 use super::object::Object;
-use super::reply::{self, Page};
+use super::reply::{self, Page, Part, read_position};
+use super::runs::page_size;
 use super::types::{Run, Sync, SyncDetails};
 use super::{Problem, Shared};
 
@@ -73,12 +74,34 @@ pub(super) struct Reset {
     confirm: String,
 }
 
-/// Lists all syncs, with those that need a person first.
-#[utoipa::path(get, path = "/syncs", operation_id = "list_syncs", tag = "syncs",
-    responses((status = 200, body = Page<Sync>)))]
-pub(super) async fn list_syncs(State(engine): Shared, headers: HeaderMap) -> Result<Response, Problem> {
-    let data: Vec<Sync> = engine.overview().await?.syncs.into_iter().map(Sync::from).collect();
-    reply::json(&headers, &Page { data, next: None })
+/// Lists syncs, with those that need a person first.
+#[utoipa::path(get, path = "/syncs", operation_id = "list_syncs", tag = "syncs", params(Part),
+    responses((status = 200, body = Page<Sync>), (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list_syncs(
+    State(engine): Shared,
+    asked: Result<Query<Part>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(Part { after, limit }) = asked?;
+    reply::json(&headers, &page_of_syncs(&engine, after.as_deref(), page_size(limit)).await?)
+}
+
+/// Returns a page of the syncs. A sync whose health changes meanwhile changes its position.
+pub(crate) async fn page_of_syncs(
+    engine: &Engine,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page<Sync>, Problem> {
+    let number = |sync: &SyncId| engine.project().syncs.get_index_of(sync);
+    let after = read_position(after, |text| {
+        let (health, sync) = sync_position(text)?;
+        Some((health, number(&sync)?))
+    })?;
+    let mut syncs = engine.overview().await?.syncs;
+    syncs.retain(|sync| after < number(&sync.status.sync).map(|number| (sync.health, number)));
+    syncs.truncate(limit + 1);
+    engine.read_reasons(&mut syncs).await?;
+    Ok(Page::of(syncs, limit, after_sync))
 }
 
 /// Returns one sync in detail.

@@ -5,10 +5,15 @@ use serde::Deserialize;
 use tidegate_model::Ending;
 use tidegate_model::store::StatusKind;
 
-/// Nothing.
+/// Which part of the syncs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct Syncs {
+    /// The `next` of the page before.
+    pub(super) after: Option<String>,
+    /// At most this many: 20 if it is left out, 100 at most.
+    pub(super) limit: Option<u32>,
+}
 
 /// One sync.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,6 +51,10 @@ pub(super) struct OneRun {
 pub(super) struct Groups {
     /// Of one sync; all if it is left out.
     pub(super) sync: Option<String>,
+    /// The `next` of the page before.
+    pub(super) after: Option<String>,
+    /// At most this many: 20 if it is left out, 100 at most.
+    pub(super) limit: Option<u32>,
 }
 
 /// Which failed rows.

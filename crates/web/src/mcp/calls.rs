@@ -10,14 +10,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tidegate_engine::service::{Engine, RetryFilter, Visitor};
-use tidegate_model::store::{FailedRowQuery, RunQuery};
+use tidegate_model::store::{FailedRowGroupQuery, FailedRowQuery, RunQuery};
 use tidegate_model::{Progress, RunId, SyncId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{FailedRows, Groups, Nothing, OneRun, OneSync, Pause, Retry, Runs, Start, User};
-use crate::api::types::{FailedRow, Group, Run, Sync, SyncDetails};
-use crate::api::{Page, Problem, after, known, plain, position, row_key};
+use super::arguments::{FailedRows, Groups, OneRun, OneSync, Pause, Retry, Runs, Start, Syncs, User};
+use crate::api::types::{FailedRow, Group, Run, SyncDetails};
+use crate::api::{
+    Page, Problem, after, after_group, group_position, known, page_of_syncs, plain, position, read_position,
+    row_key,
+};
 
 /// Entries of a list, if the call does not say.
 const LIMIT: u32 = 20;
@@ -39,7 +42,7 @@ pub(super) async fn call(
     arguments: Value,
 ) -> Result<Value, Problem> {
     match tool {
-        "list_syncs" => list_syncs(engine, &read(arguments)?).await,
+        "list_syncs" => list_syncs(engine, read(arguments)?).await,
         "get_sync" => get_sync(engine, &read(arguments)?).await,
         "list_runs" => list_runs(engine, read(arguments)?).await,
         "get_run" => get_run(engine, &read(arguments)?).await,
@@ -67,9 +70,8 @@ fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, Problem> {
     })
 }
 
-async fn list_syncs(engine: &Engine, _: &Nothing) -> Result<Value, Problem> {
-    let syncs = engine.overview().await?.syncs.into_iter().map(Sync::from);
-    shown(&Page { data: syncs.collect(), next: None })
+async fn list_syncs(engine: &Engine, asked: Syncs) -> Result<Value, Problem> {
+    shown(&page_of_syncs(engine, asked.after.as_deref(), size(asked.limit)).await?)
 }
 
 async fn get_sync(engine: &Engine, asked: &OneSync) -> Result<Value, Problem> {
@@ -97,8 +99,10 @@ async fn get_run(engine: &Engine, asked: &OneRun) -> Result<Value, Problem> {
 
 async fn list_groups(engine: &Engine, asked: Groups) -> Result<Value, Problem> {
     let sync = asked.sync.map(|sync| known(engine, &sync)).transpose()?;
-    let groups = engine.failed_row_groups(sync.as_ref()).await?;
-    shown(&Page { data: groups.into_iter().map(Group::from).collect(), next: None })
+    let limit = size(asked.limit);
+    let after = read_position(asked.after.as_deref(), group_position)?;
+    let query = FailedRowGroupQuery { after, limit: limit + 1, ..FailedRowGroupQuery::all_of(sync.as_ref()) };
+    shown(&Page::<Group>::of(engine.failed_row_groups(&query).await?, limit, after_group))
 }
 
 async fn list_failed_rows(engine: &Engine, asked: FailedRows) -> Result<Value, Problem> {

@@ -42,11 +42,11 @@ const TOOLS: &[Described] = &[
     Described {
         name: "list_syncs",
         title: "Syncs and their health",
-        text: "Lists every sync with its health, the sentence that says why, its last run and its failed rows; those \
+        text: "Lists syncs with their health, the sentence that says why, their last run and their failed rows; those \
             that need a person come first.",
         needs: VIEW,
         action: "",
-        arguments: schema::<take::Nothing>,
+        arguments: schema::<take::Syncs>,
         changes: Changes::Nothing,
     },
     Described {

@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tidegate_engine::service::{AlertDetails, ChannelDetails, Engine};
 use tidegate_model::address::encoded;
-use tidegate_model::alert::{About, Change, Notice, Severity};
+use tidegate_model::alert::{About, AlertQuery, Change, Notice, Severity};
 
 use super::shell::{self, Failure, Shell};
 use super::show::{self, ago, count};
+use crate::api::{after_alert, alert_position};
 
-/// Resolved alerts of the page.
-const RESOLVED: usize = 50;
+/// Alerts of a page: the open ones, then those that were resolved.
+const SHOWN: usize = 50;
 
 /// An alert.
 struct AlertView {
@@ -39,16 +40,19 @@ struct AlertsPage {
     headline: String,
     open: Vec<AlertView>,
     resolved: Vec<AlertView>,
+    /// The next page, if there is one.
+    next: Option<String>,
     channels: Vec<ChannelDetails>,
     tested: Option<String>,
     /// Why a channel that was tested does not work, and what to do about it.
     failed: Option<(String, String)>,
 }
 
-/// The channel that was tested just now.
-#[derive(Debug, Deserialize)]
+/// The channel that was tested just now, and after which alert the page begins.
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
     tested: Option<String>,
+    after: Option<String>,
 }
 
 pub(super) async fn page(
@@ -56,20 +60,26 @@ pub(super) async fn page(
     asked: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let Query(Asked { tested }) = asked?;
-    shell::page(&headers, &AlertsPage::new(&engine, tested).await?)
+    let Query(asked) = asked?;
+    shell::page(&headers, &AlertsPage::new(&engine, asked).await?)
 }
 
 impl AlertsPage {
-    async fn new(engine: &Engine, tested: Option<String>) -> Result<AlertsPage, Failure> {
-        let alerts = engine.alerts(RESOLVED).await?;
+    async fn new(engine: &Engine, Asked { tested, after }: Asked) -> Result<AlertsPage, Failure> {
+        let after = after.as_deref().and_then(alert_position);
+        let query = AlertQuery { resolved: true, after, limit: SHOWN + 1 };
+        let mut alerts = engine.find_alerts(&query).await?;
+        let has_more = alerts.len() > SHOWN;
+        alerts.truncate(SHOWN);
+        let next = alerts.last().filter(|_| has_more);
+        let next = next.map(|details| format!("/alerts?after={}", after_alert(&details.alert)));
         let shell = Shell::new(engine, "Alerts", "/alerts").await?;
         let (open, resolved): (Vec<_>, Vec<_>) =
             alerts.iter().partition(|details| details.alert.resolved_at.is_none());
-        let headline = match open.len() {
+        let headline = match shell.alerts {
             0 => "No alert is open".to_owned(),
             1 => "1 alert is open".to_owned(),
-            many => format!("{} are open", count(many as u64, "alert", "alerts")),
+            many => format!("{} are open", count(many, "alert", "alerts")),
         };
         let view = |details: &&AlertDetails| AlertView::new(details, shell.now);
         let channels = engine.channels();
@@ -77,6 +87,7 @@ impl AlertsPage {
             headline,
             open: open.iter().map(view).collect(),
             resolved: resolved.iter().map(view).collect(),
+            next,
             tested: tested.filter(|tested| channels.iter().any(|channel| channel.channel == *tested)),
             failed: None,
             channels,
@@ -143,7 +154,7 @@ pub(super) async fn test(
     match tested.into_iter().find_map(|tested| Some((tested.error?, tested.next))) {
         None => Ok(Redirect::to(&format!("/alerts?tested={}", encoded(&channel))).into_response()),
         Some((error, next)) => {
-            let mut page = AlertsPage::new(&engine, None).await?;
+            let mut page = AlertsPage::new(&engine, Asked::default()).await?;
             let why = show::marked(&format!("The channel `{channel}` does not work: {error}"));
             page.failed = Some((why, show::marked(&next.unwrap_or_default())));
             shell::page_of_failure(&headers, &page)

@@ -62,8 +62,10 @@ pub(super) async fn page(
     let Query(Count { count }) = count?;
     let shell = Shell::new(&engine, "Events", "/events").await?;
     let now = shell.now;
-    let overview = engine.overview().await?;
-    let exports = overview.syncs.iter().filter(|sync| sync.status.object == "events").map(|sync| {
+    let mut exports = engine.overview().await?.syncs;
+    exports.retain(|sync| sync.status.object == "events");
+    engine.read_reasons(&mut exports).await?;
+    let exports = exports.iter().map(|sync| {
         let behind = sync.status.lag.iter().map(|lag| lag.behind).sum();
         ExportView { sync: SyncView::new(sync, now), behind: number(behind), is_behind: behind > 0 }
     });

@@ -12,12 +12,12 @@ use serde::Deserialize;
 use tidegate_engine::service::Engine;
 use tidegate_model::SyncId;
 use tidegate_model::address::encoded;
-use tidegate_model::store::{FailedRowGroup, FailedRowQuery, StatusKind};
+use tidegate_model::store::{FailedRowGroup, FailedRowGroupQuery, FailedRowQuery, StatusKind};
 
 use super::shell::{self, Failure, Shell};
 use super::show::{self, count, number};
 use super::views::{GroupView, RowView, group_query};
-use crate::api::{after, position, row_key};
+use crate::api::{after, after_group, group_position, position, row_key};
 
 /// Rows of a page.
 const SHOWN: usize = 50;
@@ -40,9 +40,8 @@ const GROUPS: usize = 50;
 /// Which part of the groups is shown.
 #[derive(Debug, Deserialize)]
 pub(super) struct Part {
-    /// The number of the first group, from 0.
-    #[serde(default)]
-    from: usize,
+    /// After which group.
+    after: Option<String>,
 }
 
 pub(super) async fn groups(
@@ -50,8 +49,16 @@ pub(super) async fn groups(
     part: Result<Query<Part>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let Query(Part { from }) = part?;
-    let groups = engine.failed_row_groups(None).await?;
+    let Query(Part { after }) = part?;
+    let is_first = after.is_none();
+    let query = FailedRowGroupQuery {
+        after: after.as_deref().and_then(group_position),
+        limit: GROUPS + 1,
+        ..FailedRowGroupQuery::default()
+    };
+    let mut groups = engine.failed_row_groups(&query).await?;
+    let has_more = groups.len() > GROUPS;
+    groups.truncate(GROUPS);
     let shell = Shell::new(&engine, "Failed rows", "/failed-rows").await?;
     // The same reason in two syncs is two groups.
     let reasons: BTreeSet<_> =
@@ -59,13 +66,16 @@ pub(super) async fn groups(
     let headline = match (shell.failed_rows, reasons.len()) {
         (0, _) => "No failed rows".to_owned(),
         (1, _) => "1 row failed".to_owned(),
-        (rows, 1) => format!("{} rows failed for one reason", number(rows)),
-        (rows, reasons) => format!("{} rows failed for {reasons} reasons", number(rows)),
+        // The page has all groups.
+        (rows, 1) if is_first && !has_more => format!("{} rows failed for one reason", number(rows)),
+        (rows, reasons) if is_first && !has_more => {
+            format!("{} rows failed for {reasons} reasons", number(rows))
+        }
+        (rows, _) => format!("{} rows failed", number(rows)),
     };
-    let behind = from.saturating_add(GROUPS);
-    let next = (behind < groups.len()).then(|| format!("/failed-rows?from={behind}"));
-    let shown = groups.iter().skip(from).take(GROUPS);
-    let groups = shown.map(|group| GroupView::new(group, shell.now)).collect();
+    let next = groups.last().filter(|_| has_more);
+    let next = next.map(|group| format!("/failed-rows?after={}", after_group(group)));
+    let groups = groups.iter().map(|group| GroupView::new(group, shell.now)).collect();
     let has_run = !engine.runs(None, 1).await?.is_empty();
     shell::page(&headers, &GroupsPage { shell, groups, next, headline, has_run })
 }
@@ -143,7 +153,8 @@ fn export(filter: &Filter, format: &str) -> String {
 }
 
 async fn find_group(engine: &Engine, filter: &Filter) -> Result<Option<FailedRowGroup>, Failure> {
-    let groups = engine.failed_row_groups(Some(&SyncId::new(&filter.sync))).await?;
+    let query = FailedRowGroupQuery::all_of(Some(&SyncId::new(&filter.sync)));
+    let groups = engine.failed_row_groups(&query).await?;
     Ok(groups.into_iter().find(|group| {
         filter.status == Some(group.status) && filter.reason.as_deref() == Some(&*group.reason.code)
     }))

@@ -43,6 +43,7 @@ pub(super) async fn page(State(engine): State<Arc<Engine>>, headers: HeaderMap) 
     // Those that need a person come first.
     overview.syncs.truncate(SYNCS_MAX);
     engine.read_recent_runs(&mut overview.syncs).await?;
+    engine.read_reasons(&mut overview.syncs).await?;
     let view = |sync| SyncView::new(sync, overview.at);
     let template = OverviewPage {
         shell,

@@ -183,7 +183,7 @@ pub(super) async fn audit(
 ) -> Result<Response, Failure> {
     let shell = Shell::new(&engine, "Audit log", "/people").await?;
     let verdict = engine.verify_audit().await?;
-    let lines = engine.audit_log(SHOWN).await?.into_iter().map(|entry| Line {
+    let lines = engine.audit_log(None, SHOWN).await?.into_iter().map(|entry| Line {
         at: ago(entry.deed.at, shell.now),
         actor: entry.deed.actor,
         what: what(&entry.deed.action, &entry.deed.subject),

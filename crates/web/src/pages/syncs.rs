@@ -86,6 +86,7 @@ pub(super) async fn list(
     let behind = from.saturating_add(SHOWN);
     let mut shown: Vec<_> = overview.syncs.into_iter().skip(from).take(SHOWN).collect();
     engine.read_recent_runs(&mut shown).await?;
+    engine.read_reasons(&mut shown).await?;
     let template = SyncsPage {
         shell: Shell::new(&engine, "Syncs", "/syncs").await?,
         chips,

@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::service::Engine;
-use tidegate_model::store::{FailedRowCursor, FailedRowQuery, RowEntry, RowQuery, StatusKind};
+use tidegate_model::store::{
+    FailedRowCursor, FailedRowGroupQuery, FailedRowQuery, RowEntry, RowQuery, StatusKind,
+};
 use tidegate_model::{Clock, Error, ErrorKind, ObjectKind, Reason, Run, RunId, SyncId, SystemClock};
 
 use crate::DONE;
@@ -183,7 +185,11 @@ impl Selection {
             return Ok(None);
         }
         if self.open {
-            let groups = engine.failed_row_groups(self.sync.as_ref()).await?;
+            let query = FailedRowGroupQuery {
+                without_users: true,
+                ..FailedRowGroupQuery::all_of(self.sync.as_ref())
+            };
+            let groups = engine.failed_row_groups(&query).await?;
             let groups =
                 groups.iter().filter(|group| self.status.is_none_or(|status| group.status == status));
             return Ok(self.run.is_none().then(|| groups.map(|group| group.rows).sum()));

@@ -10,6 +10,7 @@
 
 pub(crate) mod block;
 mod change;
+mod groups;
 mod index;
 mod pages;
 mod table;
@@ -27,8 +28,9 @@ use super::payload;
 use super::statement::sql;
 
 pub(super) use self::change::{Change, apply};
+pub(super) use self::groups::groups;
 pub(super) use self::index::Indexes;
-pub(super) use self::pages::{dismissed, find, groups, in_order, payloads};
+pub(super) use self::pages::{dismissed, find, in_order, payloads};
 pub(super) use self::whole::{discard, dismiss, erase, forget};
 
 /// Returns the totals of a sync.

@@ -1,20 +1,26 @@
-//! Failed rows of all syncs, page by page and in groups.
+//! Failed rows of all syncs, page by page.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use jiff::Timestamp;
-use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, RowEntry};
-use tidegate_model::{Error, KeptRow, Reason, RowHash, SyncId};
+use jiff::{SignedDuration, Timestamp};
+use tidegate_model::store::{DismissedRow, FailedRow, FailedRowQuery, RowEntry};
+use tidegate_model::{Error, KeptRow, RowHash, SyncId};
 
-use super::block::{FailedEntry, Summary, read_marks, user_mark};
-use super::table::{self, BlockRef, Reasons, Table};
+use super::block::FailedEntry;
+use super::table::{self, BlockRef, Marked, Table};
 use crate::store::contents::{Contents, Opening};
 use crate::store::dialect::{Database, Tx};
-use crate::store::payload;
+use crate::store::{payload, runs};
+
+/// By how much a clock may be set back during a run.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_hours(1);
 
 /// An order of rows: a time, and what comes first at the same time.
 trait Order {
     type Tie: Ord;
+
+    /// Whether the last one that failed comes first.
+    const IS_NEWEST: bool;
 
     /// Returns the position of a row.
     fn of(place: &BlockRef, entry: &FailedEntry) -> (i64, Self::Tie);
@@ -28,6 +34,8 @@ struct Newest;
 
 impl Order for Newest {
     type Tie = (SyncId, RowHash);
+
+    const IS_NEWEST: bool = true;
 
     fn of(place: &BlockRef, entry: &FailedEntry) -> (i64, Self::Tie) {
         (-entry.last_at, (place.sync.clone(), entry.key))
@@ -43,6 +51,8 @@ struct AsTheyCame;
 
 impl Order for AsTheyCame {
     type Tie = (u64, RowHash);
+
+    const IS_NEWEST: bool = false;
 
     fn of(_: &BlockRef, entry: &FailedEntry) -> (i64, Self::Tie) {
         (entry.first_at, (entry.position, entry.key))
@@ -81,11 +91,14 @@ async fn choose<O: Order>(
     query: &FailedRowQuery,
     after: Option<&(i64, O::Tie)>,
 ) -> Result<(Vec<BlockRef>, Vec<Chosen<O::Tie>>), Error> {
-    let mut places = table::places(tx, table, query).await?;
-    places.retain(|place| after.is_none_or(|after| O::span(place).1 >= after.0));
-    places.sort_by_key(|place| O::span(place).0);
+    let mut places = Places { is_paged: O::IS_NEWEST && Marked::of(query).is_none(), ..Places::default() };
     let mut chosen: Vec<Chosen<O::Tie>> = Vec::new();
-    for (block, place) in places.iter().enumerate() {
+    let mut block = 0;
+    loop {
+        if block == places.read.len() && !places.read_more::<O>(tx, table, query, after).await? {
+            break;
+        }
+        let Some(place) = places.read.get(block) else { continue };
         let full = chosen.len() >= query.limit;
         if full && chosen.last().is_none_or(|last| last.order.0 < O::span(place).0) {
             break;
@@ -101,9 +114,48 @@ async fn choose<O: Order>(
         if chosen.len() >= query.limit {
             arrange(&mut chosen, query.limit);
         }
+        block += 1;
     }
     arrange(&mut chosen, query.limit);
-    Ok((places, chosen))
+    Ok((places.read, chosen))
+}
+
+/// Blocks in the order of their rows, as far as they are needed.
+#[derive(Default)]
+struct Places {
+    read: Vec<BlockRef>,
+    /// Whether they are read page by page: then the table has them in this order.
+    is_paged: bool,
+    /// The last one of the page before.
+    last: Option<BlockRef>,
+    is_complete: bool,
+}
+
+impl Places {
+    /// Reads the blocks that follow. Returns whether there were any.
+    async fn read_more<O: Order>(
+        &mut self,
+        tx: &mut Tx,
+        table: Table,
+        query: &FailedRowQuery,
+        after: Option<&(i64, O::Tie)>,
+    ) -> Result<bool, Error> {
+        if self.is_complete {
+            return Ok(false);
+        }
+        let mut more = if self.is_paged {
+            let page = table::newest(tx, table, query, after.map(|after| -after.0), self.last.take()).await?;
+            (self.last, self.is_complete) = (page.last, page.is_last);
+            page.places
+        } else {
+            self.is_complete = true;
+            table::places(tx, table, query).await?
+        };
+        more.retain(|place| after.is_none_or(|after| O::span(place).1 >= after.0));
+        more.sort_by_key(|place| O::span(place).0);
+        self.read.extend(more);
+        Ok(true)
+    }
 }
 
 /// Puts rows in their order, at most `limit`.
@@ -137,6 +189,17 @@ async fn with_contents<T>(
     Ok(())
 }
 
+/// Adds the sync of the run of a query and the time when it began: no row failed in it elsewhere or earlier.
+async fn narrowed(tx: &mut Tx, query: &FailedRowQuery) -> Result<FailedRowQuery, Error> {
+    let mut query = query.clone();
+    let Some(run) = &query.run else { return Ok(query) };
+    if let Some((sync, began)) = runs::beginning(tx, run).await? {
+        query.sync.get_or_insert(sync);
+        query.from = query.from.max(began.checked_sub(CLOCK_STEP).ok());
+    }
+    Ok(query)
+}
+
 async fn page<O: Order>(
     database: &Database,
     contents: &Contents,
@@ -145,6 +208,7 @@ async fn page<O: Order>(
 ) -> Result<Vec<FailedRow>, Error> {
     let opening = if query.without_payload { None } else { Some(contents.opening().await?) };
     let mut tx = database.snapshot().await?;
+    let query = &narrowed(&mut tx, query).await?;
     let (places, mut chosen) = choose::<O>(&mut tx, Table::Open, query, after.as_ref()).await?;
     if let Some(opening) = &opening {
         with_contents(&mut tx, opening, &places, &mut chosen).await?;
@@ -219,96 +283,6 @@ fn ledger_entry(place: &BlockRef, entry: &FailedEntry) -> Result<RowEntry, Error
 
 fn time(micros: i64) -> Result<Timestamp, Error> {
     Timestamp::from_microsecond(micros).map_err(|_| crate::codec::damaged())
-}
-
-/// A group, and the marks of its users.
-struct Counted {
-    group: FailedRowGroup,
-    first_at: i64,
-    last_at: i64,
-    users: HashSet<u64>,
-}
-
-/// Returns the failed rows in groups, the group that failed last first.
-pub(crate) async fn groups(database: &Database, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-    let mut tx = database.snapshot().await?;
-    let mut counted: HashMap<(SyncId, &str, &str, String), Counted> = HashMap::new();
-    let mut behind = None;
-    loop {
-        let blocks = table::reasons(&mut tx, sync, behind.take()).await?;
-        let Some(last) = blocks.last() else { break };
-        behind = Some((last.place.sync.clone(), last.place.seq));
-        for Reasons { place, summaries, users } in blocks {
-            // The users of one reason are those of the block. Of several, the rows say it.
-            let entries = match summaries.len() {
-                1 => Vec::new(),
-                _ => table::entries(&mut tx, Table::Open, &place).await?,
-            };
-            for summary in &summaries {
-                let (object, status) = (place.object.as_str(), summary.status.as_str());
-                let name = (place.sync.clone(), object, status, summary.code.clone());
-                let group = counted.entry(name).or_insert_with(|| Counted::new(&place, summary));
-                group.add(summary);
-                let of_group = entries.iter().filter(|entry| summary.has(entry));
-                group.users.extend(of_group.map(|entry| user_mark(&entry.user)));
-                if summaries.len() == 1 {
-                    group.users.extend(read_marks(&users));
-                }
-            }
-        }
-    }
-    let groups = counted.into_values().map(Counted::group).collect::<Result<Vec<_>, Error>>();
-    let mut groups = groups?;
-    groups.sort_by(|one, other| {
-        let time = other.last_at.cmp(&one.last_at);
-        let name =
-            |group: &FailedRowGroup| (group.sync.clone(), group.reason.code.clone(), group.status.as_str());
-        time.then_with(|| name(one).cmp(&name(other)))
-    });
-    Ok(groups)
-}
-
-impl Summary {
-    fn has(&self, entry: &FailedEntry) -> bool {
-        entry.kind() == self.status && entry.reason().is_some_and(|reason| *reason.code == *self.code)
-    }
-}
-
-impl Counted {
-    fn new(place: &BlockRef, summary: &Summary) -> Counted {
-        let group = FailedRowGroup {
-            sync: place.sync.clone(),
-            object: place.object,
-            status: summary.status,
-            reason: Reason::new(summary.code.clone(), String::new()),
-            rows: 0,
-            users: 0,
-            first_at: Timestamp::UNIX_EPOCH,
-            last_at: Timestamp::UNIX_EPOCH,
-        };
-        let (first_at, last_at) = (summary.first_at, summary.last_at);
-        Counted { group, first_at, last_at, users: HashSet::new() }
-    }
-
-    fn add(&mut self, summary: &Summary) {
-        self.group.rows += summary.rows;
-        self.first_at = self.first_at.min(summary.first_at);
-        self.last_at = self.last_at.max(summary.last_at);
-        if summary.message > self.group.reason.message {
-            self.group.reason.message.clone_from(&summary.message);
-        }
-    }
-
-    fn group(mut self) -> Result<FailedRowGroup, Error> {
-        // Rows without a user count as none.
-        self.users.remove(&user_mark(""));
-        Ok(FailedRowGroup {
-            users: self.users.len() as u64,
-            first_at: time(self.first_at)?,
-            last_at: time(self.last_at)?,
-            ..self.group
-        })
-    }
 }
 
 /// Returns the contents of open failed rows of a sync, of the versions that are asked for.

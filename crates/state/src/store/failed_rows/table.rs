@@ -132,6 +132,56 @@ pub(crate) async fn places(
     }
 }
 
+/// Some blocks, the one whose row failed last first.
+pub(crate) struct NewestPlaces {
+    /// Those that may have rows of the query.
+    pub(crate) places: Vec<BlockRef>,
+    /// The last one that was looked at.
+    pub(crate) last: Option<BlockRef>,
+    /// Whether no other follows.
+    pub(crate) is_last: bool,
+}
+
+/// Returns the blocks that may have rows of a query page by page, those behind `behind`: the one whose row failed
+/// last first. If `until` is given, only those with a row that failed by then, in microseconds.
+pub(crate) async fn newest(
+    tx: &mut Tx,
+    table: Table,
+    query: &FailedRowQuery,
+    until: Option<i64>,
+    behind: Option<BlockRef>,
+) -> Result<NewestPlaces, Error> {
+    let mut wanted = Conditions::default();
+    wanted.add("sync =", query.sync.as_ref().map(Arg::from));
+    wanted.add("last_high >=", query.from.map(Arg::from));
+    wanted.add("last_low <", query.to.map(Arg::from));
+    wanted.add("last_low <=", until.map(Arg::from));
+    if let Some(BlockRef { sync, seq, last: (_, high), .. }) = &behind {
+        wanted.add("last_high <=", Some(Arg::from(*high)));
+        let at = wanted.next();
+        wanted.and(
+            &format!("NOT (last_high = ${at} AND (sync, seq) <= (${}, ${}))", at + 1, at + 2),
+            [Arg::from(*high), sync.into(), Arg::from(*seq)],
+        );
+    }
+    let (conditions, mut args) = wanted.parts();
+    args.push(PAGE.into());
+    let text = format!(
+        "SELECT {SMALL}, reasons FROM {}{conditions} ORDER BY last_high DESC, sync, seq LIMIT ${}",
+        table.name(),
+        args.len()
+    );
+    let records = tx.all(Statement::assembled(text, args)).await?;
+    let mut places = Vec::new();
+    for record in &records {
+        if has_reason(record, query)? {
+            places.push(BlockRef::of(record)?);
+        }
+    }
+    let last = records.last().map(BlockRef::of).transpose()?;
+    Ok(NewestPlaces { places, last, is_last: (records.len() as u64) < PAGE })
+}
+
 /// Returns whether rows of a block failed for what a query asks for.
 fn has_reason(record: &Record, query: &FailedRowQuery) -> Result<bool, Error> {
     if query.reason.is_none() && query.status.is_none() {
@@ -238,38 +288,43 @@ pub(crate) async fn contents(
 pub(crate) struct Reasons {
     pub(crate) place: BlockRef,
     pub(crate) summaries: Vec<Summary>,
-    /// The marks of their users.
-    pub(crate) users: Vec<u8>,
 }
 
-/// Returns the reasons of some blocks of open rows, of one sync or of all, those behind `behind` in the
-/// order of their numbers.
-pub(crate) async fn reasons(
-    tx: &mut Tx,
-    sync: Option<&SyncId>,
-    behind: Option<(SyncId, u64)>,
-) -> Result<Vec<Reasons>, Error> {
-    let mut wanted = Conditions::default();
-    wanted.add("sync =", sync.map(Arg::from));
-    if let Some((sync, seq)) = &behind {
-        let at = wanted.next();
-        wanted.and(&format!("(sync, seq) > (${at}, ${})", at + 1), [sync.into(), Arg::from(*seq)]);
+impl Reasons {
+    fn of(record: &Record) -> Result<Reasons, Error> {
+        let summaries = record.maybe_json("reasons")?.unwrap_or_default();
+        Ok(Reasons { place: BlockRef::of(record)?, summaries })
     }
-    let (conditions, mut args) = wanted.parts();
-    args.push(PAGE.into());
+}
+
+/// Returns the reasons of the open rows of some syncs, block by block.
+pub(crate) async fn reasons(tx: &mut Tx, syncs: &[&SyncId]) -> Result<Vec<Reasons>, Error> {
+    let places: Vec<String> = (1..=syncs.len()).map(|at| format!("${at}")).collect();
+    let text = format!("SELECT {SMALL}, reasons FROM failed_blocks WHERE sync IN ({})", places.join(", "));
+    let args = syncs.iter().map(|sync| Arg::from(*sync)).collect();
+    tx.all(Statement::assembled(text, args)).await?.iter().map(Reasons::of).collect()
+}
+
+/// Returns the reasons and the marks of the users of some blocks of open rows of a sync, those behind a number.
+pub(crate) async fn users(tx: &mut Tx, sync: &SyncId, behind: i64) -> Result<Vec<(Reasons, Vec<u8>)>, Error> {
     let text = format!(
-        "SELECT {SMALL}, reasons, users FROM failed_blocks{conditions} ORDER BY sync, seq LIMIT ${}",
-        args.len()
+        "SELECT {SMALL}, reasons, users FROM failed_blocks WHERE sync = $1 AND seq > $2 ORDER BY seq LIMIT $3"
     );
+    let args = vec![sync.into(), behind.into(), PAGE.into()];
     let records = tx.all(Statement::assembled(text, args)).await?;
-    let reasons = |record: &Record| {
-        Ok(Reasons {
-            place: BlockRef::of(record)?,
-            summaries: record.maybe_json("reasons")?.unwrap_or_default(),
-            users: record.get("users")?,
-        })
-    };
-    records.iter().map(reasons).collect()
+    records.iter().map(|record| Ok((Reasons::of(record)?, record.get("users")?))).collect()
+}
+
+/// Returns the syncs that have open rows, and the time at which one of them failed last, in microseconds; the
+/// last one first.
+pub(crate) async fn last_failures(tx: &mut Tx) -> Result<Vec<(SyncId, i64)>, Error> {
+    let statement = sql("SELECT sync, MAX(last_high) AS failed_at FROM failed_blocks
+        GROUP BY sync ORDER BY failed_at DESC, sync");
+    let records = tx.all(statement).await?;
+    let failures = records
+        .iter()
+        .map(|record| Ok((SyncId::new(record.get::<String>("sync")?), record.get("failed_at")?)));
+    failures.collect()
 }
 
 /// What the contents of a block are sealed for: no other block opens with them.

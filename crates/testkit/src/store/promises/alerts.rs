@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_model::Clock;
-use tidegate_model::alert::{Alert, Change, Notice, Recipient, Trigger};
+use tidegate_model::alert::{Alert, AlertQuery, Change, Notice, Recipient, Trigger};
 
 use crate::store::backend::Backend;
 
@@ -29,6 +29,37 @@ fn notice(id: &str, alert: &str, channel: &str, due_at: Timestamp) -> Notice {
         due_at: Some(due_at),
         sent_at: None,
         error: None,
+    }
+}
+
+/// The open ones first, each on one page, whatever its size.
+pub async fn alerts_come_page_by_page(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let (book, at) = (store.alert_book(), backend.clock().now());
+    for number in 0..9_u32 {
+        // Some open at the same time.
+        let opened_at = at + Duration::from_secs(u64::from(number / 2));
+        let subject = format!("sync-{number}");
+        let one = Alert { subject, ..alert(&format!("a{number}"), opened_at) };
+        assert!(book.open(&one).await.expect("opened"));
+        if number % 3 == 0 {
+            assert!(book.resolve(&one.id, opened_at).await.expect("resolved"));
+        }
+    }
+    let all = book.list(100).await.expect("alerts");
+    assert_eq!((all.len(), book.count_open().await.expect("count")), (9, 6));
+    for (resolved, expected) in [(true, &all[..]), (false, &all[..6])] {
+        for limit in 1..=10 {
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let page = book.page(&AlertQuery { resolved, after, limit }).await.expect("a page");
+                let Some(last) = page.last() else { break };
+                assert!(page.len() <= limit);
+                after = Some(last.cursor());
+                seen.extend(page);
+            }
+            assert_eq!(seen, expected, "{limit} on a page");
+        }
     }
 }
 

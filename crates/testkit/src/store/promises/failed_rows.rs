@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::SignedDuration;
 use tidegate_model::store::{
-    BatchCommit, FailedRowQuery, FailedRowTotals, RowEntry, RowResult, RowStatus, StatusKind,
+    BatchCommit, FailedRowGroupQuery, FailedRowQuery, FailedRowTotals, RowEntry, RowResult, RowStatus,
+    StatusKind,
 };
 use tidegate_model::{Clock, KeptRow, ObjectKind, RowPart, SyncId};
 
@@ -125,7 +126,7 @@ pub async fn failed_rows_are_the_same_however_many_commits_made_them(backend: &d
     assert!(seen.iter().zip(&expected).all(|(seen, (_, id, _))| seen.entry.payload == Some(row(*id).into())));
     let totals = store.failed_row_totals(&orders()).await.expect("totals");
     assert_eq!(totals.rows, expected.len() as u64);
-    let groups = store.failed_row_groups(None).await.expect("groups");
+    let groups = store.failed_row_groups(&FailedRowGroupQuery::all_of(None)).await.expect("groups");
     assert_eq!((groups.len(), groups[0].rows, groups[0].users), (1, totals.rows, totals.rows));
     for id in (0..1_300).step_by(50) {
         let user = FailedRowQuery { user: Some(format!("user-{id}")), ..all.clone() };

@@ -1,8 +1,11 @@
 //! Runs and failed rows, page by page and in groups.
 
 use jiff::SignedDuration;
-use tidegate_model::store::{FailedRow, FailedRowCursor, FailedRowQuery, RunQuery, StatusKind};
-use tidegate_model::{Clock, Ending, RunId, Store, SyncId};
+use tidegate_model::store::{
+    FailedRow, FailedRowCursor, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery, RowStatus, RunQuery,
+    StatusKind,
+};
+use tidegate_model::{Clock, Ending, Reason, RunId, Store, SyncId};
 
 use super::steps::{commit_batch, finish, orders, results, start};
 use crate::rows::{in_doubt, key, rejected};
@@ -90,13 +93,55 @@ pub async fn failed_rows_of_one_reason_are_one_group(backend: &dyn Backend) {
     let retry = start(&*store, &orders(), backend.clock().now()).await;
     commit_batch(&*store, &retry.id, results([(1, rejected())])).await;
 
-    let groups = store.failed_row_groups(Some(&orders())).await.expect("groups");
+    let of = async |query: FailedRowGroupQuery| store.failed_row_groups(&query).await.expect("groups");
+    let groups = of(FailedRowGroupQuery::all_of(Some(&orders()))).await;
 
     assert_eq!(groups.len(), 2);
     assert_eq!((groups[0].status, groups[0].rows, groups[0].users), (StatusKind::Rejected, 2, 2));
     assert_eq!((groups[0].first_at, groups[0].last_at), (began, backend.clock().now()));
     assert_eq!(Some(&groups[0].reason), rejected().reason());
     assert_eq!((groups[1].status, groups[1].rows), (StatusKind::InDoubt, 1));
-    assert_eq!(store.failed_row_groups(None).await.expect("groups"), groups);
-    assert!(store.failed_row_groups(Some(&SyncId::new("users"))).await.expect("groups").is_empty());
+    assert_eq!(of(FailedRowGroupQuery::all_of(None)).await, groups);
+    assert!(of(FailedRowGroupQuery::all_of(Some(&SyncId::new("users")))).await.is_empty());
+}
+
+/// Each on one page, in one order, whatever the size of a page; those of one sync without those of others.
+pub async fn groups_come_page_by_page(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let codes = ["a", "b", "c"];
+    for round in 0..4_i64 {
+        for sync in 0..3_i64 {
+            backend.clock().advance(SignedDuration::from_secs(round % 2));
+            let run = start(&*store, &SyncId::new(format!("sync-{sync}")), backend.clock().now()).await;
+            let rejected = |id: i64| RowStatus::Rejected(Reason::new(codes[(id % 3) as usize], "no"));
+            let rows = (0..4).map(|id| (id, rejected(id + round * sync)));
+            commit_batch(&*store, &run.id, results(rows)).await;
+        }
+    }
+    let all = store.failed_row_groups(&FailedRowGroupQuery::all_of(None)).await.expect("groups");
+    assert_eq!(all.len(), 9);
+    assert!(all.is_sorted_by_key(FailedRowGroup::cursor));
+    assert_eq!(all.iter().map(|group| group.rows).sum::<u64>(), 12);
+    for limit in 1..=10 {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let query = FailedRowGroupQuery { after, limit, ..FailedRowGroupQuery::default() };
+            let page = store.failed_row_groups(&query).await.expect("groups");
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= limit);
+            after = Some(last.cursor());
+            seen.extend(page);
+        }
+        assert_eq!(seen, all, "{limit} on a page");
+    }
+    let two = ["sync-0", "sync-2"].map(SyncId::new);
+    let query = FailedRowGroupQuery {
+        syncs: Some(two.to_vec()),
+        without_users: true,
+        ..FailedRowGroupQuery::all_of(None)
+    };
+    let mut expected = all.clone();
+    expected.retain(|group| two.contains(&group.sync));
+    expected.iter_mut().for_each(|group| group.users = 0);
+    assert_eq!(store.failed_row_groups(&query).await.expect("groups"), expected);
 }

@@ -128,6 +128,10 @@ pub async fn the_audit_log_is_a_chain(backend: &dyn Backend) {
     assert_eq!(all[1].deed, deed("b"));
     let page = book.audit_from(1, 1).await.expect("entries");
     assert_eq!(page.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [2]);
-    let last = book.audit_last(2).await.expect("entries");
-    assert_eq!(last.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3, 2]);
+    let last = async |before| -> Vec<u64> {
+        let entries = book.audit_last(before, 2).await.expect("entries");
+        entries.iter().map(|entry| entry.seq).collect()
+    };
+    assert_eq!(last(None).await, [3, 2]);
+    assert_eq!(last(Some(2)).await, [1]);
 }
