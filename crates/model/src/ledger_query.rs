@@ -23,6 +23,21 @@ pub struct RunQuery {
     pub limit: usize,
 }
 
+/// What happened to the rows of a sync, by runs that ended in the same hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HourCounts {
+    /// The sync.
+    pub sync: SyncId,
+    /// The number of the hour since the beginning of 1970; `None` for runs in progress.
+    pub hour: Option<i64>,
+    /// Rows and events that were delivered.
+    pub delivered: u64,
+    /// Rows that were rejected.
+    pub rejected: u64,
+    /// Rows in doubt.
+    pub in_doubt: u64,
+}
+
 /// Which failed rows to list, the last one that failed first. A field that is `None`
 /// leaves the list as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

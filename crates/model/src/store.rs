@@ -14,7 +14,8 @@ use crate::answers::AnswerBook;
 pub use crate::delivered::Delivered;
 use crate::held::HeldRows;
 pub use crate::ledger_query::{
-    FailedRowCursor, FailedRowGroup, FailedRowGroupCursor, FailedRowGroupQuery, FailedRowQuery, RunQuery,
+    FailedRowCursor, FailedRowGroup, FailedRowGroupCursor, FailedRowGroupQuery, FailedRowQuery, HourCounts,
+    RunQuery,
 };
 use crate::people::PeopleBook;
 pub use crate::row_columns::{RowColumns, TextColumn};
@@ -610,6 +611,15 @@ pub trait Store: Send + Sync {
 
     /// Returns a page of runs, newest first.
     async fn find_runs(&self, query: &RunQuery) -> Result<Vec<Run>, Error>;
+
+    /// Returns what happened to rows, of one sync if one is given, by runs that started at `started` or later,
+    /// and ended after `ended` or are in progress; in any order.
+    async fn hour_counts(
+        &self,
+        sync: Option<&SyncId>,
+        started: Timestamp,
+        ended: Timestamp,
+    ) -> Result<Vec<HourCounts>, Error>;
 
     /// Returns row statuses, newest first.
     async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error>;

@@ -14,8 +14,8 @@ use tidegate_model::held::HeldRows;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery,
-    FailedRowTotals, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, Pause,
-    RowEntry, RowQuery, RowVersion, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
+    FailedRowTotals, HourCounts, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun,
+    Pause, RowEntry, RowQuery, RowVersion, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, HashMemo, Http,
@@ -358,6 +358,15 @@ impl Store for DryRun {
 
     async fn find_runs(&self, query: &RunQuery) -> Result<Vec<Run>, Error> {
         self.real.find_runs(query).await
+    }
+
+    async fn hour_counts(
+        &self,
+        sync: Option<&SyncId>,
+        started: Timestamp,
+        ended: Timestamp,
+    ) -> Result<Vec<HourCounts>, Error> {
+        self.real.hour_counts(sync, started, ended).await
     }
 
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_model::store::{FailedRowGroup, FailedRowGroupQuery, RunQuery, SyncState};
+use tidegate_model::store::{FailedRowGroup, FailedRowGroupQuery, HourCounts, SyncState};
 use tidegate_model::{Checkpoint, Error, Mode, Run, SyncId};
 
 use super::Engine;
@@ -16,8 +16,6 @@ use tidegate_project::SyncSpec;
 
 /// Hours that the overview counts rows of.
 const HOURS: i64 = 24;
-/// Runs that these hours are counted from, at most.
-const RUNS_MAX: usize = 10_000;
 /// Runs that are listed with a sync.
 const RECENT: usize = 30;
 
@@ -121,10 +119,10 @@ impl Engine {
     pub async fn overview(&self) -> Result<Overview, Error> {
         let at = self.config.clock.now();
         let failed_rows = self.config.store.failed_row_counts().await?;
-        let runs = self.runs_of_a_day(None, at).await?;
+        let counts = self.counts_of_a_day(None, at).await?;
         let mut delivered: HashMap<&SyncId, u64> = HashMap::new();
-        for run in &runs {
-            *delivered.entry(&run.sync).or_default() += run.counts.delivered;
+        for of_hour in &counts {
+            *delivered.entry(&of_hour.sync).or_default() += of_hour.delivered;
         }
         let (mut states, mut last_runs) =
             (self.config.store.sync_states().await?, self.config.store.last_runs().await?);
@@ -141,7 +139,7 @@ impl Engine {
         }
         syncs.sort_by_key(|sync| sync.health);
         let failed_rows = syncs.iter().map(|sync| sync.status.failed_rows).sum();
-        Ok(Overview { at, syncs, failed_rows, hours: hours(&runs, at) })
+        Ok(Overview { at, syncs, failed_rows, hours: hours(&counts, at) })
     }
 
     /// Reads the recent runs of syncs, of which an overview has the last one alone.
@@ -194,13 +192,13 @@ impl Engine {
         let groups = self.failed_row_groups(&FailedRowGroupQuery::all_of(Some(id))).await?;
         let state = self.config.store.sync_state(id).await?;
         let checkpoint = state.checkpoint.clone();
-        let runs = self.runs_of_a_day(Some(id), self.config.clock.now()).await?;
+        let counts = self.counts_of_a_day(Some(id), self.config.clock.now()).await?;
         let known = KnownOfSync {
             state,
             recent_runs: self.config.store.runs(Some(id), RECENT).await?,
             failed_rows: groups.iter().map(|group| group.rows).sum(),
             largest: health::largest(&groups),
-            delivered_last_day: runs.iter().map(|run| run.counts.delivered).sum(),
+            delivered_last_day: counts.iter().map(|of_hour| of_hour.delivered).sum(),
         };
         let mut overview = self.sync_overview(id, sync, known).await;
         if matches!(sync, SyncSpec::Import(_)) {
@@ -244,33 +242,28 @@ impl Engine {
         SyncOverview { status, health, why, source, destination, schedule, delivered_last_day, recent_runs }
     }
 
-    /// Returns the runs that ended in the last 24 hours or are in progress.
-    async fn runs_of_a_day(&self, id: Option<&SyncId>, now: Timestamp) -> Result<Vec<Run>, Error> {
-        let before = |hours| now.checked_sub(SignedDuration::from_hours(hours)).ok();
+    /// Returns the counts of runs that ended in the last 24 hours or are in progress.
+    async fn counts_of_a_day(&self, id: Option<&SyncId>, now: Timestamp) -> Result<Vec<HourCounts>, Error> {
+        let before = |hours| now.checked_sub(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MIN);
         // A run that ended in the last hours may have started the day before.
-        let from = before(2 * HOURS);
-        let query = RunQuery { sync: id.cloned(), from, limit: RUNS_MAX, ..RunQuery::default() };
-        let mut runs = self.config.store.find_runs(&query).await?;
-        let began = before(HOURS);
-        runs.retain(|run| run.finished_at.is_none_or(|at| began.is_none_or(|began| at > began)));
-        Ok(runs)
+        self.config.store.hour_counts(id, before(2 * HOURS), before(HOURS)).await
     }
 }
 
 /// Counts the rows of the last hours.
-fn hours(runs: &[Run], now: Timestamp) -> Vec<Hour> {
+fn hours(counts: &[HourCounts], now: Timestamp) -> Vec<Hour> {
     let hour = |at: Timestamp| at.as_second().div_euclid(3_600);
     let first = hour(now) - HOURS + 1;
     let begin = |number: i64| Timestamp::from_second(number * 3_600).unwrap_or(now);
     let mut hours: Vec<Hour> = (first..first + HOURS)
         .map(|number| Hour { at: begin(number), delivered: 0, rejected: 0, in_doubt: 0 })
         .collect();
-    for run in runs {
-        let at = hour(run.finished_at.unwrap_or(now)) - first;
+    for of_hour in counts {
+        let at = of_hour.hour.unwrap_or_else(|| hour(now)) - first;
         let Some(hour) = usize::try_from(at).ok().and_then(|at| hours.get_mut(at)) else { continue };
-        hour.delivered += run.counts.delivered;
-        hour.rejected += run.counts.rejected;
-        hour.in_doubt += run.counts.in_doubt;
+        hour.delivered += of_hour.delivered;
+        hour.rejected += of_hour.rejected;
+        hour.in_doubt += of_hour.in_doubt;
     }
     hours
 }

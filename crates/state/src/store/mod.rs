@@ -50,8 +50,8 @@ use tidegate_model::held::HeldRows;
 use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery,
-    FailedRowTotals, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun, OlderState,
-    Pause, RowEntry, RowQuery, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
+    FailedRowTotals, HourCounts, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun,
+    OlderState, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, HashMemo, ObjectKind,
@@ -371,6 +371,15 @@ impl Store for SqlStore {
 
     async fn find_runs(&self, query: &RunQuery) -> Result<Vec<Run>, Error> {
         runs::find(&self.database, query).await
+    }
+
+    async fn hour_counts(
+        &self,
+        sync: Option<&SyncId>,
+        started: Timestamp,
+        ended: Timestamp,
+    ) -> Result<Vec<HourCounts>, Error> {
+        runs::hour_counts(&self.database, sync, started, ended).await
     }
 
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tidegate_model::store::{RunEnd, RunQuery};
+use tidegate_model::store::{HourCounts, RunEnd, RunQuery};
 use tidegate_model::{Cause, Claim, Compared, Counts, Ending, Error, ObjectKind, Run, RunId, SyncId};
 use uuid::Uuid;
 
@@ -214,6 +214,39 @@ pub(super) async fn find(database: &Database, query: &RunQuery) -> Result<Vec<Ru
     wanted.add("id <", query.before.as_ref().map(|run| Arg::from(run.as_str())));
     let statement = wanted.select("runs", "id DESC", query.limit);
     database.all(statement).await?.iter().map(from_record).collect()
+}
+
+/// Returns what happened to the rows of runs that started at `started` or later, and ended after `ended` or are in
+/// progress.
+pub(super) async fn hour_counts(
+    database: &Database,
+    sync: Option<&SyncId>,
+    started: Timestamp,
+    ended: Timestamp,
+) -> Result<Vec<HourCounts>, Error> {
+    let mut wanted = Conditions::default();
+    wanted.add("sync =", sync.map(Arg::from));
+    wanted.add("started_at >=", Some(started.into()));
+    // Names of runs begin with their time, and have an index.
+    wanted.add("id >=", Some(stem(started).as_str().into()));
+    wanted.and(&format!("(finished_at IS NULL OR finished_at > ${})", wanted.next()), [Arg::from(ended)]);
+    let (conditions, args) = wanted.parts();
+    let text = format!(
+        "SELECT sync, finished_at / 3600000000 AS hour, CAST(SUM(delivered) AS BIGINT) AS delivered,
+            CAST(SUM(rejected) AS BIGINT) AS rejected, CAST(SUM(in_doubt) AS BIGINT) AS in_doubt
+        FROM runs{conditions} GROUP BY sync, finished_at / 3600000000"
+    );
+    let records = database.all(Statement::assembled(text, args)).await?;
+    let counts = |record: &Record| {
+        Ok(HourCounts {
+            sync: SyncId::new(record.get::<String>("sync")?),
+            hour: record.get("hour")?,
+            delivered: record.count("delivered")?,
+            rejected: record.count("rejected")?,
+            in_doubt: record.count("in_doubt")?,
+        })
+    };
+    records.iter().map(counts).collect()
 }
 
 /// Returns the sync of a run and when it started, if it is known.

@@ -12,9 +12,9 @@ use tidegate_model::held::HeldRows;
 use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery,
-    FailedRowTotals, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Known, Lookback, NextRun,
-    Pause, PauseChange, RowEntry, RowQuery, RowResult, RunEnd, RunQuery, SentUser, StatusKind, SyncState,
-    WorkRequest,
+    FailedRowTotals, HourCounts, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Known, Lookback,
+    NextRun, Pause, PauseChange, RowEntry, RowQuery, RowResult, RunEnd, RunQuery, SentUser, StatusKind,
+    SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
@@ -521,6 +521,28 @@ impl Store for MemoryStore {
         };
         let runs = memory.runs.values().rev().map(|(run, _)| run).filter(wanted);
         Ok(runs.take(query.limit).cloned().collect())
+    }
+
+    async fn hour_counts(
+        &self,
+        sync: Option<&SyncId>,
+        started: Timestamp,
+        ended: Timestamp,
+    ) -> Result<Vec<HourCounts>, Error> {
+        let mut found: BTreeMap<(SyncId, Option<i64>), HourCounts> = BTreeMap::new();
+        for (run, _) in self.memory().runs.values() {
+            let is_late = run.started_at >= started && run.finished_at.is_none_or(|at| at > ended);
+            if !is_late || sync.is_some_and(|sync| run.sync != *sync) {
+                continue;
+            }
+            let hour = run.finished_at.map(|at| at.as_second().div_euclid(3_600));
+            let none = HourCounts { sync: run.sync.clone(), hour, delivered: 0, rejected: 0, in_doubt: 0 };
+            let counts = found.entry((run.sync.clone(), hour)).or_insert(none);
+            counts.delivered += run.counts.delivered;
+            counts.rejected += run.counts.rejected;
+            counts.in_doubt += run.counts.in_doubt;
+        }
+        Ok(found.into_values().collect())
     }
 
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {

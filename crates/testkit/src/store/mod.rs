@@ -45,6 +45,7 @@ macro_rules! store_conforms {
             commits::users_are_kept_until_their_rows_are_gone
             commits::what_was_sent_of_users_is_kept_by_key
             runs::what_concerns_an_unknown_run_is_an_error
+            runs::rows_are_counted_by_the_hour_in_which_their_run_ended
             intents::an_intent_survives_a_restart_with_and_without_its_answer
             intents::a_committed_batch_leaves_no_intents
             intents::an_intent_is_done_with_its_batch_whatever_was_written_beside_it

@@ -1,8 +1,8 @@
 //! Runs, from their start to the end of their history.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
 use tidegate_model::{Cause, Clock, Counts, Ending, ObjectKind, Run, RunId, SyncId};
 
@@ -154,4 +154,48 @@ pub async fn the_last_run_and_the_failed_rows_of_all_syncs_come_in_one_question(
     assert_eq!(runs.into_iter().map(|(sync, run)| (sync, run.id)).collect::<HashMap<_, _>>(), last);
     let counts = store.failed_row_counts().await.expect("counts");
     assert_eq!(counts, HashMap::from([(orders(), 2), (customers, 1)]));
+}
+
+/// By the hour in which their runs ended, of one sync or of all.
+pub async fn rows_are_counted_by_the_hour_in_which_their_run_ended(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let began = backend.clock().now();
+    let hour = |at: Timestamp| Some(at.as_second().div_euclid(3_600));
+    let customers = SyncId::new("customers");
+    let counts =
+        |delivered, rejected, in_doubt| Counts { delivered, rejected, in_doubt, ..Counts::default() };
+    let mut ended = Vec::new();
+    for (sync, minutes) in [(orders(), 30), (orders(), 1), (customers.clone(), 120), (orders(), 59)] {
+        let run = start(&*store, &sync, backend.clock().now()).await;
+        let commit = BatchCommit { counts: counts(5, 2, 1), ..BatchCommit::default() };
+        commit_batch(&*store, &run.id, commit).await;
+        backend.clock().advance(SignedDuration::from_mins(minutes));
+        finish(&*store, &run.id, true, backend.clock().now()).await;
+        ended.push(backend.clock().now());
+    }
+    let open = start(&*store, &orders(), backend.clock().now()).await;
+    commit_batch(&*store, &open.id, BatchCommit { counts: counts(7, 0, 0), ..BatchCommit::default() }).await;
+
+    let of = async |sync: Option<&SyncId>, started, ended| {
+        let mut found = store.hour_counts(sync, started, ended).await.expect("counts");
+        found.sort_by_key(|counts| (counts.sync.clone(), counts.hour));
+        found
+            .into_iter()
+            .map(|of| (of.sync, of.hour, of.delivered, of.rejected, of.in_doubt))
+            .collect::<Vec<_>>()
+    };
+    let mut expected: BTreeMap<(SyncId, Option<i64>), (u64, u64, u64)> = BTreeMap::new();
+    for (at, sync) in ended.iter().zip([orders(), orders(), customers.clone(), orders()]) {
+        let sum = expected.entry((sync, hour(*at))).or_default();
+        *sum = (sum.0 + 5, sum.1 + 2, sum.2 + 1);
+    }
+    expected.insert((orders(), None), (7, 0, 0));
+    let expected: Vec<_> =
+        expected.into_iter().map(|((sync, hour), (d, r, i))| (sync, hour, d, r, i)).collect();
+    assert_eq!(of(None, began, Timestamp::MIN).await, expected);
+    let of_customers = of(Some(&customers), began, Timestamp::MIN).await;
+    assert_eq!(of_customers, [(customers, hour(ended[2]), 5, 2, 1)]);
+    let last = of(None, began, ended[2]).await;
+    assert_eq!(last, [(orders(), None, 7, 0, 0), (orders(), hour(ended[3]), 5, 2, 1)]);
+    assert_eq!(of(None, open.started_at, Timestamp::MIN).await, [(orders(), None, 7, 0, 0)]);
 }
