@@ -30,9 +30,15 @@ impl RowHash {
     }
 
     /// The bits that say how often the row under a key has changed.
-    const CHANGES: u128 = 0x7f;
-    /// The bit that says that the row was rejected.
+    const CHANGES: u128 = 0x3f;
+    /// The bits that say what became of the row: none of them if it was delivered.
+    const STATUS: u128 = 0xc0;
+    /// The row was rejected.
     const REJECTED: u128 = 0x80;
+    /// The row is in doubt.
+    const IN_DOUBT: u128 = 0x40;
+    /// The row was delivered, and a later row under its key was rejected.
+    const BEFORE_REJECTED: u128 = 0xc0;
 
     /// The version of a row that the source no longer has.
     pub const REMOVED: RowHash = RowHash(0x5f72_656d_6f76_6564_5f72_6f77_5f74_6700);
@@ -49,7 +55,7 @@ impl RowHash {
     /// Returns the hash without its marks, in 120 bits.
     #[must_use]
     pub fn unmarked(self) -> RowHash {
-        RowHash(self.0 & !(Self::CHANGES | Self::REJECTED))
+        RowHash(self.0 & !(Self::CHANGES | Self::STATUS))
     }
 
     /// Returns whether both are hashes of one row, whatever their marks are.
@@ -57,7 +63,7 @@ impl RowHash {
         self.unmarked() == other.unmarked()
     }
 
-    /// Returns how often the row under its key had changed, modulo 128.
+    /// Returns how often the row under its key had changed, modulo 64.
     pub fn changes(self) -> u8 {
         (self.0 & Self::CHANGES) as u8
     }
@@ -71,13 +77,48 @@ impl RowHash {
 
     /// Returns whether the row was rejected when it was committed.
     pub fn is_rejected(self) -> bool {
-        self.0 & Self::REJECTED != 0
+        self.0 & Self::STATUS == Self::REJECTED
     }
 
-    /// Returns the hash of a row that was rejected, or was not.
+    /// Returns whether the row was in doubt when it was committed.
+    pub fn is_in_doubt(self) -> bool {
+        self.0 & Self::STATUS == Self::IN_DOUBT
+    }
+
+    /// Returns whether the row was delivered, and a later row under its key was rejected: the platform
+    /// has it still.
+    pub fn is_before_rejected(self) -> bool {
+        self.0 & Self::STATUS == Self::BEFORE_REJECTED
+    }
+
+    /// Returns whether the row was delivered, and none under its key was rejected since.
+    pub fn is_delivered(self) -> bool {
+        self.0 & Self::STATUS == 0
+    }
+
+    /// Returns the hash of a row that was delivered.
     #[must_use]
-    pub fn with_rejected(self, rejected: bool) -> RowHash {
-        RowHash(if rejected { self.0 | Self::REJECTED } else { self.0 & !Self::REJECTED })
+    pub fn delivered(self) -> RowHash {
+        RowHash(self.0 & !Self::STATUS)
+    }
+
+    /// Returns the hash of a row that was rejected.
+    #[must_use]
+    pub fn rejected(self) -> RowHash {
+        RowHash(self.delivered().0 | Self::REJECTED)
+    }
+
+    /// Returns the hash of a row that is in doubt.
+    #[must_use]
+    pub fn in_doubt(self) -> RowHash {
+        RowHash(self.delivered().0 | Self::IN_DOUBT)
+    }
+
+    /// Returns the hash of a row that was committed before another one under its key was rejected. A row
+    /// in doubt stays so.
+    #[must_use]
+    pub fn before_rejected(self) -> RowHash {
+        if self.is_delivered() { RowHash(self.0 | Self::BEFORE_REJECTED) } else { self }
     }
 
     /// Returns the key of the row after `number` equal ones: its own hash for the first.
@@ -135,13 +176,26 @@ mod tests {
     #[test]
     fn marks_change_the_name_and_not_the_row() {
         let row = RowHash(u128::MAX).unmarked();
-        for changes in [0, 1, 127] {
-            let marked = row.with_rejected(true).with_changes(changes);
-            assert_eq!((marked.changes(), marked.is_rejected()), (changes, true));
-            assert!(marked.is_row(row) && !marked.is_row(RowHash(0)));
-            assert_eq!(marked.with_rejected(false).with_changes(0), row);
+        for changes in [0, 1, 63] {
+            let delivered = row.with_changes(changes);
+            let (rejected, doubted, before) =
+                (delivered.rejected(), delivered.in_doubt(), delivered.before_rejected());
+            for marked in [delivered, rejected, doubted, before] {
+                assert_eq!(marked.changes(), changes);
+                assert!(marked.is_row(row) && !marked.is_row(RowHash(0)));
+                assert_eq!(marked.delivered().with_changes(0), row);
+                let is = [
+                    marked.is_delivered(),
+                    marked.is_rejected(),
+                    marked.is_in_doubt(),
+                    marked.is_before_rejected(),
+                ];
+                let expected = [delivered, rejected, doubted, before].map(|other| other == marked);
+                assert_eq!(is, expected, "a row has one status");
+            }
+            assert_eq!(doubted.before_rejected(), doubted, "a row in doubt stays so");
         }
-        assert_eq!(row.with_changes(128), row, "the number comes round");
+        assert_eq!(row.with_changes(64), row, "the number comes round");
     }
 
     #[test]

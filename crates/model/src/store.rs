@@ -640,6 +640,18 @@ pub trait Store: Send + Sync {
         after: Option<&FailedRow>,
     ) -> Result<Vec<FailedRow>, Error>;
 
+    /// Returns the keys and versions of the open failed rows of a sync that were rejected, in any order.
+    async fn rejected_versions(&self, sync: &SyncId) -> Result<Vec<RowVersion>, Error> {
+        let query = FailedRowQuery {
+            sync: Some(sync.clone()),
+            status: Some(StatusKind::Rejected),
+            limit: usize::MAX,
+            ..FailedRowQuery::default()
+        };
+        let rows = self.failed_rows_in_order(&query, None).await?;
+        Ok(rows.iter().map(|row| RowVersion { key: row.key, row: row.row }).collect())
+    }
+
     /// Returns how many open failed rows each sync has, if it has any, in one question.
     async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error>;
 

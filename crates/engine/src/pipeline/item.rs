@@ -104,7 +104,8 @@ pub(crate) struct BatchOpened {
     pub(crate) origins: Vec<Origin>,
     /// The order of what was read.
     pub(crate) order: BatchOrder,
-    /// Keys of pieces that could not be read before, and can be now.
+    /// Keys of pieces that could not be read before, and can be now, and of rows that are again as they were
+    /// delivered.
     pub(crate) fixed: Vec<RowHash>,
     /// Rows that earlier runs were about to send.
     pub(crate) recalled: Vec<RowVersion>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
-use tidegate_model::store::Lookback;
+use tidegate_model::store::{BatchCommit, Lookback};
 use tidegate_model::{
     Batch, Compared, Comparison, Error, Feed, Idempotency, Mapping, Platform, Progress, Row, RowHash, RunId,
 };
@@ -14,11 +14,13 @@ use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::begins::Begins;
 use crate::pipeline::brake::ExceededLimit;
 use crate::pipeline::import::Import;
+use crate::pipeline::interrupted;
 use crate::pipeline::read::by_hash::ByHash;
 use crate::pipeline::read::by_source::{AtSource, CertainComparison, SourceComparison};
 use crate::pipeline::read::compare::{Comparing, Duplicates};
 use crate::pipeline::read::cursor_state::ChangeTracking;
 use crate::pipeline::read::mirror_state::Measured;
+use crate::pipeline::read::restored::RejectedRows;
 use crate::pipeline::removal::{self, Removed};
 use crate::pipeline::run::Parts;
 use crate::pipeline::sent::SentAttributes;
@@ -42,6 +44,15 @@ pub(crate) fn doubted(rows: Feed<Row>, mapping: &Arc<Mapping>, at_source: &AtSou
         async move { bookkeeping.doubt(&keys).await.map(|()| batch) }
     };
     rows.and_then(doubted).boxed()
+}
+
+/// Closes the failed rows of what is again as it was delivered.
+async fn close_restored(parts: &Parts, run: &RunId, keys: Vec<RowHash>) -> Result<(), Error> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let commit = BatchCommit { batch: interrupted::BATCH, solved: keys, ..BatchCommit::default() };
+    parts.store.commit_batch(run, commit).await
 }
 
 /// Compares all rows of the source, and opens a feed of those that differ, and one of those that are
@@ -77,8 +88,21 @@ pub(crate) async fn compared(
         None => None,
     };
     let held = Some(parts.store.held_rows());
-    let mut comparing =
-        Comparing { import, kind, at_source, by_hash, batch_rows, held, progress, about_to_be_sent };
+    let rejected = match kind.skips_committed() {
+        true => RejectedRows::load(parts.store.as_ref(), &import.sync).await?,
+        false => RejectedRows::default(),
+    };
+    let mut comparing = Comparing {
+        import,
+        kind,
+        at_source,
+        by_hash,
+        batch_rows,
+        held,
+        progress,
+        about_to_be_sent,
+        rejected,
+    };
     let mut found = comparing.compare(comparison).await?;
     if let Some(at_source) = &begins.at_source {
         found.comparison = at_source.take_over(found.comparison, Arc::clone(&lookback)).await?;
@@ -95,6 +119,7 @@ pub(crate) async fn compared(
     {
         return Err(exceeded.error(&import.sync));
     }
+    close_restored(parts, run, std::mem::take(&mut found.restored)).await?;
     duplicates.add(found.differences.duplicates.drain(..));
     let differing = comparing.differing(&mut found, Arc::clone(&lookback)).await?;
     let differing = match sent {

@@ -57,6 +57,12 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
+    /// Returns what is known of a row that an earlier run listed as in doubt.
+    pub(crate) fn of_unknown_age() -> Doubt {
+        let reason = "the row is as it was when its response was lost; whether it took effect is not known";
+        Doubt { sends: 1, since: Timestamp::UNIX_EPOCH, reason: Reason::new("response_lost", reason) }
+    }
+
     /// Returns how long ago it was sent first; the longest time if the clock was set back since.
     pub(crate) fn age(&self, now: Timestamp) -> Duration {
         match Duration::try_from(now.duration_since(self.since)) {

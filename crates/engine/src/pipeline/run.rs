@@ -23,6 +23,7 @@ use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::read::equal_rows::EqualRows;
 use crate::pipeline::read::mirror_state::SharedMirrorState;
 use crate::pipeline::read::reader::Reader;
+use crate::pipeline::read::restored::Restored;
 use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::repeat::RepeatPolicy;
 use crate::pipeline::run_kind::{Retention, RunKind};
@@ -130,7 +131,7 @@ async fn carry_out<F: Transform>(
         // What ends the run before anything is read says more than what is remembered.
         // What interrupted runs have left may be taken over when the feed is opened.
         let opened = feed.await?;
-        Ok((ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?, opened))
+        Ok((ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention, job.kind).await?, opened))
     };
     let opened = tokio::select! {
         opened = opened => opened.map(Some),
@@ -203,7 +204,7 @@ async fn remove<F: Transform>(
     moved: &mut Moved,
     progress: watch::Sender<Progress>,
 ) -> Result<(), Error> {
-    let resume = ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?;
+    let resume = ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention, job.kind).await?;
     let before = Moved { resume, batches: moved.batches, counts: Counts::default() };
     let removed = move_items(job, parts, run, shutdown, feed, before, progress).await;
     moved.batches = removed.batches;
@@ -305,6 +306,7 @@ async fn move_items<F: Transform>(
         retention: job.retention.clone(),
         changed: job.changed,
         numbers: EqualRows::default(),
+        restored: Restored::default(),
         to_send,
         partitions: !in_order,
         events,

@@ -332,6 +332,10 @@ impl Store for DryRun {
         self.real.failed_rows_in_order(query, after).await
     }
 
+    async fn rejected_versions(&self, sync: &SyncId) -> Result<Vec<RowVersion>, Error> {
+        self.real.rejected_versions(sync).await
+    }
+
     async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error> {
         self.real.failed_row_counts().await
     }

@@ -51,7 +51,7 @@ use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery,
     FailedRowTotals, HourCounts, IntendedRequest, Intent, IntentId, KeptUser, KeyRotation, Lookback, NextRun,
-    OlderState, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
+    OlderState, Pause, RowEntry, RowQuery, RowVersion, RunEnd, RunQuery, SentUser, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, HashMemo, ObjectKind,
@@ -338,6 +338,10 @@ impl Store for SqlStore {
         after: Option<&FailedRow>,
     ) -> Result<Vec<FailedRow>, Error> {
         failed_rows::in_order(&self.database, &self.contents, query, after).await
+    }
+
+    async fn rejected_versions(&self, sync: &SyncId) -> Result<Vec<RowVersion>, Error> {
+        failed_rows::rejected_versions(&self.database, sync).await
     }
 
     async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error> {

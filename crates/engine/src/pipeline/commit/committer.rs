@@ -320,9 +320,13 @@ impl<F: Transform> Committer<F> {
             .iter()
             .flatten()
             .filter(|(at, row)| *at >= first && (!by_key || row.status.kind() != StatusKind::Rejected));
-        let committed = committed.map(|(_, row)| {
-            let is_rejected = row.status.kind() == StatusKind::Rejected;
-            RowVersion { key: row.key, row: row.row.with_rejected(is_rejected) }
+        let committed = committed.map(|(_, row)| RowVersion {
+            key: row.key,
+            row: match row.status.kind() {
+                StatusKind::Delivered => row.row,
+                StatusKind::Rejected => row.row.rejected(),
+                StatusKind::InDoubt => row.row.in_doubt(),
+            },
         });
         let before = kept.if_rejected.into_iter().filter(|(at, _)| !by_key && rejected.contains(at));
         let kept = kept.always.into_iter().chain(before.map(|(_, row)| row));

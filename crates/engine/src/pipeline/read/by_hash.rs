@@ -144,6 +144,7 @@ impl Comparing<'_> {
             {
                 if known.rows().iter().any(|known| known.is_row(version.row)) {
                     entries.push(RowVersion { key: hash, row: version.row });
+                    self.note_restored(version, &known, seen);
                     self.about_to_be_sent.remove(&key);
                     unchanged += 1;
                     continue;

@@ -25,6 +25,7 @@ use crate::pipeline::read::by_hash::ByHash;
 use crate::pipeline::read::by_source::AtSource;
 use crate::pipeline::read::held::Held;
 use crate::pipeline::read::relay::laid_out;
+use crate::pipeline::read::restored::RejectedRows;
 use crate::pipeline::run_kind::RunKind;
 
 /// Keys that more than one row of the source has.
@@ -87,6 +88,8 @@ pub(crate) struct Found {
     pub(crate) unreadable: u64,
     /// Bytes of a row, on average; `None` if none was read.
     pub(crate) row_bytes: Option<u64>,
+    /// The keys of rows that are again as they were delivered, of those with a rejected change.
+    pub(crate) restored: Vec<RowHash>,
     held: Option<Held>,
 }
 
@@ -97,6 +100,8 @@ const MEASURED_ROWS: u64 = 10_000;
 pub(super) struct Seen {
     pub(super) held: Held,
     pub(super) unreadable: u64,
+    /// The keys of rows that are again as they were delivered, of those with a rejected change.
+    pub(super) restored: Vec<RowHash>,
     pub(super) scratch: Vec<u8>,
     /// Rows that were measured, and their bytes.
     measured: (u64, u64),
@@ -104,7 +109,7 @@ pub(super) struct Seen {
 
 impl Seen {
     fn new(held: Held) -> Seen {
-        Seen { held, unreadable: 0, scratch: Vec::new(), measured: (0, 0) }
+        Seen { held, unreadable: 0, restored: Vec::new(), scratch: Vec::new(), measured: (0, 0) }
     }
 
     /// Measures rows that were read, as long as few were.
@@ -132,6 +137,8 @@ pub(crate) struct Comparing<'a> {
     /// Users that earlier runs were about to send and that are not known, by the key of their rows. Those
     /// whose rows are still there are taken off.
     pub(crate) about_to_be_sent: HashMap<RowHash, Text>,
+    /// The rejected rows that are still open, if rows that are as they were sent are left out.
+    pub(crate) rejected: RejectedRows,
 }
 
 impl Comparing<'_> {
@@ -168,11 +175,14 @@ impl Comparing<'_> {
         if twice > Differences::DUPLICATES_MAX as u64 {
             return Err(no_key(&self.import.sync, twice));
         }
-        let Seen { mut held, unreadable, measured: (rows, bytes), .. } = seen;
+        let Seen { mut held, unreadable, mut restored, measured: (rows, bytes), .. } = seen;
+        // Which of several rows was delivered is not known.
+        let several: HashSet<RowHash> = differences.duplicates.iter().copied().collect();
+        restored.retain(|key| !several.contains(key));
         // What was told of them row by row was not so: they are not held.
         held.overflows |= differences.overtaken > 0;
         let (row_bytes, held) = (bytes.checked_div(rows), Some(held));
-        Ok(Found { differences, comparison, unreadable, row_bytes, held })
+        Ok(Found { differences, comparison, unreadable, row_bytes, restored, held })
     }
 
     /// Adds a batch of rows to a comparison, and holds those that differ.
@@ -229,6 +239,11 @@ impl Comparing<'_> {
         judge: &Judge,
         seen: &mut Seen,
     ) -> Result<(), Error> {
+        versions
+            .rows
+            .iter()
+            .zip(&versions.known)
+            .for_each(|(row, known)| self.note_restored(row, known, seen));
         versions.rows.iter().for_each(|row| drop(self.about_to_be_sent.remove(&row.key)));
         let read = (batch.items.len() + batch.malformed.len()) as u64;
         let (batch, hashes) = judge.differing((batch, hashes), versions);
@@ -237,6 +252,13 @@ impl Comparing<'_> {
             progress.counts.skipped += batch.unchanged;
         });
         seen.held.add(batch, hashes).await
+    }
+
+    /// Notes a row that is again as it was delivered, if a change of it was rejected.
+    pub(super) fn note_restored(&self, row: &RowVersion, known: &Known, seen: &mut Seen) {
+        if !self.rejected.is_empty() && self.rejected.is_restored(row, known) {
+            seen.restored.push(row.key);
+        }
     }
 
     /// Returns the rows that differ: those that are held, or the source's, read once more.

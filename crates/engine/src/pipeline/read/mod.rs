@@ -14,4 +14,5 @@ pub(crate) mod mirror_state;
 pub(crate) mod partition;
 pub(crate) mod reader;
 pub(crate) mod relay;
+pub(crate) mod restored;
 pub(crate) mod resume;

@@ -10,7 +10,8 @@ use crate::pipeline::item::{IndexedResult, Item, Kept, ReadItems};
 use crate::pipeline::read::cursor_marks::CursorMarks;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::PriorState;
-use crate::pipeline::run_kind::Retention;
+use crate::pipeline::repeat::Doubt;
+use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, Transform};
 use tidegate_project::Changed;
 
@@ -28,6 +29,8 @@ pub(crate) struct Lookup {
     pub(crate) highest: Option<Value>,
     /// How the cursor came there.
     pub(crate) marks: CursorMarks,
+    /// The keys of those whose failed rows are closed, though nothing is sent.
+    pub(crate) restored: Vec<RowHash>,
     /// Those that earlier runs were about to send.
     pub(crate) recalled: Vec<RowVersion>,
     /// Rows of earlier runs that stay known.
@@ -70,6 +73,7 @@ impl<F: Transform> Reader<F> {
             highest,
             // Numbers and indexes are the same if all was read, and the cursor of the rest is not among these.
             marks: if malformed.is_empty() { marks } else { CursorMarks::default() },
+            restored: Vec::new(),
             recalled: Vec::new(),
             kept: Kept::default(),
         };
@@ -84,6 +88,10 @@ impl<F: Transform> Reader<F> {
             match prior {
                 PriorState::Committed => lookup.skipped += 1,
                 PriorState::Ignored => lookup.ignored += 1,
+                PriorState::Restored => {
+                    lookup.skipped += 1;
+                    lookup.restored.push(keys.key);
+                }
                 PriorState::Sent(_) | PriorState::InDoubt(_) => lookup.recalled.push(keys.into()),
                 PriorState::New => {}
             }
@@ -142,24 +150,53 @@ impl<F: Transform> Reader<F> {
         let keep = |row: &RowHash| RowVersion { key: keys.key, row: *row };
         let took_effect = || rows.iter().filter(|row| !row.is_rejected());
         if let Some(same) = rows.iter().find(|row| row.is_row(keys.version)) {
-            if skips {
+            keys.version = keys.version.with_changes(same.changes());
+            if let Some(prior) = self.restored(*same, *keys) {
+                kept.always.push(RowVersion { row: keys.version, ..keep(same) });
+                return prior;
+            }
+            let mut is_tried_again = || {
+                same.is_rejected()
+                    && rows.iter().any(|row| row.is_before_rejected())
+                    && self.restored.was_closed(keys.key)
+            };
+            if skips && !is_tried_again() {
                 if rows.len() > 1 {
                     kept.always.extend(rows.iter().map(keep));
                 }
                 return PriorState::Committed;
             }
-            keys.version = keys.version.with_changes(same.changes());
+            if skips {
+                kept.if_rejected.extend(took_effect().map(|row| (at, keep(row))));
+            }
         } else if let Some(last) = rows.iter().map(|row| row.changes()).max() {
             let ignores = self.changed == Changed::Ignore && !keys.version.is_removed();
             if skips && ignores && took_effect().next().is_some() {
                 return PriorState::Ignored;
             }
-            kept.if_rejected.extend(took_effect().map(|row| (at, keep(row))));
+            kept.if_rejected.extend(took_effect().map(|row| (at, keep(&row.before_rejected()))));
             keys.version = keys.version.with_changes(last.wrapping_add(1));
         } else if skips && self.resume.take_committed(*keys) {
             return PriorState::Committed;
         }
         self.resume.lookup_sent(*keys)
+    }
+
+    /// What follows for a row that is as it was committed (`same`), if a change of it was rejected since that
+    /// the source no longer has.
+    fn restored(&mut self, same: RowHash, keys: ItemKeys) -> Option<PriorState> {
+        if self.kind.skips_committed() {
+            let closes = same.is_before_rejected() && self.restored.closes(keys.key);
+            return closes.then_some(PriorState::Restored);
+        }
+        if self.kind != RunKind::Retry || !self.resume.rejected.has_other(keys.key, keys.version) {
+            return None;
+        }
+        match () {
+            () if same.is_rejected() => None,
+            () if same.is_in_doubt() => Some(PriorState::InDoubt(Box::new(Doubt::of_unknown_age()))),
+            () => Some(PriorState::Restored),
+        }
     }
 
     /// Transforms what is new, with its number in the batch; `decided` are those of the batch whose status is known already.
@@ -227,12 +264,14 @@ impl<F: Transform> Reader<F> {
             PriorState::InDoubt(doubt) if !self.repeats.allows(doubt.age(self.clock.now())) => {
                 Some(RowStatus::InDoubt(doubt.reason.clone()))
             }
-            PriorState::InDoubt(_) | PriorState::New | PriorState::Committed | PriorState::Ignored => {
-                match sent {
-                    Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
-                    Err(reason) => Some(RowStatus::Rejected(reason.clone())),
-                }
-            }
+            PriorState::InDoubt(_)
+            | PriorState::New
+            | PriorState::Committed
+            | PriorState::Ignored
+            | PriorState::Restored => match sent {
+                Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
+                Err(reason) => Some(RowStatus::Rejected(reason.clone())),
+            },
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::item::{BatchOpened, CommitEvent, ReadItems};
 use crate::pipeline::read::equal_rows::EqualRows;
+use crate::pipeline::read::restored::Restored;
 use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::repeat::RepeatPolicy;
 use crate::pipeline::run_kind::{Retention, RunKind};
@@ -38,6 +39,8 @@ pub(crate) struct Reader<F: Transform> {
     pub(crate) changed: Changed,
     /// Numbers rows that nothing tells apart.
     pub(crate) numbers: EqualRows,
+    /// Rows that are again as they were before a rejected change.
+    pub(crate) restored: Restored,
     /// Where items go that are to be sent.
     pub(crate) to_send: mpsc::Sender<ReadItems<F>>,
     /// Whether items are partitioned, since those of one user keep their order.
@@ -113,6 +116,8 @@ impl<F: Transform> Reader<F> {
         raise(&mut lookup.highest, unread_highest);
         counts.skipped = lookup.skipped + read.unchanged;
         counts.ignored = lookup.ignored + read.ignored;
+        let mut fixed = std::mem::take(&mut lookup.restored);
+        fixed.extend(read.fixed.iter().map(|location| Origin::hash_of(location, scratch)));
         let items = order.items().zip(read.items);
         let partitioned = self.partition(batch, items, lookup.known, lookup.malformed);
         let opened = BatchOpened {
@@ -124,7 +129,7 @@ impl<F: Transform> Reader<F> {
             highest: lookup.highest,
             marks: lookup.marks,
             left: (self.forgets() && counts.skipped > 0).then(|| self.resume.unmatched()),
-            fixed: read.fixed.iter().map(|location| Origin::hash_of(location, scratch)).collect(),
+            fixed,
             origins: read.origins,
             order,
             recalled: lookup.recalled,

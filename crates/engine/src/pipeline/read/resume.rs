@@ -5,8 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion};
 use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
 
+use crate::pipeline::read::restored::RejectedRows;
 use crate::pipeline::repeat::Doubt;
-use crate::pipeline::run_kind::Retention;
+use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::ItemKeys;
 
 /// Rows that earlier runs committed, or were about to send.
@@ -20,6 +21,8 @@ pub(crate) struct ResumeState {
     intended: HashMap<RowHash, Vec<(RowHash, VecDeque<Intended>)>>,
     /// Whether rows that were rejected or in doubt are still open.
     pub(crate) any_failed: bool,
+    /// The rejected ones of them, for a retry.
+    pub(crate) rejected: RejectedRows,
 }
 
 /// Committed rows, by what is asked of them.
@@ -69,6 +72,8 @@ pub(crate) enum PriorState {
     Committed,
     /// Another row was committed under its key, and changed rows are ignored.
     Ignored,
+    /// It was delivered, and a change of it was rejected that the source no longer has.
+    Restored,
     /// It was sent by a run that died before it could commit it.
     Sent(Box<RowStatus>),
     /// It was about to be sent; whether it took effect is not known.
@@ -78,7 +83,7 @@ pub(crate) enum PriorState {
 impl PriorState {
     /// Returns whether nothing is to be done about the row.
     pub(crate) fn is_skipped(&self) -> bool {
-        matches!(self, PriorState::Committed | PriorState::Ignored)
+        matches!(self, PriorState::Committed | PriorState::Ignored | PriorState::Restored)
     }
 }
 
@@ -87,6 +92,7 @@ impl ResumeState {
         store: &dyn Store,
         sync: &SyncId,
         retention: &Retention,
+        kind: RunKind,
     ) -> Result<ResumeState, Error> {
         let mut resume = ResumeState::default();
         let lookback = store.lookback(sync).await?;
@@ -121,6 +127,9 @@ impl ResumeState {
             }
         }
         resume.any_failed = store.failed_row_totals(sync).await?.rows > 0;
+        if resume.any_failed && kind == RunKind::Retry {
+            resume.rejected = RejectedRows::load(store, sync).await?;
+        }
         Ok(resume)
     }
 

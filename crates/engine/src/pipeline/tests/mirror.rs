@@ -5,7 +5,7 @@ use tidegate_model::Compared;
 use super::*;
 
 /// A stage whose rows are compared by `id`; `at` is a column of the row that the mapping uses.
-fn mirror(table: &Table, answer: Answer) -> Stage {
+pub(super) fn mirror(table: &Table, answer: Answer) -> Stage {
     let mut stage = Stage::new(table, Idempotency::Idempotent, limits(), answer);
     let target = Target {
         sync: SyncId::new("s"),

@@ -34,6 +34,7 @@ mod mirror;
 mod mirror_chance;
 mod pace;
 mod people;
+mod restored;
 mod shared_limits;
 mod stage;
 mod uncertain;

@@ -30,7 +30,7 @@ use super::statement::sql;
 pub(super) use self::change::{Change, apply};
 pub(super) use self::groups::groups;
 pub(super) use self::index::Indexes;
-pub(super) use self::pages::{dismissed, find, in_order, payloads};
+pub(super) use self::pages::{dismissed, find, in_order, payloads, rejected_versions};
 pub(super) use self::whole::{discard, dismiss, erase, forget};
 
 /// Returns the totals of a sync.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::store::{DismissedRow, FailedRow, FailedRowQuery, RowEntry};
+use tidegate_model::store::{DismissedRow, FailedRow, FailedRowQuery, RowEntry, RowVersion, StatusKind};
 use tidegate_model::{Error, KeptRow, RowHash, SyncId};
 
 use super::block::FailedEntry;
@@ -236,6 +236,23 @@ pub(crate) async fn in_order(
 ) -> Result<Vec<FailedRow>, Error> {
     let after = after.map(|after| (after.first_at.as_microsecond(), (after.position, after.key)));
     page::<AsTheyCame>(database, contents, query, after).await
+}
+
+/// Returns the keys and versions of the open rows of a sync that were rejected, without their contents.
+pub(crate) async fn rejected_versions(database: &Database, sync: &SyncId) -> Result<Vec<RowVersion>, Error> {
+    let query = FailedRowQuery {
+        sync: Some(sync.clone()),
+        status: Some(StatusKind::Rejected),
+        ..FailedRowQuery::default()
+    };
+    let mut tx = database.snapshot().await?;
+    let mut versions = Vec::new();
+    for place in table::places(&mut tx, Table::Open, &query).await? {
+        let entries = table::entries(&mut tx, Table::Open, &place).await?;
+        let rejected = entries.iter().filter(|entry| entry.kind() == StatusKind::Rejected);
+        versions.extend(rejected.map(|entry| RowVersion { key: entry.key, row: entry.row }));
+    }
+    Ok(versions)
 }
 
 /// Returns rows that were dismissed, the last one first.
