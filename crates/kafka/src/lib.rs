@@ -34,7 +34,7 @@ mod token;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, SystemSetting, settings::schema_of};
 
 use crate::selection::KafkaSelection;
 use crate::settings::KafkaSettings;
@@ -49,6 +49,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<KafkaSettings>,
+    system: &[SystemSetting::address("brokers")],
     source: Some(SourceRole {
         selection: KafkaSelection::schema,
         modes: &[Mode::Stream],

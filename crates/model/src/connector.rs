@@ -11,7 +11,7 @@ use crate::mapping::TableContract;
 use crate::settings::schema_of;
 use crate::{
     Clock, Columns, ConnectionId, Error, Http, Ingest, Layout, Mode, ObjectKind, Platform, Settings, Sink,
-    Source, StreamId, SyncId,
+    Source, StreamId, SyncId, SystemSetting,
 };
 
 /// Opens a source from the settings of its connection.
@@ -233,6 +233,9 @@ pub struct Connector {
     pub icon: &'static str,
     /// The schema of its settings.
     pub settings: fn() -> Schema,
+    /// The settings that say which system a connection is of. If one of them changes, what syncs remember was
+    /// read from another system, or delivered to one.
+    pub system: &'static [SystemSetting],
     /// Rows can be read from it.
     pub source: Option<SourceRole>,
     /// Records can be sent to it.
@@ -262,6 +265,7 @@ impl Connector {
         readme: "",
         icon: "",
         settings: schema_of::<()>,
+        system: &[],
         compares: false,
         source: None,
         platform: None,

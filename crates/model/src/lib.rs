@@ -54,6 +54,7 @@ pub mod settings;
 mod shared_limits;
 pub mod source;
 pub mod store;
+mod system;
 pub mod value;
 pub mod varint;
 
@@ -93,4 +94,5 @@ pub use settings::{Secret, Settings};
 pub use shared_limits::{Booked, NotShared, SharedLimits};
 pub use source::{Dataset, ReadMode, Selection, Source};
 pub use store::Store;
+pub use system::{System, SystemSetting, Systems};
 pub use value::{Text, Value};

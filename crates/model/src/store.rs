@@ -23,7 +23,7 @@ pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Claim, Claimed, Compared, Comparison, Counts, Ending, Erasure, ErasureCounts, Error,
     HashMemo, KeptRow, NotShared, ObjectKind, Outcome, Reason, RowHash, Run, RunId, Secret, SharedLimits,
-    SyncId, Text, Value, Wait,
+    SyncId, Systems, Text, Value, Wait,
 };
 
 /// What is known of a sync besides its configuration.
@@ -35,6 +35,8 @@ pub struct SyncState {
     pub object: Option<ObjectKind>,
     /// The position after the last committed batch.
     pub checkpoint: Option<Checkpoint>,
+    /// The systems that its checkpoint and everything else that is remembered are about.
+    pub systems: Option<Systems>,
     /// Whether the last read completed, so that the next one starts over.
     pub complete: bool,
     /// When `tidegate serve` runs it next, if it has a schedule.
@@ -514,9 +516,12 @@ pub trait Store: Send + Sync {
     /// of the run removes it.
     async fn note_wait(&self, run: &RunId, wait: Option<Wait>) -> Result<(), Error>;
 
-    /// Clears the checkpoint, lookback, kept users and intents of the sync that is held. Runs and row
-    /// statuses stay.
+    /// Clears the checkpoint, systems, lookback, kept users and intents of the sync that is held. Runs and
+    /// row statuses stay.
     async fn reset(&self, claim: &Claim) -> Result<(), Error>;
+
+    /// Notes between which systems the sync that is held moves data. [`Store::reset`] forgets them.
+    async fn note_systems(&self, claim: &Claim, systems: &Systems) -> Result<(), Error>;
 
     /// Opens a run of the sync that is held.
     async fn start_run(

@@ -14,7 +14,7 @@ mod tests;
 mod users;
 
 use tidegate_model::settings::schema_of;
-use tidegate_model::{Connector, ObjectKind, PlatformRole};
+use tidegate_model::{Connector, ObjectKind, PlatformRole, SystemSetting};
 
 pub use activity::{ActivitySummary, Event, Key, Purchase};
 pub use catalogs::Catalog;
@@ -30,6 +30,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<settings::ProfilesSettings>,
+    system: &[SystemSetting::exact("file")],
     platform: Some(PlatformRole {
         objects: &[
             ObjectKind::User,

@@ -87,11 +87,9 @@ fn print(plan: &Plan, requests: usize) {
         ));
         output::line(format!("  → `tidegate run {} --yes` does it", plan.sync));
     }
-    if counts.delivered > 0 {
-        for caveat in &plan.caveats {
-            output::line(format!("  {}: {}", toned("warning"), caveat.message));
-            output::line(format!("  → {}", caveat.next_step));
-        }
+    for caveat in &plan.caveats {
+        output::line(format!("  {}: {}", toned("warning"), caveat.message));
+        output::line(format!("  → {}", caveat.next_step));
     }
     for request in &plan.first {
         output::line(format!("\n{} {}\n{}", request.method, request.path, request.body));

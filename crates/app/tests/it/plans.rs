@@ -199,3 +199,59 @@ async fn a_file_that_is_late_deletes_no_user() {
     let run = run();
     assert_eq!((&run["counts"]["delivered"], &run["compared"]["removed"]), (&1.into(), &1.into()), "{run:#}");
 }
+
+#[tokio::test]
+async fn going_live_from_the_built_in_sandbox_says_what_would_be_skipped_and_what_to_do() {
+    let shop = Shop::new().await;
+    let project = |braze: &str| {
+        format!(
+            "connections:\n  db: {}\n  braze: {{ type: braze, endpoint: {braze}, api_key: key }}\nsyncs:{SYNCS}",
+            shop.database.connection()
+        )
+    };
+    shop.project.write("tidegate.yaml", &project("sandbox"));
+    for sync in ["customers", "changes"] {
+        assert_eq!(shop.run(&[sync])["counts"]["delivered"], 100);
+    }
+    shop.project.write("tidegate.yaml", &shop.yaml);
+    for sync in ["customers", "changes"] {
+        let said = format!("since the last run of `{sync}`: rows that were delivered there would be skipped");
+        let remedy = format!("tidegate reset {sync}");
+        let run = shop.project.done(&["run", sync]);
+        assert!(run.code == 1 && run.stderr.contains(&said) && run.stderr.contains(&remedy), "{run:?}");
+        assert!(run.stderr.contains("`endpoint` of `braze` was `sandbox` and is `http://"), "{run:?}");
+        for look in ["check", "plan"] {
+            let seen = shop.project.done(&[look, sync]);
+            let all = format!("{}{}", seen.stdout, seen.stderr);
+            let all = all.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(all.contains(&said) && all.contains(&remedy), "{look}: {seen:?}");
+        }
+    }
+    assert_eq!(shop.sandbox.stats("braze").await["users"], 0, "nothing was sent");
+    assert_eq!(shop.run(&["customers", "--yes"])["counts"]["delivered"], 0, "a person has confirmed it");
+    assert_eq!(shop.run(&["customers"])["ending"], "succeeded", "and is not asked again");
+
+    shop.project.done(&["reset", "changes", "--yes"]);
+    assert_eq!(shop.run(&["changes"])["counts"]["delivered"], 100);
+    assert_eq!(shop.sandbox.stats("braze").await["users"], 100);
+}
+
+#[tokio::test]
+async fn a_renamed_connection_goes_on_and_another_database_stops_the_sync() {
+    let shop = Shop::new().await;
+    assert_eq!(shop.run(&["orders"])["counts"]["delivered"], 100);
+    let renamed =
+        shop.yaml.replace("  db: ", "  warehouse: ").replace("connection: db", "connection: warehouse");
+    shop.project.write("tidegate.yaml", &renamed);
+    let run = shop.run(&["orders"]);
+    assert_eq!((&run["ending"], &run["counts"]["delivered"]), (&"succeeded".into(), &0.into()), "{run:#}");
+
+    let other = Database::create().await;
+    other
+        .run("CREATE TABLE customers (id bigint PRIMARY KEY, plan text, city text, changed_at timestamptz)")
+        .await;
+    shop.project.write("tidegate.yaml", &renamed.replace(&shop.database.connection(), &other.connection()));
+    let run = shop.project.done(&["run", "orders"]);
+    assert!(run.stderr.contains("`database` of `warehouse` was"), "{run:?}");
+    assert!(run.stderr.contains("rows of another system would be skipped up to its checkpoint"), "{run:?}");
+}

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use tidegate_model::source::Column;
-use tidegate_model::store::BatchCommit;
+use tidegate_model::store::{BatchCommit, SyncState};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Ending, Error, Feed, Idempotency, Mapping, Platform,
-    Progress, ReadMode, Reason, Record, Row, RowHash, Run, RunId, Selection, Source, SyncId,
+    Progress, ReadMode, Reason, Record, Row, RowHash, Run, RunId, Selection, Source, SyncId, Systems,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ use crate::pipeline::rows::Rows;
 use crate::pipeline::run::{self, Job, Opened, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::sent::SentAttributes;
+use crate::pipeline::systems;
 use tidegate_project::{Changed, Compare, Limits};
 
 /// An import with both of its ends opened.
@@ -37,6 +38,10 @@ pub struct Import {
     pub sync: SyncId,
     /// Where rows are read.
     pub source: Arc<dyn Source>,
+    /// The connection that they come from.
+    pub source_connection: ConnectionId,
+    /// What both connections point to.
+    pub systems: Systems,
     /// What is read there.
     pub selection: Selection,
     /// The connection that records go to, for its rate limiter.
@@ -153,7 +158,11 @@ pub async fn run(
     };
     let checkpoint = state.checkpoint.as_ref();
     // A checkpoint that no longer fits its column ends the run before anything is read.
-    let (begins, opened) = match Begins::of(import, checkpoint, kind).await {
+    let begins = match systems::confirmed(import, &state, kind) {
+        Ok(()) => Begins::of(import, checkpoint, kind).await,
+        Err(error) => Err(error),
+    };
+    let (begins, opened) = match begins {
         Ok(begins) => (begins, Ok(())),
         Err(error) => (Begins::default(), Err(error)),
     };
@@ -166,8 +175,12 @@ pub async fn run(
     let job = job(&begins, &import.platform);
     let comparing = progress.clone();
     let (begins, duplicates) = (&begins, &duplicates);
+    let systems_to_note = systems::to_note(import, &state, kind);
     let feed = |run: RunId| async move {
         opened?;
+        if let Some(systems) = systems_to_note {
+            parts.store.note_systems(&parts.lease, systems).await?;
+        }
         if begins.leaves_source {
             // Entries at the source no longer hold once anything is sent.
             let checkpoint = begins.mirror.as_ref().map(SharedMirrorState::checkpoint);
@@ -205,6 +218,9 @@ pub async fn run(
             tracing::warn!(%sync, error, "the source could not note rows that were committed");
         }
     }
+    if kind == RunKind::Full && matches!(run.ending, Some(Ending::Succeeded | Ending::Partial)) {
+        parts.store.note_systems(&parts.lease, &import.systems).await?;
+    }
     Ok(run)
 }
 
@@ -234,11 +250,13 @@ impl Import {
         self.platform.validate(&record).map(|()| record)
     }
 
-    /// Checks that the next run can continue from a checkpoint.
+    /// Checks that the next run can continue from the checkpoint of the sync.
     ///
     /// # Errors
-    /// If another `mode`, or a cursor of another type, made it.
-    pub(crate) fn continues(&self, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
+    /// If another `mode`, or a cursor of another type, made it, or it is about another system.
+    pub(crate) fn continues(&self, state: &SyncState) -> Result<(), Error> {
+        let checkpoint = state.checkpoint.as_ref();
+        systems::unchanged(self, state)?;
         cursor_state::cursor_state_of(&self.sync, &self.tracking, checkpoint)?;
         match self.tracking {
             ChangeTracking::Mirror => MirrorState::of(&self.sync, checkpoint).map(|_| ()),

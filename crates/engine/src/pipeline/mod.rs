@@ -38,6 +38,7 @@ mod run;
 mod run_kind;
 mod sent;
 mod shutdown;
+mod systems;
 #[cfg(test)]
 mod tests;
 mod transform;

@@ -114,7 +114,7 @@ impl Engine {
                 Ok(import) => {
                     checks.pass("mapping", format!("fits; it needs {}", needed(&import)));
                     note(&mut checks, "mapping", first_rows(&import).await);
-                    let continues = import.continues(state.checkpoint.as_ref());
+                    let continues = import.continues(&state);
                     note(&mut checks, "checkpoint", continues.map(|()| Checks::default()));
                     if !import.mapping.has_key() && !matches!(import.tracking, ChangeTracking::Checkpoint) {
                         checks.warn(

@@ -19,7 +19,7 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, HashMemo, Http,
-    HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
+    HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Systems, Unshared, Wait,
 };
 
 use super::Engine;
@@ -176,6 +176,10 @@ impl Store for DryRun {
     }
 
     async fn reset(&self, _: &Claim) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn note_systems(&self, _: &Claim, _: &Systems) -> Result<(), Error> {
         Ok(())
     }
 

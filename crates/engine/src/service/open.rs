@@ -8,7 +8,7 @@ use tidegate_model::mapping::{MappingSpec, Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Idempotency,
-    Mapping, Mode, ObjectKind, Platform, RowHash, SandboxContext, Settings, Source, SyncId,
+    Mapping, Mode, ObjectKind, Platform, RowHash, SandboxContext, Settings, Source, SyncId, System, Systems,
 };
 
 use super::Engine;
@@ -39,6 +39,12 @@ impl Engine {
             .await
             .map_err(|error| error.context(format!("connection `{id}`")))?;
         Ok((connector, settings))
+    }
+
+    /// Returns the system that a connection points to.
+    async fn system(&self, id: &ConnectionId) -> Result<System, Error> {
+        let (connector, settings) = self.connection(id).await?;
+        Ok(System::of(connector, &settings))
     }
 
     /// Returns settings of the project with their references resolved.
@@ -166,6 +172,10 @@ impl Engine {
         let sync = self.import_spec(id)?;
         let source = self.source(&sync.source.connection, dry_run.is_some()).await?;
         let platform = self.platform(sync, dry_run.clone()).await?;
+        let systems = Systems {
+            source: self.system(&sync.source.connection).await?,
+            destination: self.system(&sync.destination.connection).await?,
+        };
         let removal = self.removal(sync, dry_run).await?;
         let (selection, time_zone) = self.selection(sync).await?;
         let dataset =
@@ -239,6 +249,8 @@ impl Engine {
             hashes,
             sync: id.clone(),
             source,
+            source_connection: sync.source.connection.clone(),
+            systems,
             selection,
             connection: sync.destination.connection.clone(),
             platform,

@@ -41,7 +41,8 @@ pub struct Plan {
     pub rejections: Vec<Rejection>,
     /// The limit that the run would exceed; it would then send nothing.
     pub exceeds: Option<ExceededLimit>,
-    /// What the platform does with such objects that a plan cannot see in advance.
+    /// Why a run would stop unless a person confirms it, and what the platform does with such objects that a plan
+    /// cannot see in advance.
     pub caveats: Vec<Caveat>,
     /// What reading cost, as a sentence, if the source counts it: a run costs as much.
     pub cost: Option<String>,
@@ -170,19 +171,27 @@ impl Engine {
         let dry = self.dry_run(id, requests, stop, progress).await?;
         let plan = dry.id();
         let (requests, first) = dry.recorder.take();
+        let state = self.config.store.sync_state(id).await?;
         let exceeds = match &dry.run.compared {
             Some(compared) => {
-                let state = self.config.store.sync_state(id).await?;
                 let vanished = pipeline::vanished(&dry.import, state.checkpoint.as_ref()).await?;
                 ExceededLimit::by_mirror(&sync.limits, dry.import.removal.is_some(), compared, &vanished)
             }
             None => ExceededLimit::by_deletions(sync.limits.removed, dry.run.counts.delivered),
         };
-        let caveats = dry.import.platform.caveats().iter();
+        // What sends nothing meets nothing at the platform.
+        let caveats = dry.import.platform.caveats().iter().filter(|_| dry.run.counts.delivered > 0);
         let caveats = caveats.map(|(message, next_step)| Caveat {
             message: (*message).to_owned(),
             next_step: (*next_step).to_owned(),
         });
+        // A run without `--yes` stops there.
+        let stops = dry
+            .import
+            .continues(&state)
+            .err()
+            .map(|error| Caveat { message: error.chain(), next_step: error.next_step().to_owned() });
+        let caveats = stops.into_iter().chain(caveats);
         Ok(Plan {
             sync: id.clone(),
             id: plan,

@@ -22,7 +22,7 @@ mod version;
 use std::sync::Arc;
 
 use tidegate_model::settings::schema_of;
-use tidegate_model::{Connector, Mode, SinkRole, SourceRole};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, SystemSetting};
 
 use settings::{DeltaSelection, DeltaTarget};
 use tidegate_transport::storage::LakeSettings;
@@ -36,6 +36,11 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<LakeSettings>,
+    system: &[
+        SystemSetting::address("endpoint"),
+        SystemSetting::exact("account"),
+        SystemSetting::exact("path"),
+    ],
     source: Some(SourceRole {
         selection: schema_of::<DeltaSelection>,
         modes: &[Mode::Full, Mode::Mirror, Mode::Stream],

@@ -10,7 +10,7 @@ mod source;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SourceRole, SystemSetting, settings::schema_of};
 
 use tidegate_transport::storage::LakeSettings;
 
@@ -24,6 +24,11 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<LakeSettings>,
+    system: &[
+        SystemSetting::address("endpoint"),
+        SystemSetting::exact("account"),
+        SystemSetting::exact("path"),
+    ],
     source: Some(SourceRole {
         selection: schema_of::<FilesSelection>,
         modes: &[Mode::Incremental, Mode::Full, Mode::Mirror],

@@ -19,7 +19,7 @@ mod tests;
 mod validate;
 
 use tidegate_model::settings::schema_of;
-use tidegate_model::{Connector, ObjectKind, PlatformRole};
+use tidegate_model::{Connector, ObjectKind, PlatformRole, SystemSetting};
 
 /// The connector.
 pub const CONNECTOR: Connector = Connector {
@@ -28,6 +28,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<settings::BrazeSettings>,
+    system: &[SystemSetting::address("endpoint")],
     platform: Some(PlatformRole {
         objects: &[
             ObjectKind::User,

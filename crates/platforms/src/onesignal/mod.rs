@@ -31,9 +31,9 @@ mod tests;
 mod validate;
 
 use tidegate_model::settings::schema_of;
-use tidegate_model::{Connector, IngestRole, Layout, ObjectKind, PlatformRole};
+use tidegate_model::{Connector, IngestRole, Layout, ObjectKind, PlatformRole, SystemSetting};
 
-use settings::{OneSignalSettings, Target};
+use settings::{OneSignalSettings, PUBLIC_ENDPOINT, Target};
 
 /// The connector.
 pub const CONNECTOR: Connector = Connector {
@@ -42,6 +42,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<OneSignalSettings>,
+    system: &[SystemSetting::address("endpoint").or(PUBLIC_ENDPOINT), SystemSetting::exact("app_id")],
     platform: Some(PlatformRole {
         objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
         target: schema_of::<Target>,

@@ -78,8 +78,11 @@ pub(super) const USER_RATE: u32 = 1_000;
 /// Anything shorter can be guessed.
 const TOKEN_LENGTH_MIN: usize = 16;
 
+/// The address of OneSignal's REST API.
+pub(super) const PUBLIC_ENDPOINT: &str = "https://api.onesignal.com";
+
 fn public_endpoint() -> String {
-    "https://api.onesignal.com".to_owned()
+    PUBLIC_ENDPOINT.to_owned()
 }
 
 fn user_rate() -> u32 {

@@ -297,6 +297,7 @@ CREATE INDEX failed_blocks_by_time ON failed_blocks (last_high DESC, sync, seq);
 CREATE INDEX failed_blocks_of_sync_by_time ON failed_blocks (sync, last_high DESC, seq);
 CREATE INDEX runs_by_ending ON runs (ending, id);
 "#,
+    "ALTER TABLE syncs ADD COLUMN systems TEXT",
 ];
 
 /// Brings the tables to what this version needs. What is there already is copied first.
@@ -365,13 +366,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_is_copied_before_it_steps_forward_and_the_former_version_opens_the_copy() {
-        const NEXT: &[&str] =
-            &[STEPS[0], STEPS[1], STEPS[2], STEPS[3], STEPS[4], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
+        const NEXT: &[&str] = &[
+            STEPS[0],
+            STEPS[1],
+            STEPS[2],
+            STEPS[3],
+            STEPS[4],
+            STEPS[5],
+            "ALTER TABLE syncs ADD COLUMN colour TEXT",
+        ];
         let data = tempfile::tempdir().expect("folder");
         let now = Database::embedded(data.path()).await.expect("made");
         step_through(STEPS, &now, &SystemClock).await.expect("stepped");
         now.execute(sql("INSERT INTO syncs (id) VALUES ('orders')")).await.expect("written");
-        let copy = data.path().join("tidegate.db.before-step-6");
+        let copy = data.path().join("tidegate.db.before-step-7");
         assert!(!copy.exists());
 
         let next = Database::embedded(data.path()).await.expect("opened");

@@ -55,7 +55,7 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, HashMemo, ObjectKind,
-    Outcome, RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId, Wait,
+    Outcome, RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId, Systems, Wait,
 };
 
 use crate::folder;
@@ -197,6 +197,10 @@ impl Store for SqlStore {
 
     async fn reset(&self, claim: &Claim) -> Result<(), Error> {
         syncs::reset(&self.database, claim).await
+    }
+
+    async fn note_systems(&self, claim: &Claim, systems: &Systems) -> Result<(), Error> {
+        syncs::note_systems(&self.database, claim, systems).await
     }
 
     async fn start_run(

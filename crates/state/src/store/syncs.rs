@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use tidegate_model::store::{NextRun, Pause, PauseChange, PausedBy, SyncState};
-use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId, Wait};
+use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId, Systems, Wait};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Record, Statement, from_word, sql, to_json};
@@ -12,13 +12,14 @@ use super::{leases, runs};
 
 pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncState, Error> {
     let statement =
-        sql("SELECT object, paused, checkpoint, complete, next_run, wait FROM syncs WHERE id = $1");
+        sql("SELECT object, paused, checkpoint, systems, complete, next_run, wait FROM syncs WHERE id = $1");
     let record = database.first(statement.bind(sync)).await?;
     record.map_or_else(|| Ok(SyncState::default()), |record| state_of(&record))
 }
 
 pub(super) async fn states(database: &Database) -> Result<HashMap<SyncId, SyncState>, Error> {
-    let statement = sql("SELECT id, object, paused, checkpoint, complete, next_run, wait FROM syncs");
+    let statement =
+        sql("SELECT id, object, paused, checkpoint, systems, complete, next_run, wait FROM syncs");
     let records = database.all(statement).await?;
     let states =
         records.iter().map(|record| Ok((SyncId::new(record.get::<String>("id")?), state_of(record)?)));
@@ -31,6 +32,7 @@ fn state_of(record: &Record) -> Result<SyncState, Error> {
         paused: record.maybe_json("paused")?,
         object: object.map(|word| from_word(&word, "object")).transpose()?,
         checkpoint: record.maybe_json("checkpoint")?.map(Checkpoint),
+        systems: record.maybe_json("systems")?,
         complete: record.count("complete")? != 0,
         next_run: record.maybe_json("next_run")?,
         wait: record.maybe_json("wait")?,
@@ -100,11 +102,22 @@ pub(super) async fn change_pause(
     Ok(())
 }
 
+pub(super) async fn note_systems(database: &Database, claim: &Claim, systems: &Systems) -> Result<(), Error> {
+    let systems = to_json(systems, "the systems of a sync")?;
+    let mut tx = database.write().await?;
+    leases::check(&mut tx, claim).await?;
+    let statement = sql("INSERT INTO syncs (id, systems) VALUES ($1, $2)
+        ON CONFLICT (id) DO UPDATE SET systems = excluded.systems");
+    tx.execute(statement.bind(claim.sync()).bind(systems.as_str())).await?;
+    tx.commit().await
+}
+
 pub(super) async fn reset(database: &Database, claim: &Claim) -> Result<(), Error> {
     let sync = claim.sync();
     let mut tx = database.write().await?;
     leases::check(&mut tx, claim).await?;
-    tx.execute(sql("UPDATE syncs SET checkpoint = NULL, complete = 0 WHERE id = $1").bind(sync)).await?;
+    let statement = sql("UPDATE syncs SET checkpoint = NULL, systems = NULL, complete = 0 WHERE id = $1");
+    tx.execute(statement.bind(sync)).await?;
     tx.execute(sql("DELETE FROM lookback WHERE sync = $1").bind(sync)).await?;
     tx.execute(sql("DELETE FROM kept_users WHERE sync = $1").bind(sync)).await?;
     tx.execute(sql("DELETE FROM sent_users WHERE sync = $1").bind(sync)).await?;

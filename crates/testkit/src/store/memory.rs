@@ -19,7 +19,7 @@ use tidegate_model::store::{
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, ErrorKind,
     HashMemo, Holder, KeptRow, ObjectKind, Outcome, RowHash, Run, RunId, Secret, SharedLimits, Store, SyncId,
-    Wait,
+    Systems, Wait,
 };
 
 use super::memory_alerts::MemoryAlerts;
@@ -151,11 +151,19 @@ impl Store for MemoryStore {
         memory.check(claim)?;
         let state = memory.sync(sync);
         state.checkpoint = None;
+        state.systems = None;
         state.complete = false;
         memory.lookback.retain(|(of, _), _| of != sync);
         memory.kept_users.retain(|(of, _), _| of != sync);
         memory.sent_users.retain(|(of, _), _| of != sync);
         memory.forget_intents(sync);
+        Ok(())
+    }
+
+    async fn note_systems(&self, claim: &Claim, systems: &Systems) -> Result<(), Error> {
+        let mut memory = self.memory();
+        memory.check(claim)?;
+        memory.sync(claim.sync()).systems = Some(systems.clone());
         Ok(())
     }
 

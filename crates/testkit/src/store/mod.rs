@@ -32,6 +32,7 @@ macro_rules! store_conforms {
             state::a_sync_that_never_ran_has_the_default_state
             state::a_pause_is_kept_until_it_is_lifted
             state::a_wait_is_kept_until_it_is_over_or_the_run_ends
+            state::the_systems_of_a_sync_are_kept_until_it_is_reset
             runs::names_of_runs_sort_by_their_start
             runs::a_run_that_never_ended_is_interrupted_by_the_next
             runs::the_object_of_the_first_run_stays

@@ -29,7 +29,7 @@ mod types;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, SystemSetting, settings::schema_of};
 
 use settings::{BigQuerySelection, BigQuerySettings};
 use sink::BigQueryTarget;
@@ -41,6 +41,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<BigQuerySettings>,
+    system: &[SystemSetting::exact("project"), SystemSetting::exact("dataset")],
     source: Some(SourceRole {
         selection: schema_of::<BigQuerySelection>,
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],

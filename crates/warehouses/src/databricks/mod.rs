@@ -27,7 +27,7 @@ mod types;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, SystemSetting, settings::schema_of};
 
 use settings::{DatabricksSelection, DatabricksSettings};
 use sink::DatabricksTarget;
@@ -39,6 +39,11 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<DatabricksSettings>,
+    system: &[
+        SystemSetting::address("host"),
+        SystemSetting::exact("catalog"),
+        SystemSetting::exact("schema"),
+    ],
     source: Some(SourceRole {
         selection: schema_of::<DatabricksSelection>,
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror, Mode::Stream],

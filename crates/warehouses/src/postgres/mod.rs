@@ -33,7 +33,7 @@ pub(crate) mod writer;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, SystemSetting, settings::schema_of};
 
 pub(crate) use sink::leaves_doubt;
 
@@ -47,6 +47,11 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<PostgresSettings>,
+    system: &[
+        SystemSetting::address("host"),
+        SystemSetting::exact("port").or("5432"),
+        SystemSetting::exact("database"),
+    ],
     source: Some(SourceRole {
         selection: schema_of::<PostgresSelection>,
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],

@@ -24,7 +24,7 @@ mod unload;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, SystemSetting, settings::schema_of};
 
 use settings::{RedshiftSelection, RedshiftSettings};
 use sink::RedshiftTarget;
@@ -36,6 +36,11 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<RedshiftSettings>,
+    system: &[
+        SystemSetting::address("host"),
+        SystemSetting::exact("port").or("5439"),
+        SystemSetting::exact("database"),
+    ],
     source: Some(SourceRole {
         selection: schema_of::<RedshiftSelection>,
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],

@@ -28,7 +28,7 @@ mod warehouse;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, SystemSetting, settings::schema_of};
 
 use settings::{SnowflakeSelection, SnowflakeSettings};
 use sink::SnowflakeTarget;
@@ -40,6 +40,11 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<SnowflakeSettings>,
+    system: &[
+        SystemSetting::address("account"),
+        SystemSetting::exact("database"),
+        SystemSetting::exact("schema"),
+    ],
     source: Some(SourceRole {
         selection: schema_of::<SnowflakeSelection>,
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],

@@ -13,7 +13,7 @@ use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
     ErrorKind, Feed, Idempotency, KeptRow, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome,
     Platform, Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, Store,
-    SyncId, Unshared, Value,
+    SyncId, System, Systems, Unshared, Value,
 };
 use tidegate_project::Changed;
 use tidegate_testkit::{ManualClock, MemoryStore};
@@ -37,6 +37,7 @@ mod people;
 mod restored;
 mod shared_limits;
 mod stage;
+mod systems;
 mod uncertain;
 mod unreadable;
 

@@ -174,6 +174,8 @@ impl Stage {
             import: Import {
                 sync: SyncId::new("s"),
                 source: Arc::new(table.clone()),
+                source_connection: ConnectionId::new("t"),
+                systems: Systems::default(),
                 selection: Selection::default(),
                 connection: ConnectionId::new("p"),
                 platform: platform.clone(),

@@ -1,10 +1,12 @@
 //! What is known of a sync, claims of it, and secrets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, RunEnd, SyncState};
-use tidegate_model::{Checkpoint, Claimed, Clock, ConnectionId, Ending, ObjectKind, Secret, SyncId, Wait};
+use tidegate_model::{
+    Checkpoint, Claimed, Clock, ConnectionId, Ending, ObjectKind, Secret, SyncId, System, Systems, Wait,
+};
 
 use super::steps::{all_of, commit_batch, finish, orders, remembered, results, rows, start, take, version};
 use crate::rows::{intended, intent, rejected};
@@ -81,6 +83,24 @@ pub async fn a_wait_is_kept_until_it_is_over_or_the_run_ends(backend: &dyn Backe
     assert_eq!(noted().await, None);
     store.note_wait(&run.id, wait).await.expect_err("the run has ended");
     assert_eq!(noted().await, None);
+}
+
+/// Also over a restart. Only the process that holds the sync may write them.
+pub async fn the_systems_of_a_sync_are_kept_until_it_is_reset(backend: &dyn Backend) {
+    let system = |kind: &str, host: &str| System {
+        kind: kind.to_owned(),
+        settings: BTreeMap::from([("host".to_owned(), host.to_owned())]),
+    };
+    let store = backend.open().await;
+    let claim = take(&*store, &orders()).await;
+    for host in ["first", "second"] {
+        let systems = Systems { source: system("postgres", host), destination: system("braze", "sandbox") };
+        store.note_systems(&claim, &systems).await.expect("noted");
+        let other = backend.open().await;
+        assert_eq!(other.sync_state(&orders()).await.expect("state").systems, Some(systems));
+    }
+    store.reset(&claim).await.expect("reset");
+    assert_eq!(store.sync_state(&orders()).await.expect("state").systems, None);
 }
 
 /// Checkpoint, lookback and intents go; runs, rows, failed rows and the pause stay.
