@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::SignedDuration;
 use tidegate_model::store::{
     BatchCommit, FailedRowGroupQuery, FailedRowQuery, FailedRowTotals, RowEntry, RowResult, RowStatus,
-    StatusKind,
+    RowVersion, StatusKind,
 };
 use tidegate_model::{Clock, KeptRow, ObjectKind, RowPart, SyncId};
 
@@ -47,6 +47,13 @@ pub async fn a_failed_row_stays_open_until_it_is_solved(backend: &dyn Backend) {
         ]
     );
     assert_eq!((failed_rows[0].key, failed_rows[0].row), (key(3), result(3, RowStatus::Delivered).row));
+
+    let mut rejected = store.rejected_versions(&orders()).await.expect("versions");
+    rejected.sort_unstable();
+    let version = |id| RowVersion { key: key(id), row: result(id, RowStatus::Delivered).row };
+    let mut expected = vec![version(3), version(4)];
+    expected.sort_unstable();
+    assert_eq!(rejected, expected, "a row in doubt is none of them");
 
     let retry = start(&*store, &orders(), backend.clock().now()).await;
     let solved = vec![key(3), key(999)];
