@@ -20,7 +20,7 @@ use tidegate_model::source::Dataset;
 use tidegate_model::{
     Batch, Cause, Checks, Columns, ConnectionId, Destination, Error, Feed, Idempotency, Limits, Mapping,
     MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, Progress, ReadMode, Reason, Receipt, Record, Row,
-    Selection, Source, SyncId, SystemClock, Value,
+    Selection, Source, SyncId, SystemClock, Systems, Value,
 };
 use tidegate_project::{Changed, Compare};
 use tidegate_state::{MasterKeys, StateConfig, StoreLocation};
@@ -97,6 +97,8 @@ fn mirror(args: &Args) -> Result<Import> {
     Ok(Import {
         sync,
         source: Arc::new(Keys { columns: columns.clone(), keys, changed, shuffled }),
+        source_connection: ConnectionId::new("keys"),
+        systems: Systems::default(),
         selection: Selection::default(),
         connection: ConnectionId::new("platform"),
         platform: Arc::new(Taking),

@@ -80,6 +80,7 @@ impl Watch {
             let mut peak = 0;
             while !is_over.load(Ordering::Relaxed) {
                 peak = peak.max(Held::of(&folder, Some(process)).all());
+                #[expect(clippy::disallowed_methods, reason = "a thread of its own, which only looks")]
                 std::thread::sleep(EVERY);
             }
             peak

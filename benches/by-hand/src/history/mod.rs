@@ -12,10 +12,12 @@ mod group;
 #[path = "../../../../crates/state/src/history/pages.rs"]
 mod pages;
 #[path = "../../../../crates/state/src/history/parquet.rs"]
-#[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
 mod parquet;
 #[path = "../../../../crates/state/src/history/status_runs.rs"]
 mod status_runs;
+#[path = "../../../../crates/state/src/history/user_marks.rs"]
+#[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
+mod user_marks;
 
 use tidegate_model::store::{Delivered, RowResult, RowStatus};
 use tidegate_model::{Reason, RowHash};

@@ -14,7 +14,7 @@ use tidegate_engine::pipeline::{self, ChangeTracking, Import, Input, Parts, Rate
 use tidegate_model::mapping::{Absent, Target};
 use tidegate_model::{
     Cause, Columns, ConnectionId, Ending, Limits, Mapping, MappingSpec, ObjectKind, Outcome, Progress,
-    RowHash, Run, Selection, Settings, Source, Store as _, SyncId, SystemClock, Unshared,
+    RowHash, Run, Selection, Settings, Source, Store as _, SyncId, SystemClock, Systems, Unshared,
 };
 use tidegate_project::{Changed, Compare};
 use tidegate_testkit::directory::{Attributes, Directory, Door};
@@ -120,6 +120,8 @@ impl World<'_> {
         let selection = json!({ "table": "people" });
         Import {
             sync: self.sync.clone(),
+            source_connection: ConnectionId::new("people"),
+            systems: Systems::default(),
             source: self.source(),
             selection: Selection::new(selection.as_object().expect("an object").clone()),
             connection: ConnectionId::new("directory"),

@@ -216,7 +216,7 @@ fn files(data: &Path) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_tidegate_db_that_is_put_back_by_hand_sends_no_event_twice() {
     let mut shop = Shop::new().await;
-    let (data, room) = (shop.project.path().join(".tidegate"), tempfile::tempdir().expect("a folder"));
+    let data = shop.project.path().join(".tidegate");
     shop.order(40).await;
     shop.project.run_to("orders", "succeeded", &[("delivered", 40)]);
     let copies: Vec<_> =

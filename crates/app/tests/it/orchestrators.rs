@@ -48,6 +48,7 @@ async fn orchestrators_the_operator_of_braze_runs_a_sync_and_waits_for_it() {
     let served = Served::start(&project);
     for base in ["/cdi", "/compat/braze/cdi"] {
         let path = format!("{base}/integrations/{SYNC}");
+        #[expect(clippy::disallowed_methods, reason = "the other process has the machine's clock")]
         let asked = jiff::Timestamp::now();
         let json = [("content-type", "application/json")];
         let triggered = served.post(&format!("{path}/sync"), &json, "").await;

@@ -65,7 +65,7 @@ fn newcomer_a_project_file_that_an_editor_of_windows_saved_is_read() {
     let text = yaml(&["customers"]).replace('\n', "\r\n");
     let project = Project::new(&format!("\u{feff}# a comment\r\n{text}"));
     expect(&project.done(&["validate"]), 0, &["valid: 2 connections, 1 sync"]);
-    let project = Project::new(&format!("\u{feff}conections: {{}}\r\n"));
+    let project = Project::new("\u{feff}conections: {}\r\n");
     expect(&project.done(&["validate"]), 2, &["tidegate.yaml:1:1: unknown key `conections`"]);
 }
 
