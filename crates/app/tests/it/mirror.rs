@@ -107,8 +107,8 @@ async fn an_emptied_table_deletes_no_user_until_a_person_says_so() {
     shop.database.run("CREATE TABLE kept AS SELECT * FROM customers; DELETE FROM customers").await;
     let ended = shop.project.done(&["run", "customers"]);
     assert_eq!(ended.code, 1, "{ended:?}");
-    let said =
-        "would act on 300 of 300 rows that are gone from the source, and `limits: { removed: 10% }` allows 0";
+    let said = "would delete 300 of 300 rows at the platform, because they are gone from the source, and \
+                `limits: { removed: 10% }` allows 0";
     let told = format!("{}{}", ended.stdout, ended.stderr);
     assert_eq!(told.matches(said).count(), 1, "{told}");
     assert!(told.contains("`tidegate run customers --yes`"), "{told}");

@@ -189,7 +189,7 @@ async fn a_file_that_is_late_deletes_no_user() {
     std::fs::remove_file(project.path().join("drops/b.csv")).expect("removed");
     let braked = project.done(&["run", "customers"]);
     assert_eq!(braked.code, 1, "{braked:?}");
-    let said = "act on 2 rows that are gone, and these files are gone: `b.csv`";
+    let said = "2 rows at the platform, because they are gone with these files: `b.csv`";
     assert!(format!("{}{}", braked.stdout, braked.stderr).contains(said), "{braked:?}");
     assert_eq!(sandbox.stats("braze").await["users"], 202);
     assert!(project.document(&["plan", "customers"])["exceeds"]["effect"].as_str().is_some());

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::{Compared, Error, ErrorKind, SyncId};
-use tidegate_project::{Limit, Limits};
+use tidegate_project::{Limit, Limits, Removed};
 
 /// A limit of a sync, and a run that would go beyond it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -34,17 +34,23 @@ impl ExceededLimit {
         ExceededLimit::beyond("removed", limit, limit.rows(0), rows, effect)
     }
 
-    /// Returns the first limit that is exceeded by a mirror; `removes` says whether it acts on
-    /// removed rows, and `vanished` are files that it has read before and that are gone.
+    /// Returns the first limit that is exceeded by a mirror that does this with removed rows;
+    /// `vanished` are files that it has read before and that are gone.
     pub fn by_mirror(
         limits: &Limits,
-        removes: bool,
+        on_removed: Removed,
         compared: &Compared,
         vanished: &[String],
     ) -> Option<ExceededLimit> {
         let Compared { known, added, changed, removed, .. } = *compared;
+        let removes = on_removed != Removed::Ignore;
+        let at_the_platform = |rows: String| match on_removed {
+            Removed::Update => format!("set the attributes of {rows} to null"),
+            Removed::Delete | Removed::Ignore => format!("delete {rows} at the platform"),
+        };
         let by_removed = || {
-            let effect = format!("act on {removed} of {known} rows that are gone from the source");
+            let rows = at_the_platform(format!("{removed} of {known} rows"));
+            let effect = format!("{rows}, because they are gone from the source");
             match limits.removed {
                 Some(limit) => ExceededLimit::beyond("removed", limit, limit.rows(known), removed, effect),
                 None if removed == known => ExceededLimit::beyond("removed", REMOVED, 0, removed, effect),
@@ -68,8 +74,8 @@ impl ExceededLimit {
             let files = files.collect::<Vec<_>>().join(", ");
             let more = vanished.len().saturating_sub(FILES_SHOWN);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let effect =
-                format!("act on {removed} rows that are gone, and these files are gone: {files}{more}");
+            let rows = at_the_platform(format!("{removed} rows"));
+            let effect = format!("{rows}, because they are gone with these files: {files}{more}");
             let limit = limits.removed.unwrap_or(REMOVED);
             ExceededLimit::beyond("removed", limit, 0, removed, effect)
         };
@@ -86,6 +92,10 @@ impl ExceededLimit {
     /// Returns the error of a run that was not made.
     pub fn error(&self, sync: &SyncId) -> Error {
         let ExceededLimit { limit, allowed, effect, .. } = self;
+        let first = match limit.starts_with("removed") {
+            true => "find out whether these rows should be gone; if not, repair the source; if so, ",
+            false => "",
+        };
         Error::new(
             ErrorKind::Denied,
             format!(
@@ -93,7 +103,7 @@ impl ExceededLimit {
             ),
         )
         .hint(format!(
-            "look at `tidegate plan {sync}`, then run `tidegate run {sync} --yes` or raise the limit"
+            "{first}look at `tidegate plan {sync}`, then run `tidegate run {sync} --yes` or raise the limit"
         ))
     }
 }
@@ -104,7 +114,7 @@ mod tests {
 
     fn exceeded(limits: Limits, known: u64, removed: u64, changed: u64) -> Option<String> {
         let compared = Compared { known, removed, changed, added: 7, ..Compared::default() };
-        ExceededLimit::by_mirror(&limits, true, &compared, &[]).map(|exceeded| exceeded.limit)
+        ExceededLimit::by_mirror(&limits, Removed::Delete, &compared, &[]).map(|exceeded| exceeded.limit)
     }
 
     #[test]
@@ -121,21 +131,25 @@ mod tests {
             assert_eq!(exceeded(none, known, removed, 0).is_some(), brakes, "{removed} of {known}");
         }
         let all = Compared { known: 5, removed: 5, ..Compared::default() };
-        assert_eq!(ExceededLimit::by_mirror(&none, false, &all, &[]), None, "nothing is done about them");
+        assert_eq!(
+            ExceededLimit::by_mirror(&none, Removed::Ignore, &all, &[]),
+            None,
+            "nothing is done about them"
+        );
     }
 
     #[test]
     fn a_file_that_is_gone_is_beyond_the_limit_if_rows_are_gone_with_it() {
         let gone = ["1.csv", "2.csv", "3.csv", "4.csv"].map(str::to_owned);
-        let exceeded = |removed, removes| {
+        let exceeded = |removed, on_removed| {
             let compared = Compared { known: 1_000, removed, ..Compared::default() };
-            ExceededLimit::by_mirror(&Limits::default(), removes, &compared, &gone)
+            ExceededLimit::by_mirror(&Limits::default(), on_removed, &compared, &gone)
         };
-        let effect = exceeded(5, true).expect("exceeded").effect;
-        let said =
-            "act on 5 rows that are gone, and these files are gone: `1.csv`, `2.csv`, `3.csv` and 1 more";
+        let effect = exceeded(5, Removed::Update).expect("exceeded").effect;
+        let said = "set the attributes of 5 rows to null, because they are gone with these files: \
+                    `1.csv`, `2.csv`, `3.csv` and 1 more";
         assert_eq!(effect, said);
-        assert_eq!((exceeded(0, true), exceeded(5, false)), (None, None));
+        assert_eq!((exceeded(0, Removed::Delete), exceeded(5, Removed::Ignore)), (None, None));
     }
 
     #[test]

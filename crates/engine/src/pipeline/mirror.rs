@@ -114,8 +114,12 @@ pub(crate) async fn compared(
         state.measured(Measured { row_bytes, rows, differing, by_hash: begins.hashes.is_some() });
     }
     if let Some(limits) = &import.limits
-        && let Some(exceeded) =
-            ExceededLimit::by_mirror(limits, removes, &found.differences.compared, &begins.vanished)
+        && let Some(exceeded) = ExceededLimit::by_mirror(
+            limits,
+            removal::on_removed(import),
+            &found.differences.compared,
+            &begins.vanished,
+        )
     {
         return Err(exceeded.error(&import.sync));
     }

@@ -54,4 +54,5 @@ pub use read::cursor_state::{ChangeTracking, CursorOrigin};
 pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;
 pub use removal::Removal;
+pub(crate) use removal::on_removed;
 pub use run::Parts;

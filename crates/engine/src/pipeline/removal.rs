@@ -10,6 +10,8 @@ use tidegate_model::{
     Text, Value,
 };
 
+use crate::pipeline::import::Import;
+
 /// Keys whose users are looked up together: each time, all users that are kept are read.
 const PAGE_KEYS: usize = 100_000;
 
@@ -20,6 +22,15 @@ pub struct Removal {
     pub platform: Arc<dyn Platform>,
     /// Whether what they became is deleted; otherwise attributes are set to null.
     pub deletes: bool,
+}
+
+/// Returns what an import does with rows that are gone.
+pub(crate) fn on_removed(import: &Import) -> tidegate_project::Removed {
+    match &import.removal {
+        None => tidegate_project::Removed::Ignore,
+        Some(Removal { deletes: true, .. }) => tidegate_project::Removed::Delete,
+        Some(Removal { deletes: false, .. }) => tidegate_project::Removed::Update,
+    }
 }
 
 /// Returns the users that earlier runs were about to send and that may have taken effect, by the key

@@ -175,7 +175,7 @@ impl Engine {
         let exceeds = match &dry.run.compared {
             Some(compared) => {
                 let vanished = pipeline::vanished(&dry.import, state.checkpoint.as_ref()).await?;
-                ExceededLimit::by_mirror(&sync.limits, dry.import.removal.is_some(), compared, &vanished)
+                ExceededLimit::by_mirror(&sync.limits, pipeline::on_removed(&dry.import), compared, &vanished)
             }
             None => ExceededLimit::by_deletions(sync.limits.removed, dry.run.counts.delivered),
         };
