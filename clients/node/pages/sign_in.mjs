@@ -57,7 +57,7 @@ async function signIn(page, name, path = '/') {
   await page.goto(url);
   await page.getByRole('link', { name: 'Continue with localhost' }).click();
   await page.waitForURL(/sign-in\/provider/);
-  assert.match(await page.locator('main').innerText(), /localhost cannot be reached/i);
+  assert.match(await page.locator('main').innerText(), /provider cannot be reached: localhost/i);
   proved('a provider that is down is named, and the server serves');
 }
 
