@@ -91,14 +91,14 @@ async fn choose<O: Order>(
     query: &FailedRowQuery,
     after: Option<&(i64, O::Tie)>,
 ) -> Result<(Vec<BlockRef>, Vec<Chosen<O::Tie>>), Error> {
-    let mut places = Places { is_paged: O::IS_NEWEST && Marked::of(query).is_none(), ..Places::default() };
+    let mut blocks = Blocks { is_paged: O::IS_NEWEST && Marked::of(query).is_none(), ..Blocks::default() };
     let mut chosen: Vec<Chosen<O::Tie>> = Vec::new();
     let mut block = 0;
     loop {
-        if block == places.read.len() && !places.read_more::<O>(tx, table, query, after).await? {
+        if block == blocks.read.len() && !blocks.read_more::<O>(tx, table, query, after).await? {
             break;
         }
-        let Some(place) = places.read.get(block) else { continue };
+        let Some(place) = blocks.read.get(block) else { continue };
         let full = chosen.len() >= query.limit;
         if full && chosen.last().is_none_or(|last| last.order.0 < O::span(place).0) {
             break;
@@ -117,12 +117,12 @@ async fn choose<O: Order>(
         block += 1;
     }
     arrange(&mut chosen, query.limit);
-    Ok((places.read, chosen))
+    Ok((blocks.read, chosen))
 }
 
 /// Blocks in the order of their rows, as far as they are needed.
 #[derive(Default)]
-struct Places {
+struct Blocks {
     read: Vec<BlockRef>,
     /// Whether they are read page by page: then the table has them in this order.
     is_paged: bool,
@@ -131,7 +131,7 @@ struct Places {
     is_complete: bool,
 }
 
-impl Places {
+impl Blocks {
     /// Reads the blocks that follow. Returns whether there were any.
     async fn read_more<O: Order>(
         &mut self,
