@@ -239,7 +239,7 @@ async fn an_emptied_table_deletes_no_user_when_the_source_compares_either() {
     shop.database.run("CREATE TABLE kept AS SELECT * FROM customers; DELETE FROM customers").await;
     let ended = shop.project.done(&["run", "customers"]);
     let told = format!("{}{}", ended.stdout, ended.stderr);
-    assert!(ended.code == 1 && told.contains("rows that are gone from the source"), "{told}");
+    assert!(ended.code == 1 && told.contains("they are gone from the source"), "{told}");
     shop.database.run("INSERT INTO customers SELECT * FROM kept WHERE id > 5").await;
     let run = shop.run("customers").await;
     assert_eq!(&run["compared"]["removed"], 5, "{run:#}");

@@ -58,6 +58,18 @@ impl Shop {
 }
 
 #[tokio::test]
+async fn a_plan_counts_rows_beside_one_that_would_be_rejected_and_is_refused_when_they_change() {
+    let shop = Shop::new().await;
+    shop.database.run("UPDATE customers SET plan = repeat('x', 300) WHERE id = 7").await;
+    let (id, plan) = shop.plan("customers");
+    assert_eq!(plan["rows"]["added"], 99, "{plan:#}");
+    shop.database.run("UPDATE customers SET plan = 'pro' WHERE id = 5").await;
+    let refused = shop.project.done(&["run", "customers", "--plan", &id]);
+    assert!(refused.stderr.contains("and now it would send as many, but others"), "{refused:?}");
+    assert_eq!(shop.sandbox.stats("braze").await["users"], 0);
+}
+
+#[tokio::test]
 async fn a_plan_is_run_as_it_stands_and_refused_when_the_source_has_moved() {
     let shop = Shop::new().await;
     let (id, plan) = shop.plan("customers");

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
-use tidegate_model::store::{BatchCommit, RowVersion};
+use tidegate_model::store::{BatchCommit, RowStatus, RowVersion};
 use tidegate_model::{Error, RowHash};
 
 /// What a run would send: counts, and a hash of the rows and of the settings. Nothing is kept of a plan
@@ -108,6 +108,10 @@ impl Tally {
     pub(super) fn add(&mut self, commit: &BatchCommit) {
         for delivered in &commit.delivered {
             delivered.versions().for_each(|version| self.add_row(version));
+        }
+        // Those of a batch with rows that are not acceptable.
+        for result in commit.results.iter().filter(|result| matches!(result.status, RowStatus::Delivered)) {
+            self.add_row(RowVersion { key: result.key, row: result.row });
         }
     }
 
