@@ -92,7 +92,8 @@ class Principal:
         if made := re.match(r"\s*CREATE (TABLE|VOLUME)", text, re.I):
             (catalog, schema, name), kind = names[0], made.group(1).upper()
             used = self.lacks(f"USE CATALOG on Catalog '{catalog}'") or self.lacks(f"USE SCHEMA on Schema '{catalog}.{schema}'")
-            there = kind == "TABLE" and any(one[0] == name for one in engine.described(catalog, schema))
+            tables = engine.described(catalog, schema) if (catalog, schema) in engine.listed() else []
+            there = kind == "TABLE" and any(one[0] == name for one in tables)
             there = there or (kind == "VOLUME" and (catalog, schema, name) in engine.known_volumes)
             return used or (None if there else self.lacks(f"CREATE {kind} on Schema '{catalog}.{schema}'"))
         writes = re.match(r"\s*(MERGE|INSERT|UPDATE|DELETE|ALTER)", text, re.I)

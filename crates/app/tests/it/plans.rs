@@ -62,7 +62,8 @@ async fn a_plan_counts_rows_beside_one_that_would_be_rejected_and_is_refused_whe
     let shop = Shop::new().await;
     shop.database.run("UPDATE customers SET plan = repeat('x', 300) WHERE id = 7").await;
     let (id, plan) = shop.plan("customers");
-    assert_eq!(plan["rows"]["added"], 99, "{plan:#}");
+    assert_eq!((&plan["run"]["counts"]["delivered"], &plan["rows"]["added"]), (&99.into(), &100.into()));
+    assert!(id.ends_with("-99-0-0"), "{id}");
     shop.database.run("UPDATE customers SET plan = 'pro' WHERE id = 5").await;
     let refused = shop.project.done(&["run", "customers", "--plan", &id]);
     assert!(refused.stderr.contains("and now it would send as many, but others"), "{refused:?}");
