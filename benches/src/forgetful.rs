@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let is_off = |part: &str| std::env::var(part).is_ok_and(|value| value == "off");
     let mut replaced = Replaced::default();
     if is_off("BENCH_LEDGER") {
-        replaced.store = Some(|store| Arc::new(DryRun::over(store)));
+        replaced.run_store = Some(|store| Arc::new(DryRun::over(store)));
     }
     if is_off("BENCH_LOG") {
         replaced.log = Some(|| Arc::new(Forgetful));

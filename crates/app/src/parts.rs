@@ -122,11 +122,7 @@ impl ProjectArgs {
 
     /// What is remembered.
     pub(crate) async fn open_store(&self, retention: Retention) -> Result<Arc<dyn Store>, Error> {
-        let store = tidegate_state::open(self.state_config(retention)?).await?;
-        Ok(match self.replaced.store {
-            Some(wrap) => wrap(store),
-            None => store,
-        })
+        tidegate_state::open(self.state_config(retention)?).await
     }
 
     /// Where events are durable.
@@ -181,7 +177,7 @@ impl ProjectArgs {
                 .hint("run tidegate as the user that the folder belongs to")
                 .caused_by(cause)
         });
-        if self.store.is_some() || self.replaced.store.is_some() || has_state? {
+        if self.store.is_some() || has_state? {
             return self.engine().await.map(Shown::from);
         }
         // A project that cannot be used says that first.
@@ -217,6 +213,10 @@ impl ProjectArgs {
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
             channels: CHANNELS,
+            run_store: match self.replaced.run_store {
+                Some(wrap) => wrap(store.clone()),
+                None => store.clone(),
+            },
             store,
             http,
             log,

@@ -9,7 +9,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value as Member};
-use tidegate_model::{Error, Settings, Store};
+use tidegate_model::store::SecretStore;
+use tidegate_model::{Error, Settings};
 
 use super::file_position::FilePosition;
 use super::findings::Mark;
@@ -145,7 +146,7 @@ impl Written {
     /// # Errors
     /// [`Settings`](tidegate_model::ErrorKind::Settings) with the setting and the variable,
     /// file or secret that does not exist.
-    pub async fn resolve(&self, folder: &Path, store: &dyn Store) -> Result<Settings, Error> {
+    pub async fn resolve(&self, folder: &Path, store: &dyn SecretStore) -> Result<Settings, Error> {
         if let Some(error) = several_unset(&self.unset()) {
             return Err(error);
         }
@@ -203,7 +204,7 @@ impl Reference {
         Error::settings(format!("`{}` refers to {thing}", self.path)).hint(hint)
     }
 
-    async fn look_up(&self, folder: &Path, store: &dyn Store) -> Result<String, Error> {
+    async fn look_up(&self, folder: &Path, store: &dyn SecretStore) -> Result<String, Error> {
         match &self.content {
             Content::Template(_) | Content::File(_) => self.look_up_outside(folder),
             Content::Secret(name) => match store.secret(name).await? {

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Read};
 
 use tidegate_engine::service;
-use tidegate_model::store::KeyRotation;
-use tidegate_model::{Error, Store};
+use tidegate_model::Error;
+use tidegate_model::store::{KeyRotation, SecretStore};
 use tidegate_project::Retention;
 use tidegate_transport::rsa;
 
@@ -50,7 +50,7 @@ pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output
 }
 
 /// Reads a secret from stdin and stores it.
-async fn set(store: &dyn Store, name: String, out: Output) -> Result<(), Error> {
+async fn set(store: &dyn SecretStore, name: String, out: Output) -> Result<(), Error> {
     if std::io::stdin().is_terminal() {
         output::note("type the secret, then Ctrl-D:");
     }
@@ -71,7 +71,7 @@ async fn set(store: &dyn Store, name: String, out: Output) -> Result<(), Error> 
 }
 
 /// Makes a key pair and stores its private half under a name that is free.
-async fn generate_key(store: &dyn Store, name: String, ssh: bool, out: Output) -> Result<(), Error> {
+async fn generate_key(store: &dyn SecretStore, name: String, ssh: bool, out: Output) -> Result<(), Error> {
     if service::secret_names(store).await?.contains(&name) {
         return Err(Error::settings(format!("there is a secret `{name}` already"))
             .hint("take another name: while keys are changed, both are needed"));

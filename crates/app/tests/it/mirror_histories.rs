@@ -12,9 +12,10 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use tidegate_engine::pipeline::{self, ChangeTracking, Import, Input, Parts, RateLimiters, Removal};
 use tidegate_model::mapping::{Absent, Target};
+use tidegate_model::store::RunLedger as _;
 use tidegate_model::{
     Cause, Columns, ConnectionId, Ending, Limits, Mapping, MappingSpec, ObjectKind, Outcome, Progress,
-    RowHash, Run, Selection, Settings, Source, Store as _, SyncId, SystemClock, Systems, Unshared,
+    RowHash, Run, Selection, Settings, Source, SyncId, SystemClock, Systems, Unshared,
 };
 use tidegate_project::{Changed, Compare};
 use tidegate_testkit::directory::{Attributes, Directory, Door};

@@ -377,11 +377,13 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         lease: tidegate_state::LEASE,
         bucket: None,
     };
+    let store = tidegate_state::open(state).await.expect("a store");
     let log = LogConfig::new(folder.join("events"), clock.clone(), LogAccess::Append);
     Engine::new(Parts {
         connectors,
         channels: CHANNELS,
-        store: tidegate_state::open(state).await.expect("a store"),
+        run_store: store.clone(),
+        store,
         log: tidegate_state::open_log(log).expect("a log"),
         http: Arc::new(tidegate_transport::http::RealHttp::new().expect("a client")),
         clock,

@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::alert::{Change, Channel, ChannelType, Message, Trigger};
 use tidegate_model::people::Role;
 use tidegate_model::store::{
-    BatchCommit, FailedRowGroup, Pause, PausedBy, RowResult, RowStatus, RunEnd, StatusKind, SyncState,
+    BatchCommit, FailedRowGroup, Pause, PausedBy, RowResult, RowStatus, RunEnd, RunLedger as _, StatusKind,
+    SyncControl as _, SyncState,
 };
 use tidegate_model::{
     Cause, Counts, Ending, Error, ErrorKind, ObjectKind, Reason, RowHash, Run, RunId, Store as _, SyncId,

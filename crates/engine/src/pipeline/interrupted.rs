@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 
 use tidegate_model::store::{
-    BatchCommit, Intent, IntentRow, KeptUser, LookbackChunk, RowResult, RowStatus, RowVersion,
+    BatchCommit, Intent, IntentRow, KeptUser, LookbackChunk, RowResult, RowStatus, RowVersion, RunStore,
 };
-use tidegate_model::{Counts, Error, Outcome, RowHash, RunId, Store};
+use tidegate_model::{Counts, Error, Outcome, RowHash, RunId};
 
 use crate::pipeline::import::Import;
 
@@ -20,7 +20,7 @@ pub(crate) const BATCH: u64 = 0;
 ///
 /// # Errors
 /// If the store cannot be read or written; nothing was changed then.
-pub(crate) async fn take_over(import: &Import, store: &dyn Store, run: &RunId) -> Result<(), Error> {
+pub(crate) async fn take_over(import: &Import, store: &dyn RunStore, run: &RunId) -> Result<(), Error> {
     let Left { rows, recalled } = Left::of(&store.open_intents(&import.sync).await?);
     if recalled.is_empty() {
         return Ok(());

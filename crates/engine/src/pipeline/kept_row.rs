@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_model::{Columns, Error, KeptRow, Row, RowPart, Store, SyncId, Text, value_bytes};
+use tidegate_model::store::RunLedger;
+use tidegate_model::{Columns, Error, KeptRow, Row, RowPart, SyncId, Text, value_bytes};
 
 /// Bytes of one row that are kept, about.
 const ROW_BYTES_MAX: u64 = 64 << 10;
@@ -14,7 +15,7 @@ const VALUE_BYTES_MAX: u64 = 1 << 10;
 
 /// What is kept of the failed rows of a sync.
 pub(crate) struct KeptRows {
-    store: Arc<dyn Store>,
+    store: Arc<dyn RunLedger>,
     sync: SyncId,
     bytes: KeptBytes,
 }
@@ -24,7 +25,7 @@ impl KeptRows {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub(crate) async fn of(store: Arc<dyn Store>, sync: &SyncId) -> Result<KeptRows, Error> {
+    pub(crate) async fn of(store: Arc<dyn RunLedger>, sync: &SyncId) -> Result<KeptRows, Error> {
         let bytes = KeptBytes::new(store.failed_row_totals(sync).await?.bytes);
         Ok(KeptRows { store, sync: sync.clone(), bytes })
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
-use tidegate_model::store::{BatchCommit, Lookback};
+use tidegate_model::store::{BatchCommit, Lookback, RowMemory};
 use tidegate_model::{
     Batch, Compared, Comparison, Error, Feed, Idempotency, Mapping, Platform, Progress, Row, RowHash, RunId,
 };
@@ -128,8 +128,8 @@ pub(crate) async fn compared(
     let differing = comparing.differing(&mut found, Arc::clone(&lookback)).await?;
     let differing = match sent {
         Some(sent) => {
-            let of = (Arc::clone(&parts.store), import.sync.clone());
-            sent.look_up(differing, &import.mapping, of, Arc::clone(&lookback))
+            let memory: Arc<dyn RowMemory> = parts.store.clone();
+            sent.look_up(differing, &import.mapping, (memory, import.sync.clone()), Arc::clone(&lookback))
         }
         None => differing,
     };

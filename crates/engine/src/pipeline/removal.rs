@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use tidegate_model::store::{Intent, Lookback};
+use tidegate_model::store::{Intent, Lookback, RowMemory};
 use tidegate_model::{
-    Batch, Columns, Comparison, Error, Feed, Mapping, Origin, Outcome, Platform, Row, RowHash, Store, SyncId,
-    Text, Value,
+    Batch, Columns, Comparison, Error, Feed, Mapping, Origin, Outcome, Platform, Row, RowHash, SyncId, Text,
+    Value,
 };
 
 use crate::pipeline::import::Import;
@@ -69,7 +69,7 @@ pub(crate) async fn unknown(
 
 /// Rows that are gone, page by page.
 pub(crate) struct Removed {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn RowMemory>,
     pub(crate) sync: SyncId,
     pub(crate) comparison: Box<dyn Comparison>,
     pub(crate) columns: Arc<Columns>,

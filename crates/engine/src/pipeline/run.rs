@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd};
+use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd, RunStore};
 use tidegate_model::{
     Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
-    Progress, Reaction, Run, RunId, Store, SyncId,
+    Progress, Reaction, Run, RunId, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use tidegate_project::Changed;
 #[derive(Clone)]
 pub struct Parts {
     /// What is remembered.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn RunStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The rate limiters of this process.

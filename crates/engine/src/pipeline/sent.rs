@@ -8,10 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt};
-use tidegate_model::store::{BatchCommit, Known, Lookback, RowStatus, RowVersion, SentUser};
-use tidegate_model::{
-    Batch, Body, Error, Feed, Json, Mapping, Members, Record, Row, RowHash, Store, SyncId, json,
-};
+use tidegate_model::store::{BatchCommit, Known, Lookback, RowMemory, RowStatus, RowVersion, SentUser};
+use tidegate_model::{Batch, Body, Error, Feed, Json, Mapping, Members, Record, Row, RowHash, SyncId, json};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::pipeline::transform::ItemKeys;
@@ -45,7 +43,7 @@ impl SentAttributes {
         self: &Arc<SentAttributes>,
         rows: Feed<Row>,
         mapping: &Arc<Mapping>,
-        (store, sync): (Arc<dyn Store>, SyncId),
+        (store, sync): (Arc<dyn RowMemory>, SyncId),
         lookback: Arc<dyn Lookback>,
     ) -> Feed<Row> {
         if !self.narrows {

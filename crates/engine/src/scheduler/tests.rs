@@ -13,10 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::alert::ChannelType;
 use tidegate_model::connector::{PlatformRole, SourceRole};
 use tidegate_model::source::{Column, Dataset};
+use tidegate_model::store::{RunHistory as _, RunLedger as _};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Checks, Clock, Columns, Connector, DataType, Destination, Ending, Error,
     ErrorKind, Feed, Http, HttpFailure, Idempotency, Lag, Limits, Mode, ObjectKind, ObjectSpec, Platform,
-    Progress, ReadMode, Reason, Receipt, Record, Row, Run, Selection, Source, Store as _, SyncId, Value,
+    Progress, ReadMode, Reason, Receipt, Record, Row, Run, Selection, Source, SyncId, Value,
 };
 use tidegate_testkit::{MemoryEventLog, MemoryStore};
 use tokio::sync::watch;
@@ -243,6 +244,7 @@ impl Stage {
             connectors: &[SYSTEM, STREAM, COUNTER],
             channels,
             store: Arc::new(store.clone()),
+            run_store: Arc::new(store.clone()),
             log: Arc::new(MemoryEventLog::new(clock.clone())),
             http: Arc::new(Nowhere),
             clock,

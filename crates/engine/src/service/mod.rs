@@ -32,6 +32,7 @@ mod plan_id;
 mod preview;
 mod reasons;
 pub(crate) mod receive;
+mod recorder;
 mod repeated;
 mod requested_work;
 mod restored;
@@ -52,6 +53,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_model::alert::ChannelType;
+use tidegate_model::store::RunStore;
 use tidegate_model::{
     Claim, Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
 };
@@ -70,7 +72,7 @@ pub use connection_form::{ConnectionForm, WrittenConnection};
 pub use connections::{ConnectionDetails, Simulated, StreamDetails, Usage};
 pub use dbt::{DbtRuns, DbtWebhook};
 pub use draft::{Draft, Section};
-pub use dry_run::{DryRun, PlannedRequest, PlannedRequests, Rejection};
+pub use dry_run::{DryRun, Rejection};
 pub use events::KindCount;
 pub use form::{Field, Takes, filled, form_text};
 pub use health::Health;
@@ -80,6 +82,7 @@ pub use plan::{Billed, Caveat, Pace, Plan, PlannedRows};
 pub use plan_id::{PlanId, WouldSend};
 pub use preview::{Preview, PreviewInput};
 pub use receive::{IngestEndpoint, OpenRequest, Opened};
+pub use recorder::{PlannedRequest, PlannedRequests};
 pub use repeated::Repetition;
 pub use restored::SinceBackup;
 pub use retry::{RetryFilter, RetryResult};
@@ -107,6 +110,8 @@ pub struct Config {
     pub channels: &'static [ChannelType],
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What runs read and write: the store, unless a benchmark measures what it costs.
+    pub run_store: Arc<dyn RunStore>,
     /// The event log.
     pub log: Arc<dyn EventLog>,
     /// The way to speak HTTP.
@@ -245,7 +250,7 @@ impl Engine {
 
     fn parts(&self, lease: &Claim) -> Parts {
         Parts {
-            store: self.config.store.clone(),
+            store: self.config.run_store.clone(),
             clock: self.config.clock.clone(),
             rate_limiters: self.rate_limiters.clone(),
             lease: lease.clone(),

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tidegate_model::store::PausedBy;
-use tidegate_model::{Store, SyncId};
+use tidegate_model::SyncId;
+use tidegate_model::store::{PausedBy, SyncControl};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ impl Pauses {
     ///
     /// The answer is at most half a second old, so a thousand syncs that look once a second
     /// cost two questions a second.
-    pub(crate) async fn of(&self, sync: &SyncId, store: &dyn Store) -> Option<PausedBy> {
+    pub(crate) async fn of(&self, sync: &SyncId, store: &dyn SyncControl) -> Option<PausedBy> {
         let mut known = self.0.lock().await;
         let fresh = known.as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH);
         if !fresh {

@@ -12,9 +12,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::dry_run::{DryRun, PlannedRequest, PlannedRequests, Recorder, Rejection};
+use super::dry_run::{DryRun, Rejection};
 use super::metered::Metered;
 use super::plan_id::{PlanId, WouldSend};
+use super::recorder::{PlannedRequest, PlannedRequests, Recorder};
 use crate::pipeline::{self, ChangeTracking, ExceededLimit, Import, Input, Parts, RateLimiters};
 use tidegate_project::ImportSpec;
 
@@ -261,7 +262,7 @@ impl Engine {
         }
         // What is beyond a limit is shown, not refused.
         import.limits = None;
-        let dry_run = Arc::new(DryRun::over(self.config.store.clone()));
+        let dry_run = Arc::new(DryRun::over(self.config.run_store.clone()));
         let parts = Parts {
             store: dry_run.clone(),
             clock: self.config.clock.clone(),

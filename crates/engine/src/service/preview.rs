@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use tidegate_model::{Batch, Error, MalformedRecord, ReadMode, Reason, Record, Row, SyncId};
 
 use super::Engine;
-use super::dry_run::Recorder;
+use super::recorder::Recorder;
 use crate::pipeline::ChangeTracking;
 
 /// A piece of input: a row, or what cannot be read as one.

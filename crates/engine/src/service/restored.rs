@@ -97,7 +97,7 @@ fn moment(at: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::scheduler::tests::Stage;
-    use tidegate_model::Store as _;
+    use tidegate_model::store::{RunLedger as _, SyncControl as _};
 
     /// A pause of Tidegate's own ends with the next success, and would let the rows through.
     #[tokio::test(start_paused = true)]

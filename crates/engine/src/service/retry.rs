@@ -7,10 +7,9 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_model::store::{FailedRow, FailedRowQuery, StatusKind};
+use tidegate_model::store::{FailedRow, FailedRowQuery, FailedRowStore, StatusKind};
 use tidegate_model::{
-    Batch, Cause, Claim, Error, ErrorKind, Feed, KeptRow, Origin, Progress, Row, RowHash, Run, Store, SyncId,
-    Value,
+    Batch, Cause, Claim, Error, ErrorKind, Feed, KeptRow, Origin, Progress, Row, RowHash, Run, SyncId, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -173,7 +172,7 @@ impl Engine {
 
 /// Failed rows as they are now.
 struct RowsToRetry {
-    store: Arc<dyn Store>,
+    store: Arc<dyn FailedRowStore>,
     import: Import,
     key: Vec<String>,
     query: FailedRowQuery,

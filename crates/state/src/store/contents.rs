@@ -189,10 +189,8 @@ mod tests {
     use std::time::Instant;
 
     use jiff::Timestamp;
-    use tidegate_model::store::{BatchCommit, RowResult, RowStatus};
-    use tidegate_model::{
-        Cause, Columns, ObjectKind, Reason, Row, RowHash, Store as _, SyncId, SystemClock, Value,
-    };
+    use tidegate_model::store::{BatchCommit, RowResult, RowStatus, RunLedger as _, SyncControl as _};
+    use tidegate_model::{Cause, Columns, ObjectKind, Reason, Row, RowHash, SyncId, SystemClock, Value};
 
     use super::*;
     use crate::store::SqlStore;

@@ -1,7 +1,8 @@
 //! Erases one user from the tables and the history.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use tidegate_model::store::RowResult;
+use tidegate_model::store::{ErasureStore, RowResult};
 use tidegate_model::{Erasure, ErasureCounts, Error, KeptRow, RowHash, Value};
 
 use super::archive::Archive;
@@ -9,11 +10,26 @@ use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
 use super::failed_rows::block::FailedEntry;
 use super::statement::{sql, to_json};
-use super::{failed_rows, intents, kept_users, payload, sent_users, user_index};
+use super::{SqlStore, failed_rows, intents, kept_users, payload, sent_users, user_index};
 use crate::history::block;
 
+#[async_trait]
+impl ErasureStore for SqlStore {
+    async fn erase_user(&self, user: &str) -> Result<ErasureCounts, Error> {
+        erase(&self.database, &self.archive, &self.contents, user).await
+    }
+
+    async fn note_erasure(&self, user: &str, removed: &ErasureCounts, at: Timestamp) -> Result<(), Error> {
+        note(&self.database, &self.contents, user, removed, at).await
+    }
+
+    async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error> {
+        list(&self.database, &self.contents, user).await
+    }
+}
+
 /// Erases a user.
-pub(super) async fn erase(
+async fn erase(
     database: &Database,
     archive: &Archive,
     contents: &Contents,
@@ -40,7 +56,7 @@ pub(super) async fn erase(
 }
 
 /// Notes an erasure, under a keyed hash of the id.
-pub(super) async fn note(
+async fn note(
     database: &Database,
     contents: &Contents,
     user: &str,
@@ -55,11 +71,7 @@ pub(super) async fn note(
 }
 
 /// Returns the erasures that were noted, newest first; of one user if one is given.
-pub(super) async fn list(
-    database: &Database,
-    contents: &Contents,
-    user: Option<&str>,
-) -> Result<Vec<Erasure>, Error> {
+async fn list(database: &Database, contents: &Contents, user: Option<&str>) -> Result<Vec<Erasure>, Error> {
     let hash = match user {
         Some(user) => Some(contents.sealing().await?.keyed_hash(user)),
         None => None,

@@ -1,14 +1,40 @@
 //! Secrets, sealed.
 
-use tidegate_model::store::KeyRotation;
+use async_trait::async_trait;
+use tidegate_model::store::{KeyRotation, SecretStore};
 use tidegate_model::{Error, ErrorKind, Secret};
 
-use super::contents;
 use super::dialect::{Database, Tx};
 use super::statement::{Record, sql};
+use super::{SqlStore, contents};
 use crate::seal::{Seal, Sealed};
 
-pub(super) async fn put(database: &Database, seal: &Seal, name: &str, secret: &Secret) -> Result<(), Error> {
+#[async_trait]
+impl SecretStore for SqlStore {
+    async fn put_secret(&self, name: &str, secret: &Secret) -> Result<(), Error> {
+        put(&self.database, &self.seal, name, secret).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Error> {
+        get(&self.database, &self.seal, name).await
+    }
+
+    async fn secrets(&self) -> Result<Vec<String>, Error> {
+        let records = self.database.all(sql("SELECT name FROM secrets ORDER BY name")).await?;
+        records.iter().map(|record| record.get("name")).collect()
+    }
+
+    async fn remove_secret(&self, name: &str) -> Result<bool, Error> {
+        let removed = self.database.execute(sql("DELETE FROM secrets WHERE name = $1").bind(name)).await?;
+        Ok(removed > 0)
+    }
+
+    async fn rotate_master_key(&self, discard_unreadable: bool) -> Result<KeyRotation, Error> {
+        rotate(&self.database, &self.seal, discard_unreadable).await
+    }
+}
+
+async fn put(database: &Database, seal: &Seal, name: &str, secret: &Secret) -> Result<(), Error> {
     // The key is chosen while no rotation can be under way.
     let mut tx = alone(database).await?;
     let key = seal.to_seal(&key_ids(&mut tx).await?)?;
@@ -21,7 +47,7 @@ pub(super) async fn put(database: &Database, seal: &Seal, name: &str, secret: &S
     tx.commit().await
 }
 
-pub(super) async fn get(database: &Database, seal: &Seal, name: &str) -> Result<Option<Secret>, Error> {
+async fn get(database: &Database, seal: &Seal, name: &str) -> Result<Option<Secret>, Error> {
     let statement = sql("SELECT key_id, nonce, sealed FROM secrets WHERE name = $1");
     let Some(record) = database.first(statement.bind(name)).await? else {
         return Ok(None);
@@ -32,25 +58,11 @@ pub(super) async fn get(database: &Database, seal: &Seal, name: &str) -> Result<
     String::from_utf8(plain).map(|text| Some(Secret::new(text))).map_err(|_| damaged(name))
 }
 
-pub(super) async fn names(database: &Database) -> Result<Vec<String>, Error> {
-    let records = database.all(sql("SELECT name FROM secrets ORDER BY name")).await?;
-    records.iter().map(|record| record.get("name")).collect()
-}
-
-pub(super) async fn remove(database: &Database, name: &str) -> Result<bool, Error> {
-    let removed = database.execute(sql("DELETE FROM secrets WHERE name = $1").bind(name)).await?;
-    Ok(removed > 0)
-}
-
 /// Seals every secret with a new master key, all in one transaction.
 ///
 /// The new key is durable before the transaction begins to write, and replaces the old one
 /// only after its commit.
-pub(super) async fn rotate(
-    database: &Database,
-    seal: &Seal,
-    discard_unreadable: bool,
-) -> Result<KeyRotation, Error> {
+async fn rotate(database: &Database, seal: &Seal, discard_unreadable: bool) -> Result<KeyRotation, Error> {
     let mut tx = alone(database).await?;
     let mut opened = Vec::new();
     let mut discarded = Vec::new();

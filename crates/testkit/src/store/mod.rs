@@ -1,17 +1,7 @@
 //! What a [`Store`](tidegate_model::Store) promises, as tests: [`crate::store_conforms`].
 
 mod backend;
-mod failed_rows;
 mod memory;
-mod memory_alerts;
-mod memory_answers;
-mod memory_contents;
-mod memory_held;
-mod memory_lease;
-mod memory_limits;
-mod memory_lookback;
-mod memory_memo;
-mod memory_people;
 pub mod promises;
 
 pub use backend::Backend;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_model::store::{
-    BatchCommit, Delivered, KeptUser, LookbackChunk, RowStatus, RowVersion, StatusKind,
+    BatchCommit, Delivered, KeptUser, LookbackChunk, RowStatus, RowVersion, RunLedger, StatusKind,
 };
-use tidegate_model::{Checkpoint, Counts, KeptRow, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
+use tidegate_model::{Checkpoint, Counts, KeptRow, Origin, Progress, RowHash, RunId, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::batch_order::BatchOrder;
@@ -21,7 +21,7 @@ use crate::pipeline::transform::Transform;
 
 /// Commits the batches of one run.
 pub(crate) struct Committer<F> {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn RunLedger>,
     pub(crate) transform: Arc<F>,
     pub(crate) sync: SyncId,
     pub(crate) run: RunId,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tidegate_model::{Clock, ConnectionId, Progress, RunId, Store, Wait};
+use tidegate_model::store::RunLedger;
+use tidegate_model::{Clock, ConnectionId, Progress, RunId, Wait};
 use tokio::sync::watch;
 
 use crate::pipeline::deliver::rate_limiter::RateLimiter;
@@ -22,7 +23,7 @@ pub(crate) struct AskedToWait {
     pub(crate) connection: ConnectionId,
     pub(crate) rate_limiter: Arc<RateLimiter>,
     pub(crate) run: RunId,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn RunLedger>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: watch::Sender<Progress>,
 }

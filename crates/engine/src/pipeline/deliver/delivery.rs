@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::store::{self, IntendedRequest, IntentId, KeptUser, RowColumns, RowResult, RowStatus};
-use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, RunId, Store};
+use tidegate_model::store::{
+    self, IntendedRequest, IntentId, KeptUser, RowColumns, RowResult, RowStatus, RunLedger,
+};
+use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, RunId};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::part::Part;
@@ -22,7 +24,7 @@ pub(crate) struct Delivery<F: Transform> {
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
     pub(crate) transform: Arc<F>,
     pub(crate) rate_limiter: Arc<RateLimiter>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn RunLedger>,
     pub(crate) run: RunId,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -4,15 +4,15 @@
 
 use std::collections::HashSet;
 
-use tidegate_model::store::{Known, RowVersion};
-use tidegate_model::{Error, RowHash, Store, SyncId};
+use tidegate_model::store::{Known, RowVersion, RunLedger};
+use tidegate_model::{Error, RowHash, SyncId};
 
 /// The open failed rows of a sync that were rejected.
 #[derive(Default)]
 pub(crate) struct RejectedRows(Vec<RowVersion>);
 
 impl RejectedRows {
-    pub(crate) async fn load(store: &dyn Store, sync: &SyncId) -> Result<RejectedRows, Error> {
+    pub(crate) async fn load(store: &dyn RunLedger, sync: &SyncId) -> Result<RejectedRows, Error> {
         let mut rows = store.rejected_versions(sync).await?;
         rows.sort_unstable();
         Ok(RejectedRows(rows))

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion};
-use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
+use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion, RunStore};
+use tidegate_model::{Error, Outcome, Reason, RowHash, SyncId, Value};
 
 use crate::pipeline::read::restored::RejectedRows;
 use crate::pipeline::repeat::Doubt;
@@ -89,7 +89,7 @@ impl PriorState {
 
 impl ResumeState {
     pub(crate) async fn load(
-        store: &dyn Store,
+        store: &dyn RunStore,
         sync: &SyncId,
         retention: &Retention,
         kind: RunKind,

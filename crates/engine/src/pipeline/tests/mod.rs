@@ -9,11 +9,14 @@ use futures_util::StreamExt;
 use jiff::tz::TimeZone;
 use tidegate_model::mapping::{Absent, Target};
 use tidegate_model::source::{Column, Dataset};
+use tidegate_model::store::{
+    ErasureStore as _, FailedRowStore as _, RowMemory as _, RunHistory as _, RunLedger as _, SyncControl as _,
+};
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
     ErrorKind, Feed, Idempotency, KeptRow, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome,
-    Platform, Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, Store,
-    SyncId, System, Systems, Unshared, Value,
+    Platform, Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, SyncId,
+    System, Systems, Unshared, Value,
 };
 use tidegate_project::Changed;
 use tidegate_testkit::{ManualClock, MemoryStore};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::store::{Pause, PausedBy};
-use tidegate_model::{Cause, Ending, Store as _, SyncId};
+use tidegate_model::store::{Pause, PausedBy, SyncControl as _};
+use tidegate_model::{Cause, Ending, SyncId};
 
 use super::{AHEAD, LATENCY, MINUTE, Stage, yaml};
 use crate::pipeline::wait;

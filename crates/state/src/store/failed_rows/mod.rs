@@ -18,20 +18,59 @@ mod whole;
 
 use std::collections::{HashMap, HashSet};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use tidegate_model::store::{FailedRowTotals, RowResult};
+use tidegate_model::store::{
+    DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery, FailedRowStore,
+    FailedRowTotals, RowResult,
+};
 use tidegate_model::{Error, RowHash, RunId, SyncId, Text};
 
 use self::block::FailedEntry;
 use super::dialect::Database;
-use super::payload;
 use super::statement::sql;
+use super::{SqlStore, payload};
 
 pub(super) use self::change::{Change, apply};
-pub(super) use self::groups::groups;
 pub(super) use self::index::Indexes;
-pub(super) use self::pages::{dismissed, find, in_order, payloads, rejected_versions};
-pub(super) use self::whole::{discard, dismiss, erase, forget};
+pub(super) use self::pages::{payloads, rejected_versions};
+pub(super) use self::whole::{discard, erase, forget};
+
+#[async_trait]
+impl FailedRowStore for SqlStore {
+    async fn failed_rows_in_order(
+        &self,
+        query: &FailedRowQuery,
+        after: Option<&FailedRow>,
+    ) -> Result<Vec<FailedRow>, Error> {
+        pages::in_order(&self.database, &self.contents, query, after).await
+    }
+
+    async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
+        pages::find(&self.database, &self.contents, query).await
+    }
+
+    async fn failed_row_groups(&self, query: &FailedRowGroupQuery) -> Result<Vec<FailedRowGroup>, Error> {
+        groups::groups(&self.database, query).await
+    }
+
+    async fn failed_row_counts(&self) -> Result<HashMap<SyncId, u64>, Error> {
+        counts(&self.database).await
+    }
+
+    async fn dismiss_failed_rows(
+        &self,
+        query: &FailedRowQuery,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<u64, Error> {
+        whole::dismiss(&self.database, &self.contents, query, note, at).await
+    }
+
+    async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error> {
+        pages::dismissed(&self.database, query).await
+    }
+}
 
 /// Returns the totals of a sync.
 pub(super) async fn totals(database: &Database, sync: &SyncId) -> Result<FailedRowTotals, Error> {
@@ -47,7 +86,7 @@ pub(super) async fn totals(database: &Database, sync: &SyncId) -> Result<FailedR
 }
 
 /// Returns how many failed rows each sync has that has any.
-pub(super) async fn counts(database: &Database) -> Result<HashMap<SyncId, u64>, Error> {
+async fn counts(database: &Database) -> Result<HashMap<SyncId, u64>, Error> {
     let records = database.all(sql("SELECT id, failed_rows FROM syncs WHERE failed_rows > 0")).await?;
     let counts = records
         .iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tidegate_model::{Lease, SyncId};
 
-use super::memory_contents::Memory;
+use super::contents::Memory;
 
 /// Gives its sync back when it goes.
 pub(super) struct MemoryLease {

@@ -11,7 +11,7 @@ use tidegate_model::{
     Claim, Ending, Erasure, Error, ErrorKind, KeptRow, ObjectKind, RowHash, Run, RunId, Secret, SyncId, Text,
 };
 
-use super::memory_lookback::MemoryLookback;
+use super::lookback::MemoryLookback;
 
 #[derive(Default)]
 pub(super) struct Memory {

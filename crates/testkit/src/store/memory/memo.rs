@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tidegate_model::store::RowVersion;
 use tidegate_model::{Error, HashMemo, RowHash, SyncId};
 
-use super::memory_contents::Memory;
+use super::contents::Memory;
 
 /// A memo of the hashes of a source.
 pub(super) struct MemoryMemo {
