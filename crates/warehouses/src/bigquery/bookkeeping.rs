@@ -75,7 +75,7 @@ impl Keeper for BigQueryKeeper {
         let rows: Vec<String> =
             entries.iter().map(|entry| format!("({})", entry.values().join(", "))).collect();
         let member = |name: &str| format!("{name} STRING");
-        let members = ["tidegate_k", "tidegate_s", "tidegate_h", "tidegate_p"].map(member).join(", ");
+        let members = ["tidegate_k", "tidegate_s", "tidegate_h"].map(member).join(", ");
         let rows = format!("SELECT * FROM UNNEST(ARRAY<STRUCT<{members}>>[{}])", rows.join(", "));
         vec![bookkeeping::merge(self, name, &rows)]
     }

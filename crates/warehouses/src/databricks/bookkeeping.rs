@@ -60,7 +60,7 @@ impl Keeper for DatabricksKeeper {
         let rows: Vec<String> = (entries.iter())
             .map(|entry| format!("({})", entry.values().join(", ").replace("NULL", "CAST(NULL AS STRING)")))
             .collect();
-        let columns = "tidegate_k, tidegate_s, tidegate_h, tidegate_p";
+        let columns = "tidegate_k, tidegate_s, tidegate_h";
         let rows = format!("SELECT * FROM VALUES {} AS tidegate_entries({columns})", rows.join(", "));
         vec![bookkeeping::merge(self, name, &rows)]
     }

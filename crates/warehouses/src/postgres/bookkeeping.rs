@@ -24,7 +24,6 @@ const TABLES: &str = r#"
         key        uuid NOT NULL,
         source_key uuid NOT NULL,
         hash       uuid,
-        pending    uuid,
         PRIMARY KEY (name, key)
     );
 "#;
@@ -126,14 +125,12 @@ impl Keeper for PostgresKeeper {
     fn upsert(&self, name: &str, entries: &[Entry]) -> Vec<String> {
         let of = |at: usize| array(entries.iter().map(move |entry| entry.values()[at]));
         vec![format!(
-            "INSERT INTO \"tidegate\".mirror_rows (name, key, source_key, hash, pending) \
-             SELECT '{name}', * FROM unnest({}, {}, {}, {}) \
-             ON CONFLICT (name, key) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash, \
-             pending = excluded.pending",
+            "INSERT INTO \"tidegate\".mirror_rows (name, key, source_key, hash) \
+             SELECT '{name}', * FROM unnest({}, {}, {}) \
+             ON CONFLICT (name, key) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash",
             of(0),
             of(1),
-            of(2),
-            of(3)
+            of(2)
         )]
     }
 

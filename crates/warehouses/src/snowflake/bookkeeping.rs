@@ -64,20 +64,20 @@ impl Keeper for SnowflakeKeeper {
         let rows: Vec<String> =
             entries.iter().map(|entry| format!("({})", entry.values().join(", "))).collect();
         let rows = format!(
-            "(SELECT column1 AS tidegate_k, column2 AS tidegate_s, column3 AS tidegate_h, column4 AS tidegate_p \
+            "(SELECT column1 AS tidegate_k, column2 AS tidegate_s, column3 AS tidegate_h \
              FROM VALUES {}) AS tidegate_new",
             rows.join(", ")
         );
         let table = self.table("mirror_rows");
-        let [of, key, source_key, hash, pending] = bookkeeping::ENTRY.map(|column| self.column(column));
+        let [of, key, source_key, hash] = bookkeeping::ENTRY.map(|column| self.column(column));
         vec![
             format!(
-                "UPDATE {table} SET {source_key} = tidegate_new.tidegate_s, {hash} = tidegate_new.tidegate_h, \
-                 {pending} = tidegate_new.tidegate_p FROM {rows} WHERE {of} = '{name}' AND {key} = tidegate_new.tidegate_k"
+                "UPDATE {table} SET {source_key} = tidegate_new.tidegate_s, {hash} = tidegate_new.tidegate_h \
+                 FROM {rows} WHERE {of} = '{name}' AND {key} = tidegate_new.tidegate_k"
             ),
             format!(
-                "INSERT INTO {table} ({of}, {key}, {source_key}, {hash}, {pending}) \
-                 SELECT '{name}', tidegate_k, tidegate_s, tidegate_h, tidegate_p FROM {rows} \
+                "INSERT INTO {table} ({of}, {key}, {source_key}, {hash}) \
+                 SELECT '{name}', tidegate_k, tidegate_s, tidegate_h FROM {rows} \
                  WHERE tidegate_k NOT IN (SELECT {key} FROM {table} WHERE {of} = '{name}')"
             ),
         ]

@@ -14,7 +14,7 @@ use crate::sql::table::SqlTable;
 /// rule.
 pub const COLUMNS: [&str; 3] = [KEY, HASH, SEVERAL];
 /// The columns of the table of entries.
-pub const ENTRY: [&str; 5] = ["name", "key", "source_key", "hash", "pending"];
+pub const ENTRY: [&str; 4] = ["name", "key", "source_key", "hash"];
 
 /// The schema of the tables, unless a system writes its name in another way.
 pub const SCHEMA: &str = "tidegate";
@@ -29,20 +29,17 @@ pub struct Entry {
     pub source_key: String,
     /// The hash of the row that was committed.
     pub hash: String,
-    /// Null.
-    pub pending: String,
 }
 
 impl Entry {
     pub(super) fn new(key: RowHash, source_key: u128, hash: Option<u128>) -> Entry {
-        let null = || "NULL".to_owned();
-        let hash = hash.map_or_else(null, quoted);
-        Entry { key: quoted(key.0), source_key: quoted(source_key), hash, pending: null() }
+        let hash = hash.map_or_else(|| "NULL".to_owned(), quoted);
+        Entry { key: quoted(key.0), source_key: quoted(source_key), hash }
     }
 
     /// Returns its values in the order of [`ENTRY`], without the name.
-    pub fn values(&self) -> [&str; 4] {
-        [&self.key, &self.source_key, &self.hash, &self.pending]
+    pub fn values(&self) -> [&str; 3] {
+        [&self.key, &self.source_key, &self.hash]
     }
 }
 
@@ -192,18 +189,16 @@ pub fn refused(error: Error, schema: &str) -> Error {
 }
 
 /// Returns the statement that merges entries, for a system with `MERGE`. `rows` is the query that has them, in the
-/// columns `tidegate_k`, `tidegate_s`, `tidegate_h` and `tidegate_p`.
+/// columns `tidegate_k`, `tidegate_s` and `tidegate_h`.
 pub fn merge<K: Keeper>(keeper: &K, name: &str, rows: &str) -> String {
-    let [of, key, source_key, hash, pending] = ENTRY.map(|column| keeper.column(column));
+    let [of, key, source_key, hash] = ENTRY.map(|column| keeper.column(column));
     let table = keeper.table("mirror_rows");
     format!(
         "MERGE INTO {table} AS tidegate_there USING ({rows}) AS tidegate_new \
          ON tidegate_there.{of} = '{name}' AND tidegate_there.{key} = tidegate_new.tidegate_k \
-         WHEN NOT MATCHED THEN INSERT ({of}, {key}, {source_key}, {hash}, {pending}) \
-         VALUES ('{name}', tidegate_new.tidegate_k, tidegate_new.tidegate_s, tidegate_new.tidegate_h, \
-         tidegate_new.tidegate_p) \
-         WHEN MATCHED THEN UPDATE SET {source_key} = tidegate_new.tidegate_s, {hash} = tidegate_new.tidegate_h, \
-         {pending} = tidegate_new.tidegate_p"
+         WHEN NOT MATCHED THEN INSERT ({of}, {key}, {source_key}, {hash}) \
+         VALUES ('{name}', tidegate_new.tidegate_k, tidegate_new.tidegate_s, tidegate_new.tidegate_h) \
+         WHEN MATCHED THEN UPDATE SET {source_key} = tidegate_new.tidegate_s, {hash} = tidegate_new.tidegate_h"
     )
 }
 
@@ -213,11 +208,10 @@ fn creation<K: Keeper>(keeper: &K) -> Vec<String> {
     let made = |table: &str, columns: Vec<String>| {
         format!("CREATE TABLE IF NOT EXISTS {} ({})", keeper.table(table), columns.join(", "))
     };
-    let [of, key, source_key, hash, pending] = ENTRY;
+    let [of, key, source_key, hash] = ENTRY;
     let required = [of, key, source_key].map(|name| column(name, " NOT NULL"));
-    let nullable = [hash, pending].map(|name| column(name, ""));
     vec![
         made("mirrors", vec![column("sync", " NOT NULL"), column("name", " NOT NULL")]),
-        made("mirror_rows", required.into_iter().chain(nullable).collect()),
+        made("mirror_rows", required.into_iter().chain([column(hash, "")]).collect()),
     ]
 }

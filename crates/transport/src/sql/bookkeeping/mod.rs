@@ -3,7 +3,7 @@
 //!
 //! The table `mirrors` says under which name the entries of a sync are. The table `mirror_rows` has an entry for each
 //! key: the hash of the key in the ledger, the hash of the key at the warehouse, and the hash of the row that was
-//! committed. (A fourth hash is of an earlier version, and always null.)
+//! committed. (Tables that were made before have a column `pending`, which is null.)
 //!
 //! Each step is one statement that takes effect or does not, and may be repeated. So a run that ends between two of
 //! them leaves entries that say too little, which costs a look at the ledger, and never too much.
@@ -78,9 +78,7 @@ impl<K: Keeper> SqlBookkeeping<K> {
 
     /// Names of the table of entries and its columns.
     fn places(&self) -> (String, [String; 4]) {
-        let [of, key, source_key, hash, _] = ENTRY;
-        let columns = [of, key, source_key, hash].map(|column| self.keeper.column(column));
-        (self.keeper.table("mirror_rows"), columns)
+        (self.keeper.table("mirror_rows"), ENTRY.map(|column| self.keeper.column(column)))
     }
 
     /// Runs a statement over entries of these keys, chunk by chunk.
