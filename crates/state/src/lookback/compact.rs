@@ -5,6 +5,7 @@
 //! bucket the file is durable there before that transaction.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::block;
 use super::file::{RunFile, RunWriter, UNFINISHED};
-use super::merge::{Sorted, merge};
+use super::merge::{Sorted, merge, merge_live};
 use super::run_files::RunFiles;
 use super::tiers::{Chunk, LOOSE_ROWS_MAX, to_merge};
 use super::view::high_of;
@@ -32,6 +33,9 @@ const PIECE_ROWS: usize = 1 << 20;
 pub(crate) struct Merge {
     pub(crate) files: RunFiles,
     pub(crate) sync: SyncId,
+    /// Whether nothing needs the marks of rows that are gone but older rows under their keys: no user is kept
+    /// under them. A merge of all chunks leaves them out then.
+    pub(crate) drops_removed: bool,
 }
 
 impl Merge {
@@ -52,15 +56,17 @@ impl Merge {
             let chunks = self.chunks().await?;
             let merged = to_merge(&chunks, running);
             let left: usize = chunks[merged.end..].iter().map(|chunk| chunk.rows).sum();
-            if merged.len() < 2 || !self.merge(&chunks[merged]).await? || left <= LOOSE_ROWS_MAX {
+            if merged.len() < 2 || !self.merge(&chunks, merged).await? || left <= LOOSE_ROWS_MAX {
                 return Ok(());
             }
         }
     }
 
     /// Merges these chunks. Returns false if they were not there any more.
-    async fn merge(&self, merged: &[Chunk]) -> Result<bool, Error> {
-        let Some((name, written)) = self.write(merged).await? else { return Ok(false) };
+    async fn merge(&self, chunks: &[Chunk], merged: Range<usize>) -> Result<bool, Error> {
+        let live = self.drops_removed && merged.start == 0;
+        let merged = &chunks[merged];
+        let Some((name, written)) = self.write(merged, live).await? else { return Ok(false) };
         let replaced = self.replace(merged, &name, written).await?;
         let gone = match replaced {
             true => merged.iter().filter_map(|chunk| chunk.file.clone()).collect(),
@@ -86,9 +92,9 @@ impl Merge {
         records.iter().map(chunk).collect()
     }
 
-    /// Writes the rows of these chunks into a new file. Returns its name, and the rows
-    /// themselves if they are few; `None` if a file is gone.
-    async fn write(&self, chunks: &[Chunk]) -> Result<Option<(String, Written)>, Error> {
+    /// Writes the rows of these chunks into a new file, without keys that are gone if all that counts is `live`.
+    /// Returns its name, and the rows themselves if they are few; `None` if a file is gone.
+    async fn write(&self, chunks: &[Chunk], live: bool) -> Result<Option<(String, Written)>, Error> {
         let folder = self.files.folder_of(&self.sync);
         let mut inputs: Vec<(u64, Input)> = Vec::new();
         let (mut generation, mut run) = (0, chunks.first().map(|chunk| chunk.run.as_str()));
@@ -110,17 +116,24 @@ impl Merge {
         let path = folder.join(&name);
         let written = blocking(move || {
             let inputs = inputs.into_iter().map(|(generation, input)| (generation, input.sorted())).collect();
+            let merged = |push: &mut dyn FnMut(RowVersion) -> Result<(), Error>| match live {
+                true => merge_live(inputs, push),
+                false => merge(inputs, push),
+            };
             if few {
                 let mut rows = Vec::new();
-                merge(inputs, |row| {
+                merged(&mut |row| {
                     rows.push(row);
                     Ok(())
                 })?;
                 return Ok(Written::Block(rows));
             }
             let mut writer = RunWriter::create(&path)?;
-            merge(inputs, |row| writer.push(row))?;
-            Ok(Written::File(writer.finish()?))
+            merged(&mut |row| writer.push(row))?;
+            match writer.rows() {
+                0 => Ok(Written::Block(Vec::new())),
+                _ => Ok(Written::File(writer.finish()?)),
+            }
         });
         Ok(Some((name, written.await?)))
     }
@@ -278,153 +291,4 @@ fn highest(one: Value, other: Value) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use tidegate_model::RowHash;
-    use tidegate_model::store::{Known, Lookback as _};
-    use tidegate_testkit::ManualClock;
-
-    use super::super::view::View;
-    use super::*;
-    use crate::folder;
-    use crate::store::dialect::Database;
-
-    struct Scene {
-        merge: Merge,
-        _folder: tempfile::TempDir,
-        next: u64,
-        /// What is known, by key: the run, and its rows.
-        expected: BTreeMap<u128, (u64, Vec<u128>)>,
-    }
-
-    impl Scene {
-        async fn new() -> Scene {
-            let folder = tempfile::tempdir().expect("a folder");
-            folder::prepare(folder.path()).expect("prepared");
-            let database = Database::embedded(folder.path()).await.expect("opened");
-            crate::store::migrations::migrate(&database, &ManualClock::default()).await.expect("tables");
-            let (database, data) = (Arc::new(database), folder.path().to_path_buf());
-            let merge = Merge { files: RunFiles::new(database, &data, None), sync: SyncId::new("s") };
-            Scene { merge, _folder: folder, next: 0, expected: BTreeMap::new() }
-        }
-
-        async fn commit(&mut self, run: u64, rows: &[(u128, u128)]) {
-            self.next += 1;
-            let name = format!("{run:04}");
-            let new = NewChunk { sync: &self.merge.sync, seq: self.next, run: &name, high: None };
-            let versions: Vec<RowVersion> =
-                rows.iter().map(|(key, row)| RowVersion { key: RowHash(*key), row: RowHash(*row) }).collect();
-            let mut tx = self.merge.files.database.write().await.expect("begun");
-            let body = Some(block::pack(&versions));
-            new.insert(&mut tx, 0, rows.len() as u64, body, None).await.expect("added");
-            tx.commit().await.expect("committed");
-            for (key, row) in rows {
-                let known = self.expected.entry(*key).or_default();
-                if known.0 != run {
-                    *known = (run, Vec::new());
-                }
-                known.1.push(*row);
-            }
-        }
-
-        async fn matches(&self) {
-            let view = View::open(&self.merge.files, &self.merge.sync).await.expect("view");
-            let keys: Vec<RowHash> = (0..600).map(spread).map(RowHash).collect();
-            let found = view.find(&keys).await.expect("found");
-            for (key, found) in keys.iter().zip(found) {
-                let mut rows: Vec<u128> = found.rows().iter().map(|row| row.0).collect();
-                let mut expected =
-                    self.expected.get(&key.0).map(|(_, rows)| rows.clone()).unwrap_or_default();
-                rows.sort_unstable();
-                expected.sort_unstable();
-                expected.dedup();
-                assert_eq!(rows, expected, "{key}");
-                assert_eq!(found == Known::Nothing, expected.is_empty());
-            }
-        }
-
-        fn files(&self) -> usize {
-            std::fs::read_dir(self.merge.files.folder_of(&self.merge.sync)).map_or(0, Iterator::count)
-        }
-
-        /// A merge of all chunks, as far as the file that it writes.
-        async fn written(&self) -> (Vec<Chunk>, String, Written) {
-            let chunks = self.merge.chunks().await.expect("chunks");
-            let written = self.merge.write(&chunks).await.expect("written");
-            let (name, written) = written.expect("no file is gone");
-            (chunks, name, written)
-        }
-    }
-
-    /// Keys over the whole range.
-    fn spread(at: u128) -> u128 {
-        at * (u128::MAX / 600)
-    }
-
-    /// Rows of a run, with a key that occurs twice. Enough for a file of their own.
-    fn rows(run: u128) -> Vec<(u128, u128)> {
-        let own = (0..300).map(|at| (spread((at * 7 + run % 3) % 600), run * 1_000 + at));
-        let filler = (0..BLOCK_ROWS_MAX as u128).map(|at| (spread(599) + 1 + at, 7));
-        own.chain([(spread(5), run * 1_000 + 999)]).chain(filler).collect()
-    }
-
-    #[tokio::test]
-    async fn merges_at_any_moment_change_nothing_that_is_known() {
-        let mut scene = Scene::new().await;
-        for run in 1..=9_u64 {
-            for _ in 0..2 {
-                scene.commit(run, &rows(run.into())).await;
-                scene.merge.run(true).await.expect("merged");
-            }
-            if run % 3 == 0 {
-                let (chunks, name, written) = scene.written().await;
-                assert!(scene.merge.replace(&chunks, &name, written).await.expect("replaced"));
-                scene.merge.sweep(&scene.merge.files.folder_of(&scene.merge.sync)).await;
-                assert_eq!(scene.files(), 1, "what it was made of is gone");
-            }
-            scene.matches().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_crash_between_any_two_steps_of_a_merge_leaves_one_valid_state() {
-        let mut scene = Scene::new().await;
-        scene.commit(1, &rows(1)).await;
-        scene.commit(2, &rows(2)).await;
-        let folder = scene.merge.files.folder_of(&scene.merge.sync);
-
-        // The file is written, and nothing names it.
-        let (chunks, name, written) = scene.written().await;
-        std::fs::write(folder.join("half.tmp"), b"unfinished").expect("written");
-        scene.matches().await;
-        assert_eq!(scene.files(), 2);
-
-        // It is named, and what it was made of is still there.
-        assert!(scene.merge.replace(&chunks, &name, written).await.expect("replaced"));
-        scene.matches().await;
-        scene.commit(3, &rows(3)).await;
-        let (chunks, name, written) = scene.written().await;
-        assert!(scene.merge.replace(&chunks, &name, written).await.expect("replaced"));
-        assert_eq!(scene.files(), 3);
-        scene.matches().await;
-
-        scene.merge.sweep(&folder).await;
-        assert_eq!(scene.files(), 1);
-        scene.matches().await;
-    }
-
-    #[tokio::test]
-    async fn a_merge_of_what_another_process_has_merged_is_dropped() {
-        let mut scene = Scene::new().await;
-        scene.commit(1, &rows(1)).await;
-        scene.commit(2, &rows(2)).await;
-        let (mine, name, written) = scene.written().await;
-        scene.commit(3, &rows(3)).await;
-        let (theirs, other, others) = scene.written().await;
-        assert!(scene.merge.replace(&theirs, &other, others).await.expect("replaced"));
-        assert!(!scene.merge.replace(&mine, &name, written).await.expect("asked"));
-        scene.matches().await;
-    }
-}
+mod tests;

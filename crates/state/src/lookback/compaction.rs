@@ -24,6 +24,8 @@ struct Loose {
     chunks: usize,
     rows: usize,
     merging: Option<JoinHandle<()>>,
+    /// Whether the run that is under way has removed the users of all rows that are gone.
+    users_forgotten: bool,
 }
 
 impl Loose {
@@ -65,15 +67,21 @@ impl Compaction {
             return;
         }
         (loose.chunks, loose.rows) = (0, 0);
-        let job = Merge { files: self.files.clone(), sync: sync.clone() };
+        let job = Merge { files: self.files.clone(), sync: sync.clone(), drops_removed: false };
         loose.merging = Some(tokio::spawn(async move { job.run_and_report(true).await }));
+    }
+
+    /// Notes that a run has removed the users of all rows that are gone: once it has ended, the marks of these rows
+    /// may go too.
+    pub(crate) fn users_forgotten(&self, sync: &SyncId) {
+        self.syncs().entry(sync.clone()).or_default().users_forgotten = true;
     }
 
     /// Waits for a merge that is under way, merges what the run left, and removes files that
     /// nothing names. The caller holds the sync, and its run has ended.
     pub(crate) async fn run_ended(&self, sync: &SyncId) {
         let loose = self.syncs().remove(sync).unwrap_or_default();
-        let much = loose.is_much();
+        let (much, drops_removed) = (loose.is_much(), loose.users_forgotten);
         if let Some(merging) = loose.merging {
             let _ = merging.await;
         }
@@ -81,7 +89,7 @@ impl Compaction {
         if !much && !folder.exists() {
             return;
         }
-        let job = Merge { files: self.files.clone(), sync: sync.clone() };
+        let job = Merge { files: self.files.clone(), sync: sync.clone(), drops_removed };
         job.run_and_report(false).await;
         job.sweep(&folder).await;
     }

@@ -72,6 +72,26 @@ pub(super) fn merge(
     newest.into_iter().try_for_each(|(_, row)| push(row))
 }
 
+/// Calls `push` as [`merge`] does, with the rows of those keys that are not gone.
+pub(super) fn merge_live(
+    inputs: Vec<(u64, Sorted)>,
+    mut push: impl FnMut(RowVersion) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut of_key: Vec<RowVersion> = Vec::new();
+    let mut flush = |of_key: &mut Vec<RowVersion>| {
+        let is_gone = of_key.iter().any(|row| row.row.is_removed());
+        of_key.drain(..).filter(|_| !is_gone).try_for_each(&mut push)
+    };
+    merge(inputs, |row| {
+        if of_key.first().is_some_and(|first| first.key != row.key) {
+            flush(&mut of_key)?;
+        }
+        of_key.push(row);
+        Ok(())
+    })?;
+    flush(&mut of_key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +117,27 @@ mod tests {
         })
         .expect("merged");
         assert_eq!(merged, [(1, 5), (2, 0), (2, 1), (3, 7), (4, 4)]);
+    }
+
+    #[test]
+    fn a_key_that_is_gone_has_no_row_and_one_that_came_back_has_its_last() {
+        let rows = |rows: &[(u128, RowHash)]| {
+            let rows: Vec<RowVersion> =
+                rows.iter().map(|(key, row)| RowVersion { key: RowHash(*key), row: *row }).collect();
+            Sorted::Memory { rows: rows.into(), at: 0 }
+        };
+        let (first, last) = (RowHash(1 << 8), RowHash(2 << 8));
+        let inputs = vec![
+            (1, rows(&[(1, first), (2, first), (3, first)])),
+            (2, rows(&[(1, RowHash::REMOVED), (2, RowHash::REMOVED), (4, RowHash::REMOVED)])),
+            (3, rows(&[(2, last)])),
+        ];
+        let mut merged = Vec::new();
+        merge_live(inputs, |row| {
+            merged.push((row.key.0, row.row));
+            Ok(())
+        })
+        .expect("merged");
+        assert_eq!(merged, [(2, last), (3, first)]);
     }
 }

@@ -40,7 +40,9 @@ impl RowMemory for SqlStore {
     async fn forget_removed_users(&self, run: &RunId) -> Result<(), Error> {
         let sync = runs::open_sync(&self.database, run).await?;
         let removed = self.lookback.view(&sync).await?.removed().await?;
-        kept_users::forget(&self.database, &self.contents, &sync, &removed).await
+        kept_users::forget(&self.database, &self.contents, &sync, &removed).await?;
+        self.lookback.users_forgotten(&sync);
+        Ok(())
     }
 
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {
