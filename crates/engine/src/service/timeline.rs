@@ -22,6 +22,8 @@ pub struct Timeline {
     pub user: String,
     /// What happened, newest first.
     pub entries: Vec<Entry>,
+    /// Whether there are older entries than these. `tidegate rows --user` lists every row that was sent.
+    pub older: bool,
     /// Whether events were searched. A log that is too long for that is not.
     pub events_searched: bool,
 }
@@ -78,8 +80,14 @@ impl Engine {
     /// # Errors
     /// If the store or the event log cannot be read.
     pub async fn timeline(&self, user: &str, limit: usize) -> Result<Timeline, Error> {
-        let query =
-            RowQuery { user: Some(user.to_owned()), limit, without_payload: true, ..RowQuery::default() };
+        // One more than is shown says whether there is more.
+        let asked = limit.saturating_add(1);
+        let query = RowQuery {
+            user: Some(user.to_owned()),
+            limit: asked,
+            without_payload: true,
+            ..RowQuery::default()
+        };
         let rows = self.config.store.rows(&query).await?;
         let mut entries: Vec<Entry> = rows
             .into_iter()
@@ -96,12 +104,13 @@ impl Engine {
         let events_searched = self.logged_events().await? <= SEARCHED_MAX;
         if events_searched {
             for endpoint in self.ingest_endpoints() {
-                entries.extend(self.events_of(&endpoint.connection, user, limit).await?);
+                entries.extend(self.events_of(&endpoint.connection, user, asked).await?);
             }
         }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+        let older = entries.len() > limit;
         entries.truncate(limit);
-        Ok(Timeline { user: user.to_owned(), entries, events_searched })
+        Ok(Timeline { user: user.to_owned(), entries, older, events_searched })
     }
 
     /// Returns about how many events all streams hold.
@@ -134,5 +143,36 @@ impl Engine {
             }
         }
         Ok(found.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::Cause;
+    use tidegate_model::store::{BatchCommit, RowResult, RowStatus};
+    use tidegate_testkit::rows;
+
+    use super::*;
+    use crate::scheduler::tests::Stage;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeline_that_is_cut_says_that_there_is_more() {
+        let stage = Stage::start(1, 8);
+        let store = stage.engine.store();
+        let sync = SyncId::new("of-ann");
+        let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
+        let now = stage.engine.config.clock.now();
+        let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, now).await.expect("started");
+        let results = (1..=3).map(|id| {
+            let row = rows::result(id, RowStatus::Delivered);
+            RowResult { user: "ann".into(), ..row }
+        });
+        let commit = BatchCommit { batch: 1, results: results.collect(), ..BatchCommit::default() };
+        store.commit_batch(&run.id, commit).await.expect("committed");
+
+        for (limit, shown, older) in [(2, 2, true), (3, 3, false)] {
+            let timeline = stage.engine.timeline("ann", limit).await.expect("read");
+            assert_eq!((timeline.entries.len(), timeline.older), (shown, older), "of {limit}");
+        }
     }
 }

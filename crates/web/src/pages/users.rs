@@ -42,6 +42,8 @@ struct UsersPage {
     user: String,
     entries: Vec<EntryView>,
     events_searched: bool,
+    /// Whether there are older entries.
+    older: bool,
     /// How many entries go in each direction.
     headline: String,
 }
@@ -54,11 +56,11 @@ pub(super) async fn page(
     let Query(Search { user }) = search?;
     let user = user.unwrap_or_default().trim().to_owned();
     let shell = Shell::new(&engine, "Users", "/users").await?;
-    let (entries, events_searched) = match user.is_empty() {
-        true => (Vec::new(), true),
+    let (entries, older, events_searched) = match user.is_empty() {
+        true => (Vec::new(), false, true),
         false => {
             let timeline = engine.timeline(&user, SHOWN).await?;
-            (timeline.entries, timeline.events_searched)
+            (timeline.entries, timeline.older, timeline.events_searched)
         }
     };
     let sent = entries.iter().filter(|entry| matches!(entry, Entry::Sent { .. })).count() as u64;
@@ -73,6 +75,7 @@ pub(super) async fn page(
         headline,
         entries: entries.into_iter().map(|entry| view(entry, &shell)).collect(),
         events_searched,
+        older,
         shell,
     };
     shell::page(&headers, &template)
