@@ -3,10 +3,13 @@
 //! Only a scheduled run that was completed moves that time: after one that failed or was
 //! stopped the sync stays due, and retries and runs by hand change nothing.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::{NextRun, SyncState};
 use tidegate_model::{Error, Run, SyncId};
 
+use super::LOOK;
 use crate::service::Engine;
 use tidegate_project::Schedule;
 
@@ -40,12 +43,7 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 impl Engine {
     /// Returns when a scheduled sync runs next. A new time is stored, so that one that
     /// passes while no `serve` runs is made up for.
-    pub(super) async fn planned(
-        &self,
-        id: &SyncId,
-        schedule: &Schedule,
-        state: &SyncState,
-    ) -> Result<Timestamp, Error> {
+    async fn planned(&self, id: &SyncId, schedule: &Schedule, state: &SyncState) -> Result<Timestamp, Error> {
         let at = next(schedule, state, self.config.clock.now()).unwrap_or(Timestamp::MAX);
         let is_plan = |plan: &NextRun| plan.at == at && plan.schedule == schedule.to_string();
         let known = state.next_run.as_ref().is_some_and(is_plan);
@@ -54,12 +52,16 @@ impl Engine {
         }
         Ok(at)
     }
+
+    /// Returns how long until the next run of a sync is due.
+    pub(super) async fn until_due(&self, id: &SyncId, schedule: &Schedule, state: &SyncState) -> Duration {
+        let Ok(at) = self.planned(id, schedule, state).await else { return LOOK };
+        Duration::try_from(at.duration_since(self.config.clock.now())).unwrap_or(Duration::ZERO)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tidegate_model::{Cause, Counts, Ending, RunId};
 
     use super::*;

@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
-use super::{ScheduledSync, rest};
+use super::rest;
+use super::rounds::Rounds;
+use super::scheduled::ScheduledSync;
 use crate::service::Engine;
 use crate::service::export::requested_id;
 use crate::service::receive::IngestEndpoint;
@@ -31,7 +33,7 @@ pub(super) async fn run(mut engines: watch::Receiver<Arc<Engine>>, stop: Cancell
                 });
                 keeper.keep(wanted.collect(), |_, (connection, request, _), gone| {
                     let scheduled = ScheduledSync::Requested(connection.clone(), Box::new(request.clone()));
-                    engine.clone().run_scheduled(scheduled, stop.clone(), gone)
+                    Rounds::new(engine.clone(), scheduled, stop.clone(), gone).run()
                 });
             }
             Err(error) => {
