@@ -1,10 +1,7 @@
-#!/usr/bin/env bash
+#!/usr/bin/env python
 # snowflake-connector-python 4.8.1 runs the statement over the protocol of Snowflake's drivers, whose chunks are Arrow,
 # and makes rows of them in its compiled part. With BENCH_BRAZE the rows are posted as events (braze.py).
-set -euo pipefail
-PYTHONPATH=$(cd "$(dirname "$0")" && pwd)
-export PYTHONPATH
-cat >snowflake_connector_rows.py <<'PYTHON'
+
 import os
 import urllib.parse
 
@@ -17,10 +14,4 @@ connection = snowflake.connector.connect(
     session_parameters={"PYTHON_CONNECTOR_QUERY_RESULT_FORMAT": "arrow"},
 )
 cursor = connection.cursor().execute("SELECT id, event_name, user_id, event_timestamp, event_data FROM bench.public.events")
-if braze.BRAZE:
-    braze.post(row[1:] for row in cursor)
-else:
-    rows = sum(len(row) for row in cursor) // 5
-    assert rows == braze.ROWS, rows
-PYTHON
-exec python snowflake_connector_rows.py
+braze.take(cursor)

@@ -1,8 +1,7 @@
-#!/usr/bin/env bash
+#!/usr/bin/env python
 # opensearch-py 3.2.0 sends the events of a file by `parallel_bulk`, its helper for much of them, in requests as large as
 # those of Tidegate.
-set -euo pipefail
-cat >opensearch_py_documents.py <<'PYTHON'
+
 import datetime
 import json
 import os
@@ -21,5 +20,3 @@ def documents():
 
 sent = sum(ok for ok, _ in parallel_bulk(OpenSearch(os.environ["BENCH_ENDPOINT"]), documents(), chunk_size=2000))
 assert sent == int(os.environ["BENCH_ROWS"]), sent
-PYTHON
-exec python opensearch_py_documents.py

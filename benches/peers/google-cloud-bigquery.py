@@ -1,10 +1,7 @@
-#!/usr/bin/env bash
+#!/usr/bin/env python
 # google-cloud-bigquery 3.47.0 runs the query and makes rows of the pages, as its documentation begins: without the
 # Storage Read API, and without pandas. With BENCH_BRAZE the rows are posted as events (braze.py).
-set -euo pipefail
-PYTHONPATH=$(cd "$(dirname "$0")" && pwd)
-export PYTHONPATH
-cat >google_cloud_bigquery_rows.py <<'PYTHON'
+
 import os
 
 import braze
@@ -13,10 +10,4 @@ from google.cloud import bigquery
 
 client = bigquery.Client("bench", AnonymousCredentials(), client_options={"api_endpoint": os.environ["BENCH_ENDPOINT"]})
 answer = client.query("SELECT id, event_name, user_id, event_timestamp, event_data FROM bench.events").result()
-if braze.BRAZE:
-    braze.post(row.values()[1:] for row in answer)
-else:
-    rows = sum(len(row.values()) for row in answer) // 5
-    assert rows == braze.ROWS, rows
-PYTHON
-exec python google_cloud_bigquery_rows.py
+braze.take(row.values() for row in answer)

@@ -1,10 +1,7 @@
-#!/usr/bin/env bash
+#!/usr/bin/env python
 # databricks-sdk 0.162.0 runs the statement and names the parts; pyarrow makes rows of them. The SDK
 # itself fetches no parts. With BENCH_BRAZE the rows are posted as events (braze.py).
-set -euo pipefail
-PYTHONPATH=$(cd "$(dirname "$0")" && pwd)
-export PYTHONPATH
-cat >databricks_sdk_rows.py <<'PYTHON'
+
 import os
 
 import braze
@@ -34,10 +31,4 @@ def parts():
         links = client.get_statement_result_chunk_n(answer.statement_id, links[0].next_chunk_index).external_links
 
 
-if braze.BRAZE:
-    braze.post((row["event_name"], row["user_id"], row["event_timestamp"], row["event_data"]) for part in parts() for row in part)
-else:
-    rows = sum(len(part) for part in parts())
-    assert rows == braze.ROWS, rows
-PYTHON
-exec python databricks_sdk_rows.py
+braze.take((row for part in parts() for row in part), lambda row: tuple(row.values()))
