@@ -28,6 +28,7 @@ mod packer;
 mod position;
 mod queue;
 mod recovery;
+mod scan;
 mod seconds;
 mod segment;
 mod segment_file;

@@ -3,23 +3,20 @@
 use std::fs;
 use std::path::Path;
 
-use tidegate_model::{Error, ErrorKind, LogId, LoggedEvent};
+use tidegate_model::{Error, ErrorKind, LogId};
 use tracing::warn;
 
 use super::config::WriterConfig;
-use super::dedup::{DedupIndex, Id, Runs, Seen};
+use super::dedup::{DedupIndex, Runs, Seen};
 use super::disk::DiskFile;
 use super::end::{self, End};
 use super::failure::{self, Damage};
-use super::format::RECORD_MIN;
 use super::ids::{self, Closed};
 use super::lineage::Lineage;
+use super::scan::{Scan, UNKNOWN, beyond, inspect, read_anew, scan};
 use super::seconds::second;
-use super::segment::{self, ReadFailure, SegmentReader};
+use super::segment::{self, SegmentReader};
 use super::segment_file::SegmentFile;
-
-/// The newest second of a segment that cannot be read.
-pub(super) const UNKNOWN: u32 = u32::MAX;
 
 /// The durable end of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,92 +96,141 @@ fn runs(folder: &Path) -> Result<Runs, Error> {
 }
 
 fn recover_with(config: &WriterConfig, runs: Runs) -> Result<Recovered, Error> {
-    let WriterConfig { stream, folder, disk, .. } = config;
-    let since = second(config.clock.now()).saturating_sub(config.dedup.window_seconds);
+    let folder = &config.folder;
     let end = end::read(folder);
     let mut firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
     let last = firsts.pop();
-    let covered = runs.end();
-    let mut dedup = DedupIndex::new(folder.clone(), config.dedup.clone(), runs);
-    // Remembers those of a segment's events that no file of ids covers.
-    let restore = |dedup: &mut DedupIndex, first: u64, seen: &[Seen]| {
-        let known = usize::try_from(covered.saturating_sub(first)).unwrap_or(usize::MAX);
-        for &seen in seen.iter().skip(known).filter(|seen| seen.second() >= since) {
-            dedup.restore(seen);
-        }
-    };
-    let mut closed = Vec::new();
-    let mut damaged = None;
+    let mut recovery = Recovery::begin(config, runs);
     for (at, &first) in firsts.iter().enumerate() {
-        let follows = firsts.get(at + 1).copied().or(last).unwrap_or(u64::MAX);
-        let needed = if follows <= covered { UNKNOWN } else { since };
+        recovery.closed_segment(first, firsts.get(at + 1).copied().or(last))?;
+    }
+    match last {
+        Some(last) => recovery.last_segment(last, end),
+        None => {
+            let about = About { lineage: Lineage::begin(), exists: false, damage: None };
+            Ok(recovery.ended(None, 0, about))
+        }
+    }
+}
+
+/// A stream that is being recovered, segment by segment.
+struct Recovery<'a> {
+    config: &'a WriterConfig,
+    /// The offset that the files of ids reach.
+    covered: u64,
+    /// The second from which ids count.
+    since: u32,
+    closed: Vec<Closed>,
+    dedup: DedupIndex,
+    /// The first damage.
+    damage: Option<String>,
+}
+
+impl Recovery<'_> {
+    fn begin(config: &WriterConfig, runs: Runs) -> Recovery<'_> {
+        let since = second(config.clock.now()).saturating_sub(config.dedup.window_seconds);
+        let covered = runs.end();
+        let dedup = DedupIndex::new(config.folder.clone(), config.dedup.clone(), runs);
+        Recovery { config, covered, since, closed: Vec::new(), dedup, damage: None }
+    }
+
+    /// Takes a segment that is no longer written. `behind` is the first offset of the one after it.
+    fn closed_segment(&mut self, first: u64, behind: Option<u64>) -> Result<(), Error> {
+        let folder = &self.config.folder;
+        let needed = if behind.unwrap_or(u64::MAX) <= self.covered { UNKNOWN } else { self.since };
         let (known, seen) = match ids::read(folder, first, needed) {
             Some(found) => found,
             None => {
-                let behind = firsts.get(at + 1).copied().or(last);
                 let (known, seen, damage) = read_anew(folder, first, behind)?;
                 if let Some(damage) = damage {
                     let file = segment::path(folder, first);
                     warn!(file = %file.display(), byte = damage.at, "a segment of the event log is damaged");
-                    damaged.get_or_insert_with(|| message(damage, &file));
+                    self.damage.get_or_insert_with(|| message(damage, &file));
                 }
                 (known, seen)
             }
         };
-        closed.push(known);
-        restore(&mut dedup, first, &seen);
+        self.closed.push(known);
+        self.restore(first, &seen);
+        Ok(())
     }
-    let Some(last) = last else {
-        let about = About { lineage: Lineage::begin(), exists: false, damage: None };
-        return Ok(Recovered { closed, active: None, next: 0, dedup, about });
-    };
-    let path = segment::path(folder, last);
-    if segment::header(folder, last)?.is_none() {
-        let damage = Damage { at: 0 };
-        warn!(file = %path.display(), byte = damage.at, "a segment of the event log is damaged, new events go to another");
-        closed.push(Closed { first: last, newest: UNKNOWN });
-        let (next, about) = headless(folder, last, end)?;
-        return Ok(Recovered { closed, active: None, next, dedup, about });
+
+    /// Remembers those of a segment's events that no file of ids covers.
+    fn restore(&mut self, first: u64, seen: &[Seen]) {
+        let known = usize::try_from(self.covered.saturating_sub(first)).unwrap_or(usize::MAX);
+        for &seen in seen.iter().skip(known).filter(|seen| seen.second() >= self.since) {
+            self.dedup.restore(seen);
+        }
     }
-    let Some(mut reader) = SegmentReader::open(folder, last)? else {
-        return Err(Error::internal(format!("{} vanished while it was opened", folder.display())));
-    };
-    if reader.stream() != stream.as_str() {
-        // A file system that takes upper and lower case for the same.
-        let shown = folder.display();
-        return Err(Error::new(
-            ErrorKind::Storage,
-            format!("{shown} belongs to the stream `{}` and not to `{stream}`", reader.stream()),
-        )
-        .hint("rename one of the two connections"));
+
+    /// Takes the segment that was written last, and opens it to write on if it can be.
+    fn last_segment(mut self, last: u64, end: Option<End>) -> Result<Recovered, Error> {
+        let WriterConfig { stream, folder, .. } = self.config;
+        let path = segment::path(folder, last);
+        if segment::header(folder, last)?.is_none() {
+            warn_of_another(Damage { at: 0 }, &path);
+            self.closed.push(Closed { first: last, newest: UNKNOWN });
+            let (next, about) = headless(folder, last, end)?;
+            return Ok(self.ended(None, next, about));
+        }
+        let Some(mut reader) = SegmentReader::open(folder, last)? else {
+            return Err(Error::internal(format!("{} vanished while it was opened", folder.display())));
+        };
+        if reader.stream() != stream.as_str() {
+            // A file system that takes upper and lower case for the same.
+            let shown = folder.display();
+            return Err(Error::new(
+                ErrorKind::Storage,
+                format!("{shown} belongs to the stream `{}` and not to `{stream}`", reader.stream()),
+            )
+            .hint("rename one of the two connections"));
+        }
+        let lineage = reader.header().lineage.clone();
+        let end = end.filter(|end| end.segment == last && end.log == lineage.id);
+        let scan = scan(&mut reader, end)?;
+        self.restore(last, &scan.seen);
+        let mut about = About { lineage, exists: true, damage: self.damage.take() };
+        if let Some(damage) = scan.damage {
+            warn_of_another(damage, &path);
+            about.damage.get_or_insert_with(|| message(damage, &path));
+            self.closed.push(Closed { first: last, newest: UNKNOWN });
+            return Ok(self.ended(None, scan.next, about));
+        }
+        if reader.is_packed() {
+            // The segments behind it are gone, as in an older copy: what comes goes to a new one.
+            let newest = scan.seen.iter().map(|seen| seen.second()).max().unwrap_or_default();
+            self.closed.push(Closed { first: last, newest });
+            return Ok(self.ended(None, scan.next, about));
+        }
+        let next = scan.next;
+        let active = self.written_on(last, scan, reader.length()?)?;
+        Ok(self.ended(Some(active), next, about))
     }
-    let lineage = reader.header().lineage.clone();
-    let end = end.filter(|end| end.segment == last && end.log == lineage.id);
-    let scan = scan(&mut reader, end)?;
-    restore(&mut dedup, last, &scan.seen);
-    let mut about = About { lineage, exists: true, damage: damaged };
-    if let Some(damage) = scan.damage {
-        warn!(file = %path.display(), byte = damage.at, "a segment of the event log is damaged, new events go to another");
-        about.damage.get_or_insert_with(|| message(damage, &path));
-        closed.push(Closed { first: last, newest: UNKNOWN });
-        return Ok(Recovered { closed, active: None, next: scan.next, dedup, about });
+
+    /// Opens a whole segment to write on, without what was not finished.
+    fn written_on(&self, first: u64, scan: Scan, length: u64) -> Result<Active, Error> {
+        let WriterConfig { folder, disk, .. } = self.config;
+        let path = segment::path(folder, first);
+        let failed = |cause| failure::writing(cause, &path);
+        let mut file = disk.open(&path).map_err(failed)?;
+        let torn = length - scan.end;
+        if torn > 0 {
+            warn!(file = %path.display(), byte = scan.end, bytes = torn, "cut an unfinished write off the event log");
+            file.cut(scan.end).map_err(failed)?;
+        }
+        // A process that was killed may have written what no disk has seen yet.
+        file.sync().and_then(|()| crate::folder::sync(folder)).map_err(failed)?;
+        Ok(Active { file, first, end: scan.end, seen: scan.seen })
     }
-    if reader.is_packed() {
-        // The segments behind it are gone, as in an older copy: what comes goes to a new one.
-        let newest = scan.seen.iter().map(|seen| seen.second()).max().unwrap_or_default();
-        closed.push(Closed { first: last, newest });
-        return Ok(Recovered { closed, active: None, next: scan.next, dedup, about });
+
+    fn ended(self, active: Option<Active>, next: u64, about: About) -> Recovered {
+        Recovered { closed: self.closed, active, next, dedup: self.dedup, about }
     }
-    let mut file = disk.open(&path).map_err(|cause| failure::writing(cause, &path))?;
-    let torn = reader.length()? - scan.end;
-    if torn > 0 {
-        warn!(file = %path.display(), byte = scan.end, bytes = torn, "cut an unfinished write off the event log");
-        file.cut(scan.end).map_err(|cause| failure::writing(cause, &path))?;
-    }
-    // A process that was killed may have written what no disk has seen yet.
-    file.sync().and_then(|()| crate::folder::sync(folder)).map_err(|cause| failure::writing(cause, &path))?;
-    let active = Active { file, first: last, end: scan.end, seen: scan.seen };
-    Ok(Recovered { closed, active: Some(active), next: scan.next, dedup, about })
+}
+
+fn warn_of_another(damage: Damage, file: &Path) {
+    let (file, byte) = (file.display(), damage.at);
+    warn!(%file, byte, "a segment of the event log is damaged, new events go to another");
 }
 
 /// What is known of a stream whose last segment has no header to rely on: its id is that
@@ -210,11 +256,6 @@ fn headless(folder: &Path, last: u64, end: Option<End>) -> Result<(u64, About), 
     };
     let damage = Some(message(Damage { at: 0 }, &path));
     Ok((next, About { lineage, exists: true, damage }))
-}
-
-/// An offset that this many bytes after `next`, which cannot be read, have not been given.
-fn beyond(next: u64, unreadable: u64) -> u64 {
-    if unreadable == 0 { next } else { next + unreadable / RECORD_MIN as u64 + 1 }
 }
 
 /// How far a stream can be read by a process that does not write it: no further than
@@ -267,86 +308,6 @@ fn closed_damage(folder: &Path, firsts: &[u64]) -> Result<Option<String>, Error>
         }
     }
     Ok(None)
-}
-
-/// The ids of a closed segment that left none, or none to rely on. They are written down
-/// unless it is damaged.
-fn read_anew(
-    folder: &Path,
-    first: u64,
-    behind: Option<u64>,
-) -> Result<(Closed, Vec<Seen>, Option<Damage>), Error> {
-    let (closed, seen, damage) = inspect(folder, first, behind)?;
-    if damage.is_none() {
-        ids::write(folder, closed, &seen);
-    }
-    Ok((closed, seen, damage))
-}
-
-/// Reads a closed segment. `behind` is the first offset of the segment after it.
-fn inspect(
-    folder: &Path,
-    first: u64,
-    behind: Option<u64>,
-) -> Result<(Closed, Vec<Seen>, Option<Damage>), Error> {
-    let unknown = Closed { first, newest: UNKNOWN };
-    if segment::path(folder, first).exists() && segment::header(folder, first)?.is_none() {
-        return Ok((unknown, Vec::new(), Some(Damage { at: 0 })));
-    }
-    let Some(mut reader) = SegmentReader::open(folder, first)? else {
-        return Ok((Closed { first, newest: 0 }, Vec::new(), None));
-    };
-    let scan = scan(&mut reader, None)?;
-    let follows = || match behind {
-        Some(behind) if behind > scan.next => segment::header(folder, behind),
-        _ => Ok(None),
-    };
-    let cut_off = scan.end == reader.length()? && follows()?.is_some_and(|header| header.before == first);
-    if cut_off || scan.end < reader.length()? {
-        return Ok((unknown, scan.seen, Some(scan.damage.unwrap_or(Damage { at: scan.end }))));
-    }
-    let newest = scan.seen.iter().map(|seen| seen.second()).max().unwrap_or_default();
-    Ok((Closed { first, newest }, scan.seen, None))
-}
-
-struct Scan {
-    /// The byte after the last whole frame, and the offset there.
-    end: u64,
-    next: u64,
-    seen: Vec<Seen>,
-    /// Damage before the end: `next` is then after all that ever was.
-    damage: Option<Damage>,
-}
-
-/// Reads a segment from its start to its last whole frame. What cannot be read is damage
-/// if it lies before `durable`, or before another frame: the next one is written only when
-/// those before it are durable.
-fn scan(reader: &mut SegmentReader, durable: Option<End>) -> Result<Scan, Error> {
-    let length = reader.length()?;
-    let (mut seen, mut events) = (Vec::new(), Vec::new());
-    let failed = loop {
-        match reader.read(length, &mut events) {
-            Ok(()) if events.is_empty() => break None,
-            Ok(()) => {}
-            Err(ReadFailure::Damaged(damage)) => break Some(damage),
-            Err(failed) => return Err(reader.error(failed)),
-        }
-        let seen_in = |logged: LoggedEvent| Seen::new(Id::of(&logged.event.id), second(logged.logged_at));
-        seen.extend(events.drain(..).map(seen_in));
-    };
-    let (end, next) = reader.frame();
-    seen.truncate(usize::try_from(next - reader.first()).unwrap_or(usize::MAX));
-    let behind = if failed.is_some() { reader.frame_behind()? } else { None };
-    let acknowledged = durable.filter(|durable| durable.bytes > end);
-    if acknowledged.is_none() && behind.is_none() {
-        return Ok(Scan { end, next, seen, damage: None });
-    }
-    let behind = behind.map(|frame| frame.first + u64::from(frame.records));
-    let known = [Some(next), behind, acknowledged.map(|end| end.next)].into_iter().flatten().max();
-    let unreadable = length.saturating_sub(acknowledged.map_or(end, |end| end.bytes));
-    let next = beyond(known.unwrap_or(next), unreadable);
-    // Without a failure the file ends too early.
-    Ok(Scan { end, next, seen, damage: Some(failed.unwrap_or(Damage { at: end })) })
 }
 
 /// Removes what a dead process left half made.

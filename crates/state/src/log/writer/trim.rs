@@ -9,7 +9,8 @@ use tracing::warn;
 
 use super::{Writer, newest};
 use crate::failure;
-use crate::log::recovery::{Active, UNKNOWN};
+use crate::log::recovery::Active;
+use crate::log::scan::UNKNOWN;
 use crate::log::seconds::second;
 use crate::log::{ids, segment};
 
