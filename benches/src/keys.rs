@@ -6,24 +6,21 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use clap::Parser;
 use futures_util::{StreamExt as _, stream};
-use jiff::tz::TimeZone;
 use serde_json::json;
-use tidegate_engine::pipeline::{self, ChangeTracking, Import, Input, Parts, RateLimiters};
-use tidegate_model::mapping::{Absent, Target};
+use tidegate_engine::pipeline::{self, Import, Input, Parts, RateLimiters};
 use tidegate_model::source::Dataset;
 use tidegate_model::{
-    Batch, Cause, Checks, Columns, ConnectionId, Destination, Error, Feed, Idempotency, Limits, Mapping,
-    MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, Progress, ReadMode, Reason, Receipt, Record, Row,
-    Selection, Source, SyncId, SystemClock, Systems, Value,
+    Batch, Cause, Checks, Columns, Destination, Error, Feed, Idempotency, Limits, ObjectKind, ObjectSpec,
+    Outcome, Platform, Progress, ReadMode, Reason, Receipt, Record, Row, Selection, Source, SyncId,
+    SystemClock, Value,
 };
-use tidegate_project::{Changed, Compare};
 use tidegate_state::{MasterKeys, StateConfig, StoreLocation};
+use tidegate_testkit::mapping;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +63,7 @@ async fn run(args: Args) -> Result<()> {
         bucket: None,
     };
     let store = tidegate_state::open(config).await?;
-    let import = mirror(&args)?;
+    let import = mirror(&args);
     let lease = store.claim(&import.sync).await?.taken().context("another process uses the folder")?;
     let parts = Parts { store, clock, rate_limiters: Arc::new(RateLimiters::default()), lease };
     let (progress, _) = watch::channel(Progress::default());
@@ -79,44 +76,15 @@ async fn run(args: Args) -> Result<()> {
 }
 
 /// Users by their number, of whom one attribute is sent.
-fn mirror(args: &Args) -> Result<Import> {
+fn mirror(args: &Args) -> Import {
     let sync = SyncId::new("keys");
     let columns = Columns::new(["id", "hash"]);
-    let target = Target {
-        sync: sync.clone(),
-        object: ObjectKind::User,
-        key: vec!["id".into()],
-        cursor: None,
-        cursor_column: None,
-        time_zone: TimeZone::UTC,
-        absent: Absent::default(),
-    };
-    let spec: MappingSpec = serde_json::from_value(json!({ "external_id": "id", "attributes": ["hash"] }))?;
-    let mapping = Mapping::compile(&spec, &target, &columns)?;
+    let target = mapping::target(&sync, ObjectKind::User, &["id"]);
+    let mapping =
+        mapping::compiled(json!({ "external_id": "id", "attributes": ["hash"] }), &target, &columns);
     let Args { keys, changed, shuffled, .. } = *args;
-    Ok(Import {
-        sync,
-        source: Arc::new(Keys { columns: columns.clone(), keys, changed, shuffled }),
-        source_connection: ConnectionId::new("keys"),
-        systems: Systems::default(),
-        selection: Selection::default(),
-        connection: ConnectionId::new("platform"),
-        platform: Arc::new(Taking),
-        columns,
-        open: false,
-        mapping: Arc::new(mapping),
-        tracking: ChangeTracking::Mirror,
-        changed: Changed::Send,
-        keys_for: None,
-        removal: None,
-        compares_at_source: false,
-        compare: Compare::Rows,
-        hashes: None,
-        limits: None,
-        time_zone: "UTC".into(),
-        resend: false,
-        retry_for: Duration::from_secs(60),
-    })
+    let source = Keys { columns: columns.clone(), keys, changed, shuffled };
+    Import::mirror(sync, Arc::new(source), Arc::new(Taking), mapping, columns)
 }
 
 /// A source that makes each row of its number.

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod event_log;
 pub mod http;
 pub mod mangle;
+pub mod mapping;
 pub mod rows;
 pub mod sshd;
 pub mod store;

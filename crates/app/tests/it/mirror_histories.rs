@@ -8,19 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use serde_json::json;
-use tidegate_engine::pipeline::{self, ChangeTracking, Import, Input, Parts, RateLimiters, Removal};
-use tidegate_model::mapping::{Absent, Target};
+use tidegate_engine::pipeline::{self, Import, Input, Parts, RateLimiters, Removal};
 use tidegate_model::store::RunLedger as _;
 use tidegate_model::{
-    Cause, Columns, ConnectionId, Ending, Limits, Mapping, MappingSpec, ObjectKind, Outcome, Progress,
-    RowHash, Run, Selection, Settings, Source, SyncId, SystemClock, Systems, Unshared,
+    Cause, Columns, Ending, Limits, ObjectKind, Outcome, Progress, RowHash, Run, Selection, Settings, Source,
+    SyncId, SystemClock, Unshared,
 };
 use tidegate_project::{Changed, Compare};
 use tidegate_testkit::directory::{Attributes, Directory, Door};
 use tidegate_testkit::http::{Canned, context};
-use tidegate_testkit::{Dice, ManualClock, MemoryStore};
+use tidegate_testkit::{Dice, ManualClock, MemoryStore, mapping};
 use tidegate_warehouses::postgres::CONNECTOR;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -105,42 +103,22 @@ impl World<'_> {
 
     fn import(&self, compares: Compares) -> Import {
         let columns = Columns::new(["id", "plan"]);
-        let target = Target {
-            sync: self.sync.clone(),
-            object: ObjectKind::User,
-            key: vec!["id".into()],
-            cursor: None,
-            cursor_column: None,
-            time_zone: TimeZone::UTC,
-            absent: Absent::default(),
-        };
+        let target = mapping::target(&self.sync, ObjectKind::User, &["id"]);
         let spec = json!({ "external_id": "id", "attributes": ["plan"] });
-        let spec: MappingSpec = serde_json::from_value(spec).expect("a mapping");
         let door =
             |kind| Arc::new(Door { kind, limits: self.limits, directory: Arc::clone(&self.directory) });
         let selection = json!({ "table": "people" });
+        let mapping = mapping::compiled(spec, &target, &columns);
+        let platform = door(ObjectKind::User);
         Import {
-            sync: self.sync.clone(),
-            source_connection: ConnectionId::new("people"),
-            systems: Systems::default(),
-            source: self.source(),
             selection: Selection::new(selection.as_object().expect("an object").clone()),
-            connection: ConnectionId::new("directory"),
-            platform: door(ObjectKind::User),
-            mapping: Arc::new(Mapping::compile(&spec, &target, &columns).expect("compiles")),
-            columns,
-            open: false,
-            tracking: ChangeTracking::Mirror,
             changed: self.changed,
-            keys_for: None,
             removal: Some(Removal { platform: door(ObjectKind::Deletion), deletes: true }),
             compares_at_source: matches!(compares, Compares::There),
             compare: Compare::Hashes,
             hashes: matches!(compares, Compares::ByHashes).then_some(RowHash(1)),
-            limits: None,
-            time_zone: "UTC".into(),
-            resend: false,
             retry_for: Duration::from_secs(5),
+            ..Import::mirror(self.sync.clone(), self.source(), platform, mapping, columns)
         }
     }
 

@@ -78,6 +78,42 @@ pub struct Import {
     pub retry_for: Duration,
 }
 
+impl Import {
+    /// Returns a mirror between two ends that are no connections of a project, without options: all rows are read and
+    /// compared, and those that have changed are sent.
+    pub fn mirror(
+        sync: SyncId,
+        source: Arc<dyn Source>,
+        platform: Arc<dyn Platform>,
+        mapping: Mapping,
+        columns: Arc<Columns>,
+    ) -> Import {
+        Import {
+            sync,
+            source,
+            source_connection: ConnectionId::new("source"),
+            systems: Systems::default(),
+            selection: Selection::default(),
+            connection: ConnectionId::new("destination"),
+            platform,
+            columns,
+            open: false,
+            mapping: Arc::new(mapping),
+            tracking: ChangeTracking::Mirror,
+            changed: Changed::Send,
+            keys_for: None,
+            removal: None,
+            compares_at_source: false,
+            compare: Compare::Rows,
+            hashes: None,
+            limits: None,
+            time_zone: "UTC".to_owned(),
+            resend: false,
+            retry_for: Duration::from_secs(60),
+        }
+    }
+}
+
 /// What a run of an import works on.
 pub enum Input {
     /// What is new at the source.

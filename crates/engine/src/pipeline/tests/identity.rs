@@ -17,19 +17,7 @@ fn last_user(stage: &Stage, id: i64) -> String {
 }
 
 fn without_key(stage: &mut Stage) {
-    let target = Target {
-        sync: SyncId::new("s"),
-        object: ObjectKind::Event,
-        key: Vec::new(),
-        cursor: None,
-        cursor_column: Some("at".into()),
-        time_zone: TimeZone::UTC,
-        absent: Absent::default(),
-    };
-    let spec: MappingSpec =
-        serde_json::from_value(serde_json::json!({ "external_id": "user", "name": "id" }))
-            .expect("a mapping");
-    stage.import.mapping = Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles"));
+    stage.import.mapping = Arc::new(by_cursor(&[]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,18 +7,9 @@ use super::*;
 /// A stage whose rows are compared by `id`; `at` is a column of the row that the mapping uses.
 pub(super) fn mirror(table: &Table, answer: Answer) -> Stage {
     let mut stage = Stage::new(table, Idempotency::Idempotent, limits(), answer);
-    let target = Target {
-        sync: SyncId::new("s"),
-        object: ObjectKind::Event,
-        key: vec!["id".into()],
-        cursor: None,
-        cursor_column: None,
-        time_zone: TimeZone::UTC,
-        absent: Absent::default(),
-    };
+    let target = mapping::target(&stage.import.sync, ObjectKind::Event, &["id"]);
     let spec = serde_json::json!({ "external_id": "user", "name": "id", "properties": ["at"] });
-    let spec: MappingSpec = serde_json::from_value(spec).expect("a mapping");
-    stage.import.mapping = Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles"));
+    stage.import.mapping = Arc::new(mapping::compiled(spec, &target, &columns()));
     stage.import.tracking = ChangeTracking::Mirror;
     stage
 }

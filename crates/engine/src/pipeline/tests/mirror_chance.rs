@@ -51,21 +51,12 @@ fn live(people: &People, dice: &mut Dice, is_unique: bool) {
 fn mirror(people: &People, directory: &Arc<Mutex<Directory>>, limits: Limits) -> Stage {
     let door = |kind| Arc::new(Door { kind, limits, directory: directory.clone() });
     let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, limits, all_delivered());
-    let target = Target {
-        sync: SyncId::new("s"),
-        object: ObjectKind::User,
-        key: vec!["id".into()],
-        cursor: None,
-        cursor_column: None,
-        time_zone: TimeZone::UTC,
-        absent: Absent::default(),
-    };
-    let spec = serde_json::json!({ "external_id": "id", "attributes": ["plan", "tier"] });
-    let spec: MappingSpec = serde_json::from_value(spec).expect("a mapping");
     let import = &mut stage.import;
+    let target = mapping::target(&import.sync, ObjectKind::User, &["id"]);
+    let spec = serde_json::json!({ "external_id": "id", "attributes": ["plan", "tier"] });
     import.source = Arc::new(people.clone());
     import.columns = people_columns();
-    import.mapping = Arc::new(Mapping::compile(&spec, &target, &import.columns).expect("compiles"));
+    import.mapping = Arc::new(mapping::compiled(spec, &target, &import.columns));
     import.tracking = ChangeTracking::Mirror;
     import.platform = door(ObjectKind::User);
     import.removal = Some(Removal { platform: door(ObjectKind::Deletion), deletes: true });

@@ -6,20 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use jiff::tz::TimeZone;
-use tidegate_model::mapping::{Absent, Target};
+use tidegate_model::mapping::Target;
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::store::{
     ErasureStore as _, FailedRowStore as _, RowMemory as _, RunHistory as _, RunLedger as _, SyncControl as _,
 };
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
-    ErrorKind, Feed, Idempotency, KeptRow, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome,
-    Platform, Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, SyncId,
-    System, Systems, Unshared, Value,
+    ErrorKind, Feed, Idempotency, KeptRow, Limits, Mapping, ObjectKind, ObjectSpec, Outcome, Platform,
+    Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, SyncId, System,
+    Systems, Unshared, Value,
 };
 use tidegate_project::Changed;
-use tidegate_testkit::{ManualClock, MemoryStore};
+use tidegate_testkit::{ManualClock, MemoryStore, mapping};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +43,9 @@ mod systems;
 mod uncertain;
 mod unreadable;
 
-use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_worker, stop_after};
+use self::stage::{
+    Answer, Stage, Table, all_delivered, by_cursor, columns, limits, lost, once, one_worker, stop_after,
+};
 
 #[tokio::test(start_paused = true)]
 async fn rows_are_packed_to_the_limit_and_keep_each_users_order() {

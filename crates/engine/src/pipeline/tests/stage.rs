@@ -136,6 +136,13 @@ pub(super) fn limits() -> Limits {
     Limits { max_items: 10, max_in_flight: 3, ..Limits::GENEROUS }
 }
 
+/// The mapping of rows that a cursor finds.
+pub(super) fn by_cursor(key: &[&str]) -> Mapping {
+    let target = mapping::target(&SyncId::new("s"), ObjectKind::Event, key);
+    let target = Target { cursor_column: Some("at".into()), ..target };
+    mapping::compiled(serde_json::json!({ "external_id": "user", "name": "id" }), &target, &columns())
+}
+
 /// A sync between a table and a recording platform.
 pub(super) struct Stage {
     pub(super) import: Import,
@@ -156,32 +163,12 @@ impl Stage {
             names: Mutex::default(),
             latency: Mutex::new(Duration::from_millis(10)),
         });
-        let target = Target {
-            sync: SyncId::new("s"),
-            object: ObjectKind::Event,
-            key: vec!["id".into()],
-            cursor: None,
-            cursor_column: Some("at".into()),
-            time_zone: TimeZone::UTC,
-            absent: Absent::default(),
-        };
-        let spec: MappingSpec =
-            serde_json::from_value(serde_json::json!({ "external_id": "user", "name": "id" }))
-                .expect("a mapping");
         let clock = Arc::new(ManualClock::default());
         let store = MemoryStore::new(clock.clone());
         Stage {
             import: Import {
-                sync: SyncId::new("s"),
-                source: Arc::new(table.clone()),
                 source_connection: ConnectionId::new("t"),
-                systems: Systems::default(),
-                selection: Selection::default(),
                 connection: ConnectionId::new("p"),
-                platform: platform.clone(),
-                mapping: Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles")),
-                columns: columns(),
-                open: false,
                 tracking: ChangeTracking::Cursor {
                     column: Column {
                         name: "at".into(),
@@ -192,16 +179,14 @@ impl Stage {
                     lookback: LookbackRule::Units(10),
                     origin: CursorOrigin::default(),
                 },
-                changed: Changed::Send,
-                keys_for: None,
-                removal: None,
-                compares_at_source: false,
                 compare: tidegate_project::Compare::Hashes,
-                hashes: None,
-                limits: None,
-                time_zone: "UTC".into(),
-                resend: false,
-                retry_for: Duration::from_secs(60),
+                ..Import::mirror(
+                    SyncId::new("s"),
+                    Arc::new(table.clone()),
+                    platform.clone(),
+                    by_cursor(&["id"]),
+                    columns(),
+                )
             },
             platform,
             store: store.clone(),
