@@ -34,45 +34,13 @@ pub(super) async fn restore(
         return Err(other_store(&about));
     }
     let data = args.data_folder();
-    let occupied = is_occupied(&data)?;
-    if occupied && !replace {
-        return Err(Error::settings(format!("there is state in {}", data.display())).hint(
-            "name another folder with --data, or put the backup in its place with --replace: it is kept under another name",
-        ));
-    }
-    if occupied && is_in_use(&data)? {
-        return Err(Error::new(ErrorKind::Held, format!("a process works on {}", data.display()))
-            .hint("stop `tidegate serve` and runs of this project first"));
-    }
+    let occupied = is_replaced(&data, replace)?;
     let listed = match erased {
         Some(file) => Some((file.display().to_string(), identifiers(file)?)),
         None => None,
     };
-    let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let staged = staged(parent)?;
-    let log = LogConfig::new(staged.join("events"), Arc::new(SystemClock), LogAccess::Append);
-    let work = Work { args: args.clone(), staged: staged.clone(), from: from.to_path_buf(), listed };
-    let outcome = async {
-        backup::restore(from, log, &staged).await?;
-        if args.store.is_some() {
-            backup::keep_marks(&data, &staged)?;
-        }
-        // Files of the state are written beside its answers; they must not be when the folder gets its name.
-        tokio::task::spawn_blocking(|| work.finish())
-            .await
-            .map_err(|cause| Error::internal("restoring ended early").caused_by(cause))?
-    };
-    let (erased, syncs) = match outcome.await {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            let _ = fs::remove_dir_all(&staged);
-            return Err(error);
-        }
-    };
-    let replaced = if occupied { Some(set_aside(&data)?) } else { None };
-    // An empty folder takes no other name than its own.
-    let _ = fs::remove_dir(&data);
-    fs::rename(&staged, &data).map_err(|cause| moving(cause, &data))?;
+    let (staged, (erased, syncs)) = stage(args, from, &data, listed).await?;
+    let replaced = put_in_place(&staged, &data, occupied)?;
     let restored = Restored {
         backup: from.display().to_string(),
         made_at: about.made_at,
@@ -98,6 +66,39 @@ pub(super) async fn restore(
     Ok(DONE)
 }
 
+/// What was done with the restored state: the users who were erased again, and what became of syncs.
+type Outcome = (Erased, Vec<(SyncId, SinceBackup)>);
+
+/// Restores a backup into a folder beside the data folder. A failure leaves nothing.
+async fn stage(
+    args: &ProjectArgs,
+    from: &Path,
+    data: &Path,
+    listed: Option<(String, Vec<String>)>,
+) -> Result<(PathBuf, Outcome), Error> {
+    let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let staged = staged(parent)?;
+    let log = LogConfig::new(staged.join("events"), Arc::new(SystemClock), LogAccess::Append);
+    let work = Work { args: args.clone(), staged: staged.clone(), from: from.to_path_buf(), listed };
+    let outcome = async {
+        backup::restore(from, log, &staged).await?;
+        if args.store.is_some() {
+            backup::keep_marks(data, &staged)?;
+        }
+        // Files of the state are written beside its answers; they must not be when the folder gets its name.
+        tokio::task::spawn_blocking(|| work.finish())
+            .await
+            .map_err(|cause| Error::internal("restoring ended early").caused_by(cause))?
+    };
+    match outcome.await {
+        Ok(outcome) => Ok((staged, outcome)),
+        Err(error) => {
+            let _ = fs::remove_dir_all(&staged);
+            Err(error)
+        }
+    }
+}
+
 /// What is done with the restored state before it gets its name.
 struct Work {
     args: ProjectArgs,
@@ -116,7 +117,7 @@ struct Erased {
 
 impl Work {
     /// Does it in a runtime of its own, and waits until nothing of it writes any more.
-    fn finish(self) -> Result<(Erased, Vec<(SyncId, SinceBackup)>), Error> {
+    fn finish(self) -> Result<Outcome, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| Error::internal("restoring").caused_by(cause))?;
         let made = runtime.block_on(self.done());
@@ -124,7 +125,7 @@ impl Work {
         made
     }
 
-    async fn done(mut self) -> Result<(Erased, Vec<(SyncId, SinceBackup)>), Error> {
+    async fn done(mut self) -> Result<Outcome, Error> {
         self.args.data = Some(self.staged.clone());
         let project = self.args.project()?;
         let state = self.args.state_config(project.retention)?;
@@ -193,6 +194,35 @@ fn explained(sync: SyncId, since: SinceBackup) -> RestoredSync {
         }
     };
     RestoredSync { sync, paused: since == SinceBackup::Paused, since_backup: since_backup.to_owned() }
+}
+
+/// Returns whether there is state in the data folder, which the backup replaces.
+///
+/// # Errors
+/// If it may not be replaced.
+fn is_replaced(data: &Path, replace: bool) -> Result<bool, Error> {
+    if !is_occupied(data)? {
+        return Ok(false);
+    }
+    if !replace {
+        return Err(Error::settings(format!("there is state in {}", data.display())).hint(
+            "name another folder with --data, or put the backup in its place with --replace: it is kept under another name",
+        ));
+    }
+    if is_in_use(data)? {
+        return Err(Error::new(ErrorKind::Held, format!("a process works on {}", data.display()))
+            .hint("stop `tidegate serve` and runs of this project first"));
+    }
+    Ok(true)
+}
+
+/// Gives the restored folder its name. Returns where the state is that was there before, if there was any.
+fn put_in_place(staged: &Path, data: &Path, occupied: bool) -> Result<Option<PathBuf>, Error> {
+    let replaced = if occupied { Some(set_aside(data)?) } else { None };
+    // An empty folder takes no other name than its own.
+    let _ = fs::remove_dir(data);
+    fs::rename(staged, data).map_err(|cause| moving(cause, data))?;
+    Ok(replaced)
 }
 
 /// Whether there is anything in the data folder.
