@@ -65,11 +65,17 @@ pub(crate) fn write<'a>(
     let mut indexes: HashMap<(&str, &str), usize> = HashMap::new();
     let mut reasons: Vec<&Reason> = Vec::new();
     let mut uses: Vec<usize> = Vec::new();
+    let mut last: Option<(&Reason, usize)> = None;
     for reason in statuses.filter_map(RowStatus::reason) {
-        let index = *indexes.entry((&reason.code, &reason.message)).or_insert_with(|| {
-            reasons.push(reason);
-            reasons.len() - 1
-        });
+        // Rows that stand together are often rejected for one reason.
+        let index = match last {
+            Some((same, index)) if same == reason => index,
+            _ => *indexes.entry((&reason.code, &reason.message)).or_insert_with(|| {
+                reasons.push(reason);
+                reasons.len() - 1
+            }),
+        };
+        last = Some((reason, index));
         uses.push(index);
     }
     writer.number(reasons.len());

@@ -43,7 +43,7 @@ pub(super) async fn commit(
     let gone: Vec<RowHash> = commit.decided().filter(|row| row.row.is_removed()).map(|row| row.key).collect();
     let checkpoint =
         commit.checkpoint.map(|Checkpoint(value)| to_json(&value, "a checkpoint")).transpose()?;
-    let failed = failed_rows::of_batch(&commit.results, &commit.solved, run, at)?;
+    let failed = failed_rows::of_batch(commit.results, &commit.solved, run, at)?;
     let any_open =
         !(failed.is_empty() && commit.solved.is_empty()) && failed_rows::of_run(database, run).await? > 0;
     let keys = match any_open || failed.iter().any(|entry| entry.text.is_some()) {

@@ -238,7 +238,7 @@ mod tests {
         let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
         let sealing = Arc::clone(store.contents.sealing().await.expect("a key"));
         let results: Vec<RowResult> = (0..ROWS).map(rejected).collect();
-        let rows = failed_rows::of_batch(&results, &[], &run.id, at).expect("rows");
+        let rows = failed_rows::of_batch(results.clone(), &[], &run.id, at).expect("rows");
         let texts: u64 = rows.iter().map(failed_rows::block::FailedEntry::bytes).sum();
         let plain = failed_rows::block::encode_contents(&rows).expect("written").expect("contents");
         let began = Instant::now();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Tree;
-use tidegate_model::{Columns, Error, ErrorKind, KeptRow, Row, RowPart, Text, Value};
+use tidegate_model::{Columns, Error, ErrorKind, KeptRow, Row, RowPart, Text, Value, value_bytes};
 
 use super::statement::to_json;
 
@@ -77,17 +77,55 @@ impl Serialize for Cell<'_> {
     }
 }
 
-/// A kept row as text.
-pub(super) fn row_to_text(row: &KeptRow) -> Result<String, Error> {
-    let stored = match row {
-        KeptRow::Whole(row) => Stored::Whole(written(row)),
-        KeptRow::Part(part) => {
-            let RowPart { row, cut, unreadable, input, location } = part.as_ref();
-            let (input, location) = (input.as_deref(), location.as_deref());
-            Stored::Part(WrittenPart { row: written(row), cut, unreadable, input, location })
+/// Writes kept rows as text. All rows of a source have the same columns, which are written as text once.
+#[derive(Default)]
+pub(super) struct RowTexts {
+    columns: Option<(Arc<Columns>, String)>,
+}
+
+impl RowTexts {
+    /// Returns a kept row as text.
+    pub(super) fn text(&mut self, row: &KeptRow) -> Result<String, Error> {
+        match row {
+            KeptRow::Whole(row) => self.whole(row),
+            KeptRow::Part(part) => {
+                let RowPart { row, cut, unreadable, input, location } = part.as_ref();
+                let (input, location) = (input.as_deref(), location.as_deref());
+                let part = WrittenPart { row: written(row), cut, unreadable, input, location };
+                to_json(&Stored::<(), _>::Part(part), "a row")
+            }
         }
-    };
-    to_json(&stored, "a row")
+    }
+
+    /// As `Stored::Whole` is written.
+    fn whole(&mut self, row: &Row) -> Result<String, Error> {
+        let known = self.columns.take().filter(|(columns, _)| Arc::ptr_eq(columns, &row.columns));
+        let (_, columns) = match known {
+            Some(known) => self.columns.insert(known),
+            None => {
+                let text = to_json(&*row.columns, "columns")?;
+                self.columns.insert((Arc::clone(&row.columns), text))
+            }
+        };
+        let values: u64 = row.values.iter().map(|value| value_bytes(value) + 16).sum();
+        let mut text = Vec::with_capacity(WHOLE.len() + columns.len() + values as usize + 32);
+        text.extend_from_slice(WHOLE.as_bytes());
+        text.extend_from_slice(br#"{"columns":"#);
+        text.extend_from_slice(columns.as_bytes());
+        text.extend_from_slice(br#","values":["#);
+        for (at, value) in row.values.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            serde_json::to_writer(&mut text, &Cell(value)).map_err(unwritable)?;
+        }
+        text.extend_from_slice(b"]}}");
+        String::from_utf8(text).map_err(unwritable)
+    }
+}
+
+fn unwritable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal("a row has no JSON form").caused_by(cause)
 }
 
 /// A kept row from its text.
@@ -147,6 +185,10 @@ mod tests {
 
     use super::*;
 
+    fn row_to_text(row: &KeptRow) -> Result<String, Error> {
+        RowTexts::default().text(row)
+    }
+
     #[test]
     fn every_kind_of_value_comes_back_exact() {
         let values = vec![
@@ -191,6 +233,22 @@ mod tests {
             let text = row_to_text(&kept).expect("text");
             assert_eq!(is_whole(&text), kept.is_whole(), "{text}");
             assert_eq!(row_from_text(&text).expect("read"), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_row_has_its_own_columns_though_others_were_written_before_it() {
+        let row = |names: &[&str]| {
+            let columns = Columns::new(names.iter().copied());
+            KeptRow::Whole(Row {
+                columns,
+                values: names.iter().map(|name| Value::Text((*name).into())).collect(),
+            })
+        };
+        let mut texts = RowTexts::default();
+        let (one, other) = (row(&["id", "say \"hi\""]), row(&["email"]));
+        for row in [&one, &one, &other, &one, &row(&[])] {
+            assert_eq!(row_from_text(&texts.text(row).expect("text")).expect("read"), *row);
         }
     }
 

@@ -100,6 +100,7 @@ pub(crate) fn encode(entries: &[FailedEntry]) -> Result<Vec<u8>, Error> {
     writer.texts(entries.iter().map(|entry| &*entry.key_text));
     writer.texts(entries.iter().map(|entry| &*entry.user));
     let mut runs: Vec<&RunId> = entries.iter().map(|entry| &entry.run).collect();
+    runs.dedup();
     runs.sort_unstable();
     runs.dedup();
     writer.number(runs.len());
@@ -186,19 +187,24 @@ pub(crate) struct Summary {
 /// Returns the reasons of rows.
 pub(crate) fn summaries(entries: &[FailedEntry]) -> Vec<Summary> {
     let mut found: BTreeMap<(&str, &str), Summary> = BTreeMap::new();
-    for entry in entries {
-        let Some(reason) = entry.reason() else { continue };
-        let summary = found.entry((entry.kind().as_str(), &reason.code)).or_insert_with(|| Summary {
-            status: entry.kind(),
+    // Rows that stand together often have one reason.
+    for alike in entries.chunk_by(|one, next| one.status == next.status) {
+        let Some((first, reason)) =
+            alike.first().and_then(|first| first.reason().map(|reason| (first, reason)))
+        else {
+            continue;
+        };
+        let summary = found.entry((first.kind().as_str(), &reason.code)).or_insert_with(|| Summary {
+            status: first.kind(),
             code: reason.code.to_string(),
             message: String::new(),
             rows: 0,
-            first_at: entry.first_at,
-            last_at: entry.last_at,
+            first_at: first.first_at,
+            last_at: first.last_at,
         });
-        summary.rows += 1;
-        summary.first_at = summary.first_at.min(entry.first_at);
-        summary.last_at = summary.last_at.max(entry.last_at);
+        summary.rows += alike.len() as u64;
+        summary.first_at = summary.first_at.min(span(alike.iter().map(|entry| entry.first_at)).0);
+        summary.last_at = summary.last_at.max(span(alike.iter().map(|entry| entry.last_at)).1);
         if reason.message > summary.message {
             summary.message.clone_from(&reason.message);
         }

@@ -1,11 +1,11 @@
 //! What a commit changes among the failed rows of its sync.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 
 use super::block::{FailedEntry, mark, read_marks};
-use super::index::{self, Index};
+use super::index::{self, ByKey, Index};
 use super::table::{self, BlockRef, MarkColumn, NewBlock, Table};
 use crate::store::contents::Keys;
 use crate::store::dialect::Tx;
@@ -87,11 +87,13 @@ async fn close(
     change: &mut Change<'_>,
     growth: &mut Growth,
 ) -> Result<(), Error> {
+    let places = locate(tx, index, open, change).await?;
+    if places.is_empty() {
+        return Ok(());
+    }
     let solved: HashSet<RowHash> = change.solved.iter().copied().collect();
-    let again: HashMap<RowHash, usize> =
-        change.failed.iter().enumerate().map(|(at, entry)| (entry.key, at)).collect();
-    let wanted: Vec<RowHash> = solved.iter().chain(again.keys()).copied().collect();
-    for seq in locate(tx, index, open, change, &wanted).await? {
+    let again: ByKey<usize> = change.failed.iter().enumerate().map(|(at, entry)| (entry.key, at)).collect();
+    for seq in places {
         let Some((place, mut entries)) = table::find(tx, change.sync, seq).await? else { continue };
         let goes = |entry: &FailedEntry| solved.contains(&entry.key) || again.contains_key(&entry.key);
         let going = entries.iter().filter(|entry| goes(entry)).count();
@@ -142,21 +144,22 @@ impl FailedEntry {
     }
 }
 
-/// Returns the blocks that may have rows of these keys.
+/// Returns the blocks that may have rows of the keys of a change.
 async fn locate(
     tx: &mut Tx,
     index: &mut Option<Index>,
     open: u64,
     change: &Change<'_>,
-    wanted: &[RowHash],
 ) -> Result<BTreeSet<u64>, Error> {
-    if index.is_none() && wanted.len() > SCANNED_MAX && open <= index::ROWS_MAX as u64 {
+    let wanted = change.solved.iter().copied().chain(change.failed.iter().map(|entry| entry.key));
+    let count = change.solved.len() + change.failed.len();
+    if index.is_none() && count > SCANNED_MAX && open <= index::ROWS_MAX as u64 {
         *index = Some(Index::build(tx, change.sync, change.run).await?);
     }
     if let Some(index) = index {
-        return Ok(wanted.iter().flat_map(|key| index.find(*key)).collect());
+        return Ok(wanted.flat_map(|key| index.find(key)).collect());
     }
-    let marks: HashSet<u64> = wanted.iter().map(|key| mark(*key)).collect();
+    let marks: HashSet<u64> = wanted.map(mark).collect();
     let mut found = BTreeSet::new();
     table::each_mark(tx, change.sync, MarkColumn::Keys, |seq, known| {
         if read_marks(known).any(|mark| marks.contains(&mark)) {

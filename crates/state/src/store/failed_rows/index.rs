@@ -91,9 +91,12 @@ impl Index {
     }
 }
 
-/// Marks are evenly spread already.
+/// A map by key.
+pub(super) type ByKey<V> = HashMap<RowHash, V, BuildHasherDefault<Mark>>;
+
+/// Marks and keys are evenly spread already.
 #[derive(Default)]
-struct Mark(u64);
+pub(super) struct Mark(u64);
 
 impl Hasher for Mark {
     fn finish(&self) -> u64 {
@@ -106,6 +109,10 @@ impl Hasher for Mark {
 
     fn write_u64(&mut self, mark: u64) {
         self.0 = mark;
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = mark(RowHash(hash));
     }
 }
 

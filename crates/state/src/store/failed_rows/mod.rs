@@ -27,11 +27,13 @@ use tidegate_model::store::{
 use tidegate_model::{Error, RowHash, RunId, SyncId, Text};
 
 use self::block::FailedEntry;
+use super::SqlStore;
 use super::dialect::Database;
+use super::payload::RowTexts;
 use super::statement::sql;
-use super::{SqlStore, payload};
 
 pub(super) use self::change::{Change, apply};
+use self::index::ByKey;
 pub(super) use self::index::Indexes;
 pub(super) use self::pages::{payloads, rejected_versions};
 pub(super) use self::whole::{discard, erase, forget};
@@ -107,38 +109,40 @@ pub(super) async fn of_run(database: &Database, run: &RunId) -> Result<u64, Erro
 /// A key that was delivered in this batch stays failed only if the row that failed comes
 /// after the delivered one.
 pub(super) fn of_batch(
-    rows: &[RowResult],
+    rows: Vec<RowResult>,
     solved: &[RowHash],
     run: &RunId,
     at: Timestamp,
 ) -> Result<Vec<FailedEntry>, Error> {
     let solved: HashSet<&RowHash> = solved.iter().collect();
-    let mut open: HashMap<RowHash, usize> = HashMap::new();
-    for (at, row) in rows.iter().enumerate() {
+    let mut open: ByKey<usize> = ByKey::default();
+    for (position, row) in rows.iter().enumerate() {
         if row.status.reason().is_some() {
-            open.insert(row.key, at);
+            open.insert(row.key, position);
         } else if !open.is_empty() && solved.contains(&row.key) {
             open.remove(&row.key);
         }
     }
-    let mut positions: Vec<usize> = open.into_values().collect();
-    positions.sort_unstable();
-    let entry = |position: usize| {
-        let row = &rows[position];
-        let text = row.payload.as_ref().map(payload::row_to_text).transpose()?;
-        Ok(FailedEntry {
+    let mut failed = Vec::with_capacity(open.len());
+    let mut texts = RowTexts::default();
+    for (position, row) in rows.into_iter().enumerate() {
+        if open.get(&row.key) != Some(&position) {
+            continue;
+        }
+        let text = row.payload.as_ref().map(|row| texts.text(row)).transpose()?;
+        failed.push(FailedEntry {
             key: row.key,
             row: row.row,
             run: run.clone(),
-            user: row.user.clone(),
-            key_text: row.key_text.clone(),
-            status: row.status.clone(),
+            user: row.user,
+            key_text: row.key_text,
+            status: row.status,
             position: position as u64,
             first_at: at.as_microsecond(),
             last_at: at.as_microsecond(),
             attempts: 1,
             text: text.map(Text::from),
-        })
-    };
-    positions.into_iter().map(entry).collect()
+        });
+    }
+    Ok(failed)
 }
