@@ -1,10 +1,10 @@
 # Common tasks. Run `make` to list them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit fix bench dist fuzz clean
+.PHONY: help run test check audit fix bench dist prove-dist fuzz clean
 
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build, move the rows of examples/quickstart into the sandbox and message events back, show what arrived; on a terminal, end in the dashboard
 	@scripts/setup build
@@ -30,6 +30,9 @@ bench: ## measure rows, streams and events against the limits of the machine; QU
 
 dist: ## build what people install into dist/: a tarball, a Debian package, a wheel
 	scripts/dist
+
+prove-dist: ## install what is in dist/ where there is no compiler, Node.js or Python, and call each verb; as root, with debootstrap
+	scripts/prove-dist
 
 fuzz: ## fuzz what reads bytes of others, guided by coverage; SECONDS_EACH=60 for each target, TARGETS=… for some
 	scripts/fuzz $(TARGETS)
