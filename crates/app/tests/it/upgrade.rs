@@ -1,12 +1,11 @@
 //! State that an earlier version wrote is opened by this one, which continues from it.
 //!
-//! `tests/state/` has a backup for each version. One is added with each release, and none is ever changed:
+//! `tests/state/` has backups, named after the version and the steps of its tables. None is ever changed. With each
+//! step that is added to `state/src/store/migrations.rs` one more is written, and named in `STATES`:
 //!
 //! ```text
 //! UPDATE=1 cargo nextest run -p tidegate --run-ignored only -E 'test(state_of_this_version_is_written)'
 //! ```
-//!
-//! Until the first release the tables may still change; then the file is written again.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -17,14 +16,18 @@ use serde_json::{Value, json};
 use crate::served::Served;
 use crate::support::{Project, Sandbox};
 
-/// The version that this one has to open.
-const VERSION: &str = "0.1.0";
+/// The states that this version has to open, oldest first. The last one has the tables of this version.
+const STATES: [&str; 2] = ["0.1.0-2", "0.1.0-6"];
 const BEARER: (&str, &str) = ("authorization", "Bearer a-token-of-the-shops-own");
 /// The third one is rejected: it has no id.
 const CUSTOMERS: &str = "id,first_name,plan\n1,Amélie,free\n2,小明,pro\n,Nameless,free\n4,ليلى,pro\n";
 
-fn state() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/state").join(format!("{VERSION}.tar.gz"))
+fn newest() -> &'static str {
+    STATES[STATES.len() - 1]
+}
+
+fn archive(state: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/state").join(format!("{state}.tar.gz"))
 }
 
 /// The project whose state it is. Its state is kept for longer than any test run lies ahead.
@@ -77,24 +80,50 @@ async fn state_of_this_version_is_written() {
     let backup = room.path().join("backup");
     assert_eq!(project.done(&["backup", backup.to_str().expect("text")]).code, 0);
     if std::env::var_os("UPDATE").is_some() {
-        fs::create_dir_all(state().parent().expect("a folder")).expect("made");
-        let packed = Command::new("tar").arg("-czf").arg(state()).arg("-C").arg(&backup).arg(".").status();
+        let archive = archive(newest());
+        assert!(!archive.exists(), "{} is never changed: name a new one in STATES", archive.display());
+        let packed = Command::new("tar").arg("-czf").arg(archive).arg("-C").arg(&backup).arg(".").status();
         assert!(packed.expect("tar starts").success());
     }
 }
 
-#[tokio::test]
-async fn upgrade_state_of_an_earlier_version_is_opened_read_and_continued() {
-    let sandbox = Sandbox::start(&["--memory"]);
-    let project = project(&sandbox);
+/// Puts a state into the folder of a new project.
+fn restored(state: &str, sandbox: &Sandbox) -> Project {
+    let project = project(sandbox);
     let backup = tempfile::tempdir().expect("a folder");
     let mut tar = Command::new("tar");
-    tar.arg("-xz").arg("-C").arg(backup.path()).stdin(File::open(state()).expect("there"));
+    tar.arg("-xz").arg("-C").arg(backup.path()).stdin(File::open(archive(state)).expect("there"));
     assert!(tar.status().expect("tar starts").success());
 
     let restored = project.done(&["restore", backup.path().to_str().expect("text")]);
 
-    assert_eq!(restored.code, 0, "the state of {VERSION} that is checked in cannot be opened: {restored:?}");
+    assert_eq!(restored.code, 0, "the state {state} that is checked in cannot be opened: {restored:?}");
+    project
+}
+
+/// Whether the tables of a state stepped forward when it was opened.
+fn stepped_forward(project: &Project) -> bool {
+    let files = fs::read_dir(project.path().join(".tidegate")).expect("there").flatten();
+    files
+        .map(|file| file.file_name())
+        .any(|name| name.to_string_lossy().starts_with("tidegate.db.before-step-"))
+}
+
+#[tokio::test]
+async fn upgrade_state_of_an_earlier_version_is_opened_read_and_continued() {
+    for state in STATES {
+        let sandbox = Sandbox::start(&["--memory"]);
+        let project = restored(state, &sandbox);
+        is_read_and_continued(&project).await;
+        assert_eq!(
+            stepped_forward(&project),
+            state != newest(),
+            "{state}: the last state has the steps of this version; add one, as the head of this file says"
+        );
+    }
+}
+
+async fn is_read_and_continued(project: &Project) {
     let users = |rows: &[Value]| {
         let mut users: Vec<String> =
             rows.iter().map(|row| row["user"].as_str().unwrap_or_default().into()).collect();
@@ -118,14 +147,17 @@ async fn upgrade_state_of_an_earlier_version_is_opened_read_and_continued() {
     // It continues: lines that were read are not read again, and events that were exported are not either.
     project.write("drops/orders-2.csv", "id,customer\n102,4\n");
     project.done(&["resume", "orders"]);
-    project.run_to("orders", "succeeded", &[("delivered", 1)]);
-    let served = Served::start(&project);
+    // The sandbox has another port than the one when the state was written.
+    let run = project.json(&["run", "orders", "--yes"])[0].clone();
+    assert_eq!((&run["ending"], &run["counts"]["delivered"]), (&"succeeded".into(), &1.into()), "{run:#}");
+    let served = Served::start(project);
     send(&served, "e2", "2").await;
     send(&served, "e4", "4").await;
     served.stop().await;
     let run = project.json(&["runs", "seen", "--limit", "1"]);
     assert!(run[0]["counts"]["delivered"].as_u64().is_some_and(|delivered| delivered <= 2), "{run:#}");
     project.write("drops/customers.csv", &CUSTOMERS.replace(",Nameless", "3,Named"));
-    project.run("customers");
+    let run = project.json(&["run", "customers", "--yes"])[0].clone();
+    assert_eq!(run["counts"]["read"], 4, "{run:#}");
     assert_eq!(project.rows(&["--open"]).len(), 1, "a row without a key is listed until it is dismissed");
 }
