@@ -168,7 +168,7 @@ pub(crate) struct ScaleArgs {
     #[arg(long, default_value_t = 3_000)]
     millis: u64,
     /// Messages in the topic.
-    #[arg(long, default_value_t = 400_000)]
+    #[arg(long, default_value_t = 1_600_000)]
     messages: u64,
     /// Syncs that are due at the same time.
     #[arg(long, default_value_t = 160)]

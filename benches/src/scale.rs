@@ -21,6 +21,8 @@ const STATE: &str = "bench_scale_state";
 /// Rows that each sync has to send: one request.
 const ROWS: u64 = 10;
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Messages that each process sends before it has as many requests under way as a slow platform needs.
+const WARM_UP: u64 = 50_000;
 /// After so long a group has given each member its partitions.
 const JOINED: Duration = Duration::from_secs(15);
 
@@ -49,7 +51,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     let server = Server::of(&postgres)?;
     println!("## Several processes\n");
     println!(
-        "{}. The state of all processes is in one PostgreSQL database; the platform answers after {} ms.\n",
+        "{}. The platform answers after {} ms. Processes that share a topic have a data folder each; the state of those \
+         that share syncs is in one PostgreSQL database.\n",
         report::machine(),
         grouped(plan.millis)
     );
@@ -61,13 +64,13 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     let mut one = None;
     for &processes in &plan.processes {
         let group = Group::start(plan, &server, &client, processes, Work::Topic).await?;
-        group.report(&messages, plan.messages, &mut one).await?;
+        group.report(&messages, &mut one).await?;
     }
     let syncs = format!("{} syncs, due together", grouped(plan.syncs));
     let mut one = None;
     for &processes in &plan.processes {
         let group = Group::start(plan, &server, &client, processes, Work::Syncs).await?;
-        group.report(&syncs, plan.syncs, &mut one).await?;
+        group.report(&syncs, &mut one).await?;
     }
     println!();
     Ok(())
@@ -85,10 +88,14 @@ enum Work {
 /// The processes, after everything arrived.
 struct Group {
     serving: Vec<Serving>,
-    /// From the first request to the last one.
+    /// Messages or syncs that were done in `took`.
+    items: u64,
+    /// From the first request that counts to the last one.
     took: Duration,
     /// What they used meanwhile.
     used: Duration,
+    /// The topic that they share, if that is the work.
+    topic: Option<Topic>,
 }
 
 impl Group {
@@ -111,21 +118,25 @@ impl Group {
             Work::Topic => {
                 let topic = Topic::make(&plan.brokers, "scale", Format::Json).await?;
                 let project = project_of_topic(&topic, &platform);
-                let serving = serve(plan, server, folder.path(), processes, &project).await?;
+                let serving = serve(plan, folder.path(), processes, &project, &[]).await?;
                 // Every partition has a reader before the clock starts.
                 let all = u64::try_from(PARTITIONS)? * 100;
                 let (filled, n) = (topic.clone(), all);
                 beside(move || filled.fill(0, n, None)).await?;
                 receiver.wait_for(all, PATIENCE).await?;
                 time::interval_at(time::Instant::now() + JOINED, JOINED).tick().await;
-                receiver.reset();
-                let before = processor_time(&serving);
-                let (filled, n) = (topic.clone(), plan.messages);
-                beside(move || filled.fill(all, n, None)).await?;
-                receiver.wait_for(plan.messages, PATIENCE).await?;
+                let warm_up = WARM_UP * processes as u64;
+                let (filled, n) = (topic.clone(), warm_up + plan.messages);
+                let filling = tokio::spawn(beside(move || filled.fill(all, n, None)));
+                receiver.wait_for(all + warm_up, PATIENCE).await?;
+                let (before, begun) = (processor_time(&serving), time::Instant::now());
+                let total = all + warm_up + plan.messages;
+                let items = total.saturating_sub(receiver.counts().objects);
+                receiver.wait_for(total, PATIENCE).await?;
+                let took = begun.elapsed();
+                filling.await??;
                 let used = processor_time(&serving).saturating_sub(before);
-                topic.remove().await?;
-                Ok(Group { serving, took: receiver.moving(), used })
+                Ok(Group { serving, items, took, used, topic: Some(topic) })
             }
             Work::Syncs => {
                 client
@@ -135,7 +146,9 @@ impl Group {
                     ))
                     .await?;
                 let project = project_of_syncs(plan.syncs, server, &platform);
-                let serving = serve(plan, server, folder.path(), processes, &project).await?;
+                let store = server.url(STATE);
+                let variables = [("PGPASSWORD", server.password()), ("TIDEGATE_STORE", store.as_str())];
+                let serving = serve(plan, folder.path(), processes, &project, &variables).await?;
                 receiver.wait_for(plan.syncs * ROWS, PATIENCE).await?;
                 let used = processor_time(&serving);
                 let counts = receiver.counts();
@@ -144,19 +157,23 @@ impl Group {
                     "{} rows arrived, more than there are",
                     counts.objects
                 );
-                Ok(Group { serving, took: receiver.moving(), used })
+                Ok(Group { serving, items: plan.syncs, took: receiver.moving(), used, topic: None })
             }
         }
     }
 
-    /// Prints a line, and stops the processes.
-    async fn report(self, work: &str, items: u64, one: &mut Option<f64>) -> Result<()> {
+    /// Prints a line, and stops the processes. Their topic goes after them: librdkafka 2.12 ends a process
+    /// that reads a topic while Tansu removes it, since the broker then names neither its id nor its name.
+    async fn report(self, work: &str, one: &mut Option<f64>) -> Result<()> {
         let processes = self.serving.len();
-        let rate = items as f64 / self.took.as_secs_f64();
+        let rate = self.items as f64 / self.took.as_secs_f64();
         let of_one = rate / (*one.get_or_insert(rate / processes as f64) * processes as f64);
         let mut memory = 0;
         for serving in self.serving {
             memory = memory.max(serving.stop().await?);
+        }
+        if let Some(topic) = self.topic {
+            topic.remove().await?;
         }
         eprintln!("{processes} processes, {work}: {:.1} s", self.took.as_secs_f64());
         println!(
@@ -177,18 +194,16 @@ fn processor_time(serving: &[Serving]) -> Duration {
 /// Starts the processes, each in a folder of its own as on a machine of its own.
 async fn serve(
     plan: &Plan,
-    server: &Server,
     folder: &Path,
     processes: usize,
     project: &str,
+    variables: &[(&str, &str)],
 ) -> Result<Vec<Serving>> {
-    let store = server.url(STATE);
-    let variables = [("PGPASSWORD", server.password()), ("TIDEGATE_STORE", store.as_str())];
     let mut serving = Vec::new();
     for n in 1..=processes {
         let tidegate = Tidegate::new(&plan.tidegate, &folder.join(n.to_string()))?;
         tidegate.project(project)?;
-        serving.push(tidegate.serve(&variables).await?);
+        serving.push(tidegate.serve(variables).await?);
     }
     Ok(serving)
 }
