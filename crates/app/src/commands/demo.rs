@@ -10,8 +10,8 @@ use tidegate_engine::service::RunMode;
 use tidegate_model::{Clock, Error, ErrorKind, Faults, Settings, SystemClock};
 use tidegate_project::FILE_NAME;
 
-use super::run;
 use super::serve::{Door, Server, local};
+use super::{run, signals};
 use crate::cli::{Output, ProjectArgs};
 use crate::output;
 use crate::sandbox::Sandboxes;
@@ -80,7 +80,7 @@ pub(super) async fn demo(args: ProjectArgs, wanted: Wanted, out: Output) -> Resu
     }
     let args = ProjectArgs { project: folder.clone(), ..args };
     create_catalog(&args, &folder).await?;
-    let server = Server::start(&args, listen, false, Door::default()).await?;
+    let server = Server::start(&args, listen, false, Door::default(), signals::stop_on_signals()).await?;
     let syncs = run::every_sync(&server.engine, out).await?;
     let task = run::Task::Run(RunMode::Once);
     let code = run::run_each(&server.engine, syncs, 1, &task, &server.stop, out).await?;

@@ -18,7 +18,7 @@ pub(super) async fn mcp(args: &ProjectArgs, write: bool, rows: bool) -> Result<u
     }
     let role = if write { Role::Editor } else { Role::Viewer };
     let visitor = Visitor { name: format!("agent of {}", user_of_machine()), role, rows };
-    let stop = super::stop_on_signals();
+    let stop = super::signals::stop_on_signals();
     let done = tidegate_web::serve_agent(engine.clone(), visitor, stop).await;
     // A run that it started ends as it would after a request.
     engine.stop_background().await;

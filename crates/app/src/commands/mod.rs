@@ -24,6 +24,7 @@ mod sandbox;
 mod secret;
 mod serve;
 mod setup;
+mod signals;
 mod status;
 mod unconnected;
 mod users;
@@ -32,7 +33,6 @@ mod validate;
 use run::Wanted;
 use tidegate_engine::service::RetryFilter;
 use tidegate_model::{Error, SyncId};
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, complete};
 
@@ -94,30 +94,4 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
             Ok(crate::DONE)
         }
     }
-}
-
-/// Fires when the process is asked to end: SIGTERM, or Ctrl-C.
-pub(crate) fn stop_on_signals() -> CancellationToken {
-    let stop = CancellationToken::new();
-    let fired = stop.clone();
-    tokio::spawn(async move {
-        let terminated = async {
-            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-                Ok(mut signal) => {
-                    signal.recv().await;
-                }
-                Err(cause) => {
-                    tracing::warn!(%cause, "SIGTERM cannot be listened for");
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
-        tokio::select! {
-            () = terminated => {}
-            result = tokio::signal::ctrl_c() => if result.is_err() { std::future::pending::<()>().await },
-        }
-        tracing::info!("asked to stop: requests under way are finished, then the run ends");
-        fired.cancel();
-    });
-    stop
 }

@@ -16,7 +16,7 @@ pub(super) async fn plan(
 ) -> Result<u8, Error> {
     let engine = args.engine().await?;
     let progress = Lines::default().follow(sync);
-    let plan = engine.plan(sync, requests, super::stop_on_signals(), progress).await?;
+    let plan = engine.plan(sync, requests, super::signals::stop_on_signals(), progress).await?;
     match out {
         Output::Text => print(&plan, requests),
         _ => output::document(out, &plan),

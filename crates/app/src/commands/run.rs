@@ -73,7 +73,7 @@ pub(super) async fn run(args: &ProjectArgs, wanted: Wanted, out: Output) -> Resu
         return Err(Error::settings("a plan and a backfill are of one sync each")
             .hint("name one sync, as in `tidegate run SYNC --plan ID`"));
     }
-    run_each(&engine, syncs, usize::from(parallel), &task, &super::stop_on_signals(), out).await
+    run_each(&engine, syncs, usize::from(parallel), &task, &super::signals::stop_on_signals(), out).await
 }
 
 /// Runs the syncs and prints how each ended. Returns the exit code.
@@ -201,7 +201,7 @@ pub(super) async fn retry(
     let engine: Engine = args.engine().await?;
     let progress = Lines::default().follow(sync);
     let filter = RetryFilter { user, in_doubt, ..RetryFilter::default() };
-    let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
+    let result = engine.retry(sync, &filter, super::signals::stop_on_signals(), progress).await?;
     done(&engine, "retry_rows", sync.as_str()).await;
     engine.flush_sandbox_webhooks().await;
     let code = result.run.as_ref().map_or(DONE, code_of);

@@ -25,7 +25,7 @@ pub(super) async fn sandbox(args: &ProjectArgs, options: Sandbox, out: Output) -
     };
     let folder = (!options.memory).then(|| args.data_folder().join("sandbox"));
     let sandboxes = Sandboxes::open(folder.as_deref(), faults, !options.no_limits, &settings)?;
-    let stop = super::stop_on_signals();
+    let stop = super::signals::stop_on_signals();
     sandboxes
         .serve(options.listen, stop, |address, sandboxes| {
             let (kinds, url) = (sandboxes.kinds(), format!("http://{address}"));

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::doctor::free_space;
+use super::signals;
 use crate::DONE;
 use crate::cli::{ProjectArgs, Serve};
 use crate::output::{self, note};
@@ -30,7 +31,8 @@ pub(super) async fn serve(args: &ProjectArgs, options: Serve) -> Result<u8, Erro
         _ => None,
     };
     let door = Door { tls: tls.clone(), oidc: options.oidc.settings()? };
-    let server = Server::start(args, options.listen, options.read_only_project, door).await?;
+    let stop = signals::stop_on(signals::Hangup::IsHandled);
+    let server = Server::start(args, options.listen, options.read_only_project, door, stop).await?;
     announce(&server.engine, server.address, tls.is_some()).await;
     tokio::spawn(reload_on_signals(hangups, server.project.clone(), tls, server.stop.clone()));
     server.until_stopped().await;
@@ -59,12 +61,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Opens the project and serves it on `address`. A project that is `read_only` changes in its file only.
+    /// Opens the project and serves it on `address`, until `stop` fires. A project that is `read_only` changes in its file only.
     pub(super) async fn start(
         args: &ProjectArgs,
         address: SocketAddr,
         read_only: bool,
         door: Door,
+        stop: CancellationToken,
     ) -> Result<Server, Error> {
         let metrics = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(RUN_SECONDS.to_owned()), RUN_BUCKETS)
@@ -85,7 +88,6 @@ impl Server {
         let listener = tidegate_web::listen(address).await?;
         let address = listener.local_addr().unwrap_or(address);
         tidegate_transport::http::listens_on(address);
-        let stop = super::stop_on_signals();
         let project = ActiveProject::new(engine.clone(), args.project.clone(), &text, read_only);
         let project = Arc::new(project);
         let scheduler = tokio::spawn({

@@ -1,6 +1,6 @@
 //! Runs that cannot come to their end: a revoked key, a stopped process.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Scene, events_to};
@@ -62,6 +62,44 @@ async fn recovery_a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on
     scene.sandbox.put_faults("{}").await;
     project.run_to("orders", "succeeded", &[("in_doubt", 0), ("delivered", 30_000 - reached)]);
     assert_eq!(scene.sandbox.times("braze/events", "/properties/id").await, once(30_000));
+}
+
+#[tokio::test]
+async fn recovery_a_run_whose_terminal_is_closed_is_interrupted_and_one_under_nohup_goes_on() {
+    let scene = Scene::with_orders(20_000).await;
+    scene.sandbox.put_faults(r#"{"latency_ms": 300}"#).await;
+    let project = scene.project(&(events_to("braze") + "    in_doubt: hold\n"));
+    let hang_up = |id: u32| {
+        let kill = Command::new("kill").args(["-HUP", &id.to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+    };
+    let run = project.start("orders");
+    scene.sandbox.wait_for("braze", "events", 1_000).await;
+    hang_up(run.id());
+    let ended = Ended::of(&run.wait_with_output().expect("it ends"));
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let runs = project.json(&["runs"]);
+    assert_eq!(runs[0]["ending"], "interrupted", "{runs:#}");
+    let reached = scene.sandbox.stats("braze").await["events"].as_u64().expect("a count");
+    assert!(reached < 20_000, "it was stopped in the middle");
+
+    let plain = project.tidegate(&["run", "orders"]);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(plain.get_program()).args(plain.get_args());
+    plain.get_envs().for_each(|(name, value)| match value {
+        Some(value) => _ = nohup.env(name, value),
+        None => _ = nohup.env_remove(name),
+    });
+    if let Some(folder) = plain.get_current_dir() {
+        nohup.current_dir(folder);
+    }
+    nohup.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = nohup.spawn().expect("nohup starts");
+    scene.sandbox.wait_for("braze", "events", reached + 1_000).await;
+    hang_up(run.id());
+    let ended = Ended::of(&run.wait_with_output().expect("it ends"));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(scene.sandbox.times("braze/events", "/properties/id").await, once(20_000));
 }
 
 #[tokio::test]
