@@ -40,6 +40,16 @@ impl Access {
         }
     }
 
+    /// Returns the group, for messages.
+    pub(crate) fn group(&self) -> &str {
+        self.group.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the topics, for messages.
+    pub(crate) fn topics(&self) -> String {
+        self.topics.join(", ")
+    }
+
     /// Returns the commands for all topics.
     pub(crate) fn topic_commands(&self) -> String {
         let placeholder = vec!["<topic>".to_owned()];

@@ -16,6 +16,7 @@ mod polling;
 mod rebalance;
 mod session;
 mod statistics;
+mod unassigned;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::Sender;
 use super::commits::{drain_and_commit, store_sometimes};
 use super::pending::{PartitionRun, PendingBatch};
 use super::session::Session;
+use super::unassigned::Unassigned;
 use crate::context::Context;
 use crate::decode::Decoder;
 use crate::errors;
@@ -113,6 +114,7 @@ impl Polling {
         let mut deadline = Instant::now();
         let mut last_store = Instant::now();
         let mut lost_since = None;
+        let mut unassigned = Unassigned::default();
         loop {
             if self.sender.is_closed() {
                 return Err(Stop::Ended);
@@ -152,6 +154,9 @@ impl Polling {
                 deadline = Instant::now() + LINGER;
             }
             store_sometimes(&self.consumer, &self.session, &mut last_store);
+            if pending.is_empty() && !self.ends {
+                unassigned.look(&self.session);
+            }
             if self.ends && pending.is_empty() && self.session.is_at_end() {
                 return Err(Stop::Ended);
             }
