@@ -45,10 +45,11 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {user};
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {user};
 ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT EXECUTE ON FUNCTIONS TO {user};
 
--- 2. Optional: a schema for bookkeeping at the source. Leave it out to stay read-only.
-CREATE SCHEMA IF NOT EXISTS \"tidegate\";
-GRANT ALL ON SCHEMA \"tidegate\" TO {user};
-GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA \"tidegate\" TO {user};
+-- 2. Only if this database compares the rows of a mirror itself (`state: source`): a schema for its
+--    bookkeeping. Without it the user stays read-only.
+-- CREATE SCHEMA IF NOT EXISTS \"tidegate\";
+-- GRANT ALL ON SCHEMA \"tidegate\" TO {user};
+-- GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA \"tidegate\" TO {user};
 
 -- 3. Only for exports of events to this database: a schema to make the table in,
 --    and temporary tables. Put the export's `schema` in the place of the name.
