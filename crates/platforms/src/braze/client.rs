@@ -113,6 +113,11 @@ fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok().filter(|number: &f64| *number >= 0.0)
 }
 
+/// Returns the same refusal in other words.
+fn said_again(error: &Error, message: String) -> Error {
+    Error::new(error.kind(), message).words(error.said().unwrap_or_default())
+}
+
 /// Reads an answer that is neither a success nor a list of bad items.
 ///
 /// `permission` is what the key needs for this call.
@@ -120,13 +125,20 @@ pub(super) fn request_error(answer: &Response<Bytes>, permission: &str, now: Tim
     let request_error = answer::request_error(VENDOR, answer, until(answer, now));
     let RequestError::NoEffect(error) = request_error else { return request_error };
     let hint = match (error.kind(), answer.status().as_u16()) {
-        (ErrorKind::Denied, 401) => "enter an API key that is valid at this endpoint, \
-             from Settings → APIs and Identifiers; keys belong to one instance"
-            .to_owned(),
-        (ErrorKind::Denied, _) => format!(
-            "give the API key the permission `{permission}`, \
-             and allow this machine's address if the key has an allow list"
-        ),
+        (ErrorKind::Denied, 401) => {
+            let refused = format!("{VENDOR} refused the API key: it answered 401");
+            return RequestError::NoEffect(said_again(&error, refused).hint(
+                "enter an API key that is valid at this endpoint as `api_key`, \
+                 from Settings → APIs and Identifiers; keys belong to one instance",
+            ));
+        }
+        (ErrorKind::Denied, _) => {
+            let denied = format!("{VENDOR} denied the request to the API key: it answered 403");
+            return RequestError::NoEffect(said_again(&error, denied).hint(format!(
+                "give the API key the permission `{permission}`, \
+                 and allow this machine's address if the key has an allow list"
+            )));
+        }
         (ErrorKind::Missing, _) if permission.starts_with("catalogs") => {
             "create the catalog at Braze (Data Settings → Catalogs), in the sandbox with `POST /catalogs`, \
              or correct `destination.catalog`"

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tidegate_model::{Error, ErrorKind, Outcome, Reason};
 
 use super::client::{Answer, VENDOR};
-use tidegate_transport::http::answer::{RequestError, request_error, unreadable};
+use tidegate_transport::http::answer::{RequestError, excerpt, request_error, unreadable};
 use tidegate_transport::http::retry_after::retry_at;
 
 /// What one call did to one user.
@@ -95,8 +95,12 @@ pub(super) fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, R
         return Ok(response);
     }
     let hint = match status.as_u16() {
-        401 | 403 => {
-            "put a valid app API key of this app into `api_key` (OneSignal → Settings → Keys & IDs), then resume"
+        code @ (401 | 403) => {
+            let message = format!("OneSignal refused the API key: it answered {code}");
+            let error = Error::new(ErrorKind::Denied, message).words(excerpt(response.body()));
+            return Err(RequestError::NoEffect(error.hint(
+                "put a valid app API key of this app into `api_key` (OneSignal → Settings → Keys & IDs), then resume",
+            )));
         }
         402 => {
             let message = "OneSignal refuses the request because of the organisation's plan (402)";

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::Response;
 use jiff::Timestamp;
-use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, Reason};
 
 use crate::http::answer::{self, RequestError};
@@ -78,38 +77,84 @@ pub(crate) fn class_of(code: &str) -> Option<ErrorClass> {
 }
 
 /// An error response of a service.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ErrorResponse {
     /// The error code, for example `ResourceNotFoundException`.
     pub(crate) code: String,
     /// Its message, without account numbers and values.
     pub(crate) message: String,
+    /// Who lacks which permission, if the message says so.
+    pub(crate) lacks: Option<Lacks>,
+}
+
+/// A permission, and who lacks it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lacks {
+    /// The ARN of the user or role, without its account number.
+    principal: String,
+    /// For example `kinesis:PutRecords`.
+    action: String,
+}
+
+impl Lacks {
+    /// Reads `User: ARN is not authorized to perform: ACTION on resource: …`.
+    ///
+    /// Source: IAM User Guide, "Troubleshoot access denied error messages".
+    fn read(message: &str) -> Option<Lacks> {
+        let (_, rest) = message.split_once("User: ")?;
+        let (principal, rest) = rest.split_once(" is not authorized to perform: ")?;
+        let action = rest.split_whitespace().next()?.trim_end_matches(['.', ',']);
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text.len() < 200
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/-_+=,.@*".contains(&byte))
+        };
+        let parts: Vec<&str> = principal.split(':').collect();
+        let [arn @ "arn", partition, service, region, _, name] = parts.as_slice() else { return None };
+        let principal = [*arn, *partition, *service, *region, "…", *name].join(":");
+        (is_name(&parts.concat()) && is_name(action)).then(|| Lacks { principal, action: action.to_owned() })
+    }
 }
 
 impl ErrorResponse {
-    /// Reads JSON as the streaming services write it and XML as the token service does.
+    /// Reads JSON as the streaming services write it and XML as the token service does. Some services name the
+    /// code in a header only.
+    ///
+    /// Source: Smithy, "AWS JSON 1.1 protocol" and "AWS restJson1 protocol", operation error serialization.
     pub(crate) fn read(answer: &Response<Bytes>) -> Option<ErrorResponse> {
-        #[derive(Deserialize)]
-        struct Json {
-            #[serde(rename = "__type")]
-            code: String,
-            // Some services write it twice.
-            message: Option<String>,
-            #[serde(rename = "Message")]
-            message_too: Option<String>,
-        }
-        let (code, message) = match serde_json::from_slice::<Json>(answer.body()) {
-            Ok(Json { code, message, message_too }) => (code, message.or(message_too).unwrap_or_default()),
-            Err(_) => {
+        let header = answer.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok());
+        let json: Option<serde_json::Value> = serde_json::from_slice(answer.body()).ok();
+        let (code, message) = match &json {
+            Some(body) => {
+                let text = |name: &str| body[name].as_str().or_else(|| body["Error"][name].as_str());
+                let code = text("__type").or(header).or_else(|| text("code")).or_else(|| text("Code"))?;
+                (code, text("message").or_else(|| text("Message")).unwrap_or_default())
+            }
+            None => {
                 let text = std::str::from_utf8(answer.body()).ok()?;
-                (element(text, "Code")?.to_owned(), element(text, "Message").unwrap_or_default().to_owned())
+                (element(text, "Code").or(header)?, element(text, "Message").unwrap_or_default())
             }
         };
         // `com.amazonaws.kinesis.v20131202#ResourceNotFoundException:http://…` is also seen.
         let code = code.rsplit('#').next()?.split(':').next()?.to_owned();
         let word =
             !code.is_empty() && code.len() < 80 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        word.then(|| ErrorResponse { code, message: answer::excerpt(message.as_bytes()) })
+        word.then(|| ErrorResponse {
+            code,
+            message: answer::excerpt(message.as_bytes()),
+            lacks: Lacks::read(message),
+        })
+    }
+
+    /// `Kinesis answered AccessDeniedException`, and who lacks what if it says so.
+    fn sentence(&self, title: &str) -> String {
+        let said = format!("{title} answered {}", self.code);
+        match &self.lacks {
+            Some(Lacks { principal, action }) => {
+                format!("{said}: `{principal}` lacks the permission `{action}`")
+            }
+            None => said,
+        }
     }
 }
 
@@ -136,13 +181,15 @@ pub(crate) fn request_error(
     now: Timestamp,
 ) -> RequestError {
     let until = retry_at(answer.headers(), now);
-    let Some(ErrorResponse { code, message }) = ErrorResponse::read(answer) else {
-        return answer::request_error(title, answer, until);
+    let Some(response) = ErrorResponse::read(answer) else {
+        return hinted_if_denied(answer::request_error(title, answer, until), denied);
     };
-    let Some(class) = class_of(&code) else {
-        return with_message(answer::request_error(title, answer, until), &sentence(title, &code), &message);
+    let (sentence, message) = (response.sentence(title), &response.message);
+    let Some(class) = class_of(&response.code) else {
+        let error = with_message(answer::request_error(title, answer, until), &sentence, message);
+        return hinted_if_denied(error, denied);
     };
-    let failed = |kind| Error::new(kind, sentence(title, &code)).words(&message);
+    let failed = |kind| Error::new(kind, &sentence).words(message);
     let hinted = |kind, hint: &str| RequestError::NoEffect(failed(kind).hint(hint));
     match class {
         ErrorClass::Expired => hinted(
@@ -177,9 +224,14 @@ pub(crate) fn request_error(
     }
 }
 
-/// `Kinesis answered ResourceNotFoundException`.
-fn sentence(title: &str, code: &str) -> String {
-    format!("{title} answered {code}")
+/// Adds the next step to a refusal whose code says nothing.
+fn hinted_if_denied(error: RequestError, denied: &str) -> RequestError {
+    match error {
+        RequestError::NoEffect(error) if error.kind() == ErrorKind::Denied => {
+            RequestError::NoEffect(error.hint(denied))
+        }
+        other => other,
+    }
 }
 
 /// Returns the same with another message.
@@ -269,7 +321,8 @@ mod tests {
             "<ErrorResponse><Error><Type>Sender</Type><Code>ResourceNotFoundException</Code>\
              <Message>no</Message></Error></ErrorResponse>",
         ] {
-            let expected = ErrorResponse { code: "ResourceNotFoundException".into(), message: "no".into() };
+            let code = "ResourceNotFoundException".to_owned();
+            let expected = ErrorResponse { code, message: "no".into(), lacks: None };
             assert_eq!(ErrorResponse::read(&answer(400, body)), Some(expected), "{body}");
         }
         for none in ["", "{}", "<html>", r#"{"__type":"a b"}"#, r##"{"__type":"#"}"##, "<Code></Code>"] {
@@ -296,5 +349,44 @@ mod tests {
         assert_eq!(of("AccessDeniedException"), "grant it");
         assert!(of("KMSDisabledException").contains("kms:GenerateDataKey"));
         assert!(of("InvalidSignatureException").contains("clock"));
+    }
+
+    #[test]
+    fn a_refusal_names_who_lacks_which_permission_and_no_account() {
+        let message = "User: arn:aws:sts::123456789012:assumed-role/events/tidegate is not authorized to perform: \
+            kinesis:PutRecords on resource: arn:aws:kinesis:eu-central-1:123456789012:stream/app because no \
+            identity-based policy allows the kinesis:PutRecords action";
+        let body = format!(r#"{{"__type":"AccessDeniedException","Message":"{message}"}}"#);
+        let error = request_error("Kinesis", &answer(400, &body), "", "grant it", Timestamp::UNIX_EPOCH);
+        let RequestError::NoEffect(error) = error else { panic!("it had no effect") };
+        assert_eq!(
+            error.message(),
+            "Kinesis answered AccessDeniedException: `arn:aws:sts::…:assumed-role/events/tidegate` lacks the \
+             permission `kinesis:PutRecords`"
+        );
+        for foreign in ["User: ann@example.com is not authorized to perform: x", "User: arn:aws:x", ""] {
+            assert_eq!(Lacks::read(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_403_without_a_code_has_the_next_step_and_a_code_in_a_header_is_read() {
+        let refused = |answer: &Response<Bytes>| match request_error(
+            "Kinesis",
+            answer,
+            "create it",
+            "grant it",
+            Timestamp::UNIX_EPOCH,
+        ) {
+            RequestError::NoEffect(error) => (error.message().to_owned(), error.next_step().to_owned()),
+            RequestError::Unknown(reason) => panic!("{reason:?}"),
+        };
+        let (said, next) = refused(&answer(403, "<html>"));
+        assert_eq!((&*said, &*next), ("Kinesis denied the request: it answered 403", "grant it"));
+        let mut in_header = answer(403, r#"{"message":"no"}"#);
+        let code = http::HeaderValue::from_static("AccessDeniedException:http://internal.amazon.com/");
+        in_header.headers_mut().insert("x-amzn-errortype", code);
+        let (said, next) = refused(&in_header);
+        assert_eq!((&*said, &*next), ("Kinesis answered AccessDeniedException", "grant it"));
     }
 }

@@ -74,7 +74,11 @@ pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Times
         _ => ErrorKind::Unexpected,
     };
     let until = until.filter(|_| matches!(kind, ErrorKind::Throttled(_) | ErrorKind::Unavailable));
-    let mut sentence = format!("{vendor} answered {}", status.as_u16());
+    let mut sentence = match status {
+        StatusCode::UNAUTHORIZED => format!("{vendor} refused the credentials: it answered 401"),
+        StatusCode::FORBIDDEN => format!("{vendor} denied the request: it answered 403"),
+        _ => format!("{vendor} answered {}", status.as_u16()),
+    };
     if let Some(until) = until {
         sentence.push_str(&until.strftime("; it asks to wait until %F %T UTC").to_string());
     }

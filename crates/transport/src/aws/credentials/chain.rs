@@ -189,6 +189,22 @@ impl CredentialsChain {
             ),
             None => "let the role's trust policy name the identity that is used here".to_owned(),
         };
+        if errors::ErrorResponse::read(answer).is_none() && answer.status().is_client_error() {
+            // No service of AWS: its errors have a code.
+            return Error::new(
+                ErrorKind::Denied,
+                format!(
+                    "no AWS credentials from {}: what was asked for them answered {} without an error code of AWS, as a \
+                     proxy or the metadata service of another cloud does",
+                    self.named(),
+                    answer.status().as_u16()
+                ),
+            )
+            .hint(
+                "set `access_key_id` and `secret_access_key`, or `profile`; or give this machine a role, and let \
+                 requests to its metadata service and to AWS through (NO_PROXY)",
+            );
+        }
         let missing = "correct the role: it does not exist";
         match errors::request_error(TITLE, answer, missing, &denied, self.clock.now()) {
             RequestError::NoEffect(error) if error.kind() == ErrorKind::Rejected => {
