@@ -449,9 +449,12 @@ fn missing(name: &str, columns: &Columns, key: Option<&str>) -> Error {
         (_, Some(delimiter)) => {
             format!("the only column holds the names of all: set `delimiter: \"{delimiter}\"` under `source`")
         }
-        (Some((_, column)), None) => format!("did you mean `{column}`?"),
+        (Some((_, column)), None) => {
+            format!("did you mean `{column}`? Correct the name, or add the column at the source")
+        }
         (None, None) => format!(
-            "the columns are: {}; a constant in `mapping` is written `{{ value: … }}`",
+            "the columns are: {}; correct the name, or add the column at the source; a constant in `mapping` is \
+             written `{{ value: … }}`",
             columns.names().join(", ")
         ),
     };

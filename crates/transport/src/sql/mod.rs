@@ -52,8 +52,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// Returns the error for a column that a selection does not have.
 pub fn missing_column(name: &str, columns: &Columns, selection: &str) -> Error {
     let hint = match nearest(name, columns.names().iter().map(String::as_str)) {
-        Some(column) => format!("did you mean `{column}`?"),
-        None => format!("the columns are: {}", columns.names().join(", ")),
+        Some(column) => format!("did you mean `{column}`? Correct the name, or add the column there"),
+        None => {
+            let columns = columns.names().join(", ");
+            format!("the columns are: {columns}; correct the name, or add the column there")
+        }
     };
     Error::new(ErrorKind::Missing, format!("{selection} has no column `{name}`")).hint(hint)
 }

@@ -131,7 +131,8 @@ async fn what_keeps_us_from_reading_is_told_apart() {
     }
     let mode = ReadMode::Incremental { column: "customr".into(), from: None, time_zone: "UTC".into() };
     let error = source.read(&table("public.orders"), &mode, 10).await.err().expect("no such column");
-    assert_eq!((error.kind(), error.next_step()), (ErrorKind::Missing, "did you mean `customer`?"));
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert!(error.next_step().starts_with("did you mean `customer`?"), "{}", error.next_step());
 }
 
 #[tokio::test]
