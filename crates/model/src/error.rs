@@ -1,8 +1,12 @@
 //! What went wrong, what the engine does about it, and what people read.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::ConnectionId;
 
 /// The result of anything that can fail as a whole.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,6 +21,8 @@ pub enum ErrorKind {
     Denied,
     /// What was asked for is not there: table, column, topic, catalog.
     Missing,
+    /// A person has to confirm it first: it would go beyond a limit, or count twice.
+    Unconfirmed,
     /// Too fast; acceptable again at the given time, or soon if it is not known.
     Throttled(Option<Timestamp>),
     /// Not reachable now: refused, 503, DNS, a warehouse that warms up.
@@ -33,6 +39,57 @@ pub enum ErrorKind {
     Held,
     /// A fault of this program.
     Internal,
+}
+
+impl ErrorKind {
+    /// Every kind, for reading its word.
+    const ALL: [ErrorKind; 12] = [
+        ErrorKind::Settings,
+        ErrorKind::Denied,
+        ErrorKind::Missing,
+        ErrorKind::Unconfirmed,
+        ErrorKind::Throttled(None),
+        ErrorKind::Unavailable,
+        ErrorKind::TooLarge,
+        ErrorKind::Rejected,
+        ErrorKind::Unexpected,
+        ErrorKind::Storage,
+        ErrorKind::Held,
+        ErrorKind::Internal,
+    ];
+
+    /// Returns the word used in JSON and in the state.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::Settings => "settings",
+            ErrorKind::Denied => "denied",
+            ErrorKind::Missing => "missing",
+            ErrorKind::Unconfirmed => "unconfirmed",
+            ErrorKind::Throttled(_) => "throttled",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::Rejected => "rejected",
+            ErrorKind::Unexpected => "unexpected",
+            ErrorKind::Storage => "storage",
+            ErrorKind::Held => "held",
+            ErrorKind::Internal => "internal",
+        }
+    }
+}
+
+impl Serialize for ErrorKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A word that this version does not know reads as [`ErrorKind::Unexpected`].
+impl<'de> Deserialize<'de> for ErrorKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ErrorKind, D::Error> {
+        let word = Cow::<str>::deserialize(deserializer)?;
+        let known = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+        Ok(known.unwrap_or(ErrorKind::Unexpected))
+    }
 }
 
 /// What the engine does about a failure.
@@ -62,6 +119,7 @@ pub struct Error {
     hint: Option<Box<str>>,
     said: Option<Box<str>>,
     not_before: Option<Timestamp>,
+    connection: Option<ConnectionId>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -69,7 +127,7 @@ impl Error {
     /// Creates a failure with its sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         let message = plain(message.into());
-        Error { kind, message, hint: None, said: None, not_before: None, source: None }
+        Error { kind, message, hint: None, said: None, not_before: None, connection: None, source: None }
     }
 
     /// Adds what a person does next.
@@ -91,6 +149,13 @@ impl Error {
     #[must_use]
     pub fn not_before(mut self, until: Option<Timestamp>) -> Error {
         self.not_before = until;
+        self
+    }
+
+    /// Adds the connection through which it failed, unless it is known.
+    #[must_use]
+    pub fn at(mut self, connection: &ConnectionId) -> Error {
+        self.connection.get_or_insert_with(|| connection.clone());
         self
     }
 
@@ -123,6 +188,11 @@ impl Error {
         self.kind
     }
 
+    /// Returns the connection through which it failed, if it is known.
+    pub fn connection(&self) -> Option<&ConnectionId> {
+        self.connection.as_ref()
+    }
+
     /// Returns the sentence, without hint and causes.
     pub fn message(&self) -> &str {
         &self.message
@@ -151,6 +221,7 @@ impl Error {
             ErrorKind::Settings => "correct the setting, then run `tidegate check`",
             ErrorKind::Denied => "grant the permission or correct the credential, then run `tidegate check`",
             ErrorKind::Missing => "create it or correct its name, then run `tidegate check`",
+            ErrorKind::Unconfirmed => "look at `tidegate plan`, then confirm the run with `--yes`",
             ErrorKind::Throttled(_) => "nothing to do: it is sent again automatically",
             ErrorKind::Unavailable => "the next run tries again; `tidegate check` shows whether it is back",
             ErrorKind::TooLarge | ErrorKind::Rejected => "see `tidegate rows --rejected`",
@@ -182,7 +253,9 @@ impl Error {
     /// Returns what the engine does about it.
     pub fn reaction(&self) -> Reaction {
         match self.kind {
-            ErrorKind::Settings | ErrorKind::Denied | ErrorKind::Missing => Reaction::Pause,
+            ErrorKind::Settings | ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Unconfirmed => {
+                Reaction::Pause
+            }
             ErrorKind::Throttled(until) => Reaction::Wait(until),
             ErrorKind::Unavailable => Reaction::BackOff,
             ErrorKind::TooLarge | ErrorKind::Rejected => Reaction::Halve,
@@ -244,6 +317,15 @@ mod tests {
         let error = Error::new(ErrorKind::Missing, "./drops is not there").caused_by(cause);
         assert_eq!(error.chain(), "./drops is not there: No such file or directory");
         assert_eq!(Error::internal("refused (os error 111) by it").message(), "refused by it");
+    }
+
+    #[test]
+    fn the_word_of_a_kind_is_read_back_and_one_of_a_later_version_is_no_error() {
+        for kind in ErrorKind::ALL {
+            let word = serde_json::to_string(&kind).expect("text");
+            assert_eq!(serde_json::from_str::<ErrorKind>(&word).expect("a kind"), kind);
+        }
+        assert_eq!(serde_json::from_str::<ErrorKind>("\"later\"").expect("a kind"), ErrorKind::Unexpected);
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub use receipt::{Outcome, RateLimitStatus, Reason, Receipt};
 pub use record::{Body, Identity, Purchase, Record};
 pub use row::{Columns, Row};
 pub use row_hash::RowHash;
-pub use run::{Cause, Counts, Ending, Progress, Run, Wait};
+pub use run::{Cause, Counts, Ending, Progress, Run, RunFailure, Wait};
 pub use settings::{Secret, Settings};
 pub use shared_limits::{Booked, NotShared, SharedLimits};
 pub use source::{Dataset, ReadMode, Selection, Source};

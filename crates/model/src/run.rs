@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Compared, ConnectionId, RunId, SyncId};
+use crate::{Compared, ConnectionId, Error, ErrorKind, RunId, SyncId};
 
 /// Why a run started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -139,4 +139,25 @@ pub struct Run {
     pub compared: Option<Compared>,
     /// What ended it, for people: sentence and next step.
     pub error: Option<String>,
+    /// What kind of failure that was, and where; not there if an earlier version ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RunFailure>,
+}
+
+/// What kind of failure ended a run, and through which connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunFailure {
+    /// The kind: `settings`, `denied`, `missing`, `unconfirmed` (a person has to confirm the run),
+    /// `throttled`, `unavailable`, `too_large`, `rejected`, `unexpected`, `storage`, `held` or `internal`.
+    #[schemars(with = "String")]
+    pub kind: ErrorKind,
+    /// The connection through which it failed, if one is known to be at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionId>,
+}
+
+impl From<&Error> for RunFailure {
+    fn from(error: &Error) -> RunFailure {
+        RunFailure { kind: error.kind(), connection: error.connection().cloned() }
+    }
 }

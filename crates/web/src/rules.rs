@@ -75,6 +75,9 @@ pub(crate) const RULES: &[Rule] = &[
     rule("POST", "/connections/{name}/edit", EDIT, "change_project"),
     rule("GET", "/syncs/{sync}", VIEW, ""),
     rule("POST", "/syncs/{sync}/run", EDIT, "run_sync"),
+    // It reads the source.
+    rule("GET", "/syncs/{sync}/confirm", EDIT, ""),
+    rule("POST", "/syncs/{sync}/confirm", ADMIN, "confirm_run"),
     rule("POST", "/syncs/{sync}/pause", EDIT, "pause_sync"),
     rule("POST", "/syncs/{sync}/resume", EDIT, "resume_sync"),
     rule("POST", "/syncs/{sync}/reset", ADMIN, "reset_sync"),

@@ -15,7 +15,7 @@ use tidegate_model::event::Offset;
 use tidegate_model::people::{AuditEntry, Person, Role, Token};
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{
-    Cause, Checks, Compared, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Run,
+    Cause, Checks, Compared, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, Run, RunFailure,
     RunId, SyncId,
 };
 use tidegate_project::{Finding, Variable};
@@ -30,8 +30,9 @@ pub(crate) struct Failure {
 /// What failed, and what to do.
 #[derive(Debug, Serialize, JsonSchema)]
 struct FailureDetails {
-    /// The kind of failure: `usage`, `settings`, `denied`, `missing`, `throttled`, `unavailable`,
-    /// `too_large`, `rejected`, `unexpected`, `storage`, `held` (by another process) or `internal`.
+    /// The kind of failure: `usage`, `settings`, `denied`, `missing`, `unconfirmed` (a person has to confirm the
+    /// run), `throttled`, `unavailable`, `too_large`, `rejected`, `unexpected`, `storage`, `held` (by another
+    /// process) or `internal`.
     kind: &'static str,
     /// What failed, with its causes.
     message: String,
@@ -42,19 +43,7 @@ struct FailureDetails {
 impl Failure {
     /// Returns the document of an error.
     pub(crate) fn of(error: &Error) -> Failure {
-        let kind = match error.kind() {
-            ErrorKind::Settings => "settings",
-            ErrorKind::Denied => "denied",
-            ErrorKind::Missing => "missing",
-            ErrorKind::Throttled(_) => "throttled",
-            ErrorKind::Unavailable => "unavailable",
-            ErrorKind::TooLarge => "too_large",
-            ErrorKind::Rejected => "rejected",
-            ErrorKind::Unexpected => "unexpected",
-            ErrorKind::Storage => "storage",
-            ErrorKind::Held => "held",
-            _ => "internal",
-        };
+        let kind = error.kind().as_str();
         Failure {
             error: FailureDetails { kind, message: error.chain(), next_step: error.next_step().to_owned() },
         }
@@ -208,6 +197,9 @@ pub(crate) struct FinishedRun {
     pub(crate) compared: Option<Compared>,
     /// Why it failed, with the next step.
     pub(crate) error: Option<String>,
+    /// What kind of failure that was, and through which connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<RunFailure>,
     /// Reasons of rejected rows and rows in doubt, most frequent first.
     pub(crate) reasons: Vec<Rejection>,
     /// Open failed rows of the sync, of this run and earlier ones.
@@ -217,7 +209,7 @@ pub(crate) struct FinishedRun {
 impl FinishedRun {
     /// Returns the document of a run.
     pub(crate) fn of(run: Run, reasons: Vec<Rejection>, failed_rows: u64) -> FinishedRun {
-        let Run { id, sync, cause, started_at, finished_at, ending, counts, compared, error } = run;
+        let Run { id, sync, cause, started_at, finished_at, ending, counts, compared, error, failure } = run;
         FinishedRun {
             id: Some(id),
             sync,
@@ -228,6 +220,7 @@ impl FinishedRun {
             counts,
             compared,
             error,
+            failure,
             reasons,
             failed_rows,
         }
@@ -245,6 +238,7 @@ impl FinishedRun {
             counts: Counts::default(),
             compared: None,
             error: Some(format!("{}. Next: {}", error.chain(), error.next_step())),
+            failure: Some(error.into()),
             reasons: Vec::new(),
             failed_rows,
         }
@@ -562,6 +556,8 @@ pub(crate) fn schema(verb: &str) -> Result<Schema, Error> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_model::ErrorKind;
+
     use super::*;
 
     #[test]

@@ -168,6 +168,92 @@ syncs:
     assert!(told.trim_end().ends_with("8 proofs"), "{told}");
 }
 
+/// A mirror of twenty customers that deletes the users of rows that are gone, and has run once.
+async fn mirror() -> (Project, Served) {
+    let project = Project::new(
+        "connections:
+  drops: { type: files, path: drops }
+  braze: { type: braze, endpoint: sandbox, api_key: test }
+syncs:
+  customers:
+    source: { connection: drops, path: customers.csv }
+    mode: mirror
+    removed: delete
+    primary_key: id
+    destination: { connection: braze, object: user }
+    mapping: { external_id: id, attributes: [plan] }
+",
+    );
+    keep(&project, 20);
+    let served = Served::start(&project);
+    let run = served.post("/api/v1/syncs/customers/run?wait=30", &[], "").await.json();
+    assert_eq!(run["counts"]["delivered"], 20, "{run}");
+    (project, served)
+}
+
+/// Leaves the first customers at the source.
+fn keep(project: &Project, rows: usize) {
+    let lines: String = (1..=rows).map(|id| format!("{id},free\n")).collect();
+    project.write("drops/customers.csv", &format!("id,plan\n{lines}"));
+}
+
+#[tokio::test]
+async fn dashboard_a_mirror_that_is_held_is_confirmed_in_a_browser_as_it_was_shown() {
+    let (project, served) = mirror().await;
+    let file = project.path().join("drops/customers.csv");
+    let told = program("node", &script("brake.mjs"), &[&served.url, &file.to_string_lossy()], &[]);
+    assert!(told.trim_end().ends_with("4 proofs"), "{told}");
+    let audit = project.document(&["audit", "list"]);
+    let confirmed =
+        audit["entries"].as_array().expect("entries").iter().filter(|deed| deed["action"] == "confirm_run");
+    let subjects: Vec<&str> = confirmed.filter_map(|deed| deed["subject"].as_str()).collect();
+    assert_eq!(
+        subjects,
+        [
+            "customers, up to 0 added, 0 changed and 18 removed rows",
+            "customers, up to 0 added, 0 changed and 17 removed rows",
+        ],
+        "{audit:#}"
+    );
+}
+
+#[tokio::test]
+async fn api_a_mirror_that_is_held_says_so_and_is_confirmed_by_its_plan_or_by_a_person() {
+    let (project, served) = mirror().await;
+    let run = async |query: &str| {
+        let path = format!("/api/v1/syncs/customers/run?wait=30{query}");
+        served.post(&path, &[], "").await.json()
+    };
+    keep(&project, 5);
+    let held = run("").await;
+    assert_eq!(
+        (&held["ending"], &held["failure"]["kind"]),
+        (&"failed".into(), &"unconfirmed".into()),
+        "{held}"
+    );
+    let sync = served.get("/api/v1/syncs/customers").await.json();
+    assert_eq!(
+        (&sync["next_action"], &sync["suspects"], &sync["paused"]["failure"]["kind"]),
+        (&"confirm_run".into(), &serde_json::json!([]), &"unconfirmed".into()),
+        "{sync}"
+    );
+    let plan = project.document(&["plan", "customers"])["id"].as_str().expect("an id").to_owned();
+    assert_eq!(run(&format!("&yes=true&plan={plan}")).await["code"], "invalid_request");
+
+    keep(&project, 4);
+    let moved = run(&format!("&plan={plan}")).await;
+    assert_eq!((&moved["status"], &moved["code"]), (&409.into(), &"unconfirmed".into()), "{moved}");
+    let listed = served.get("/api/v1/runs?sync=customers&limit=1").await.json();
+    assert!(
+        listed["data"][0]["error"].as_str().is_some_and(|error| error.contains("16 removed rows")),
+        "who asked may be gone: {listed}"
+    );
+    assert_eq!(run("&yes=true").await["counts"]["delivered"], 16);
+    let audit = project.document(&["audit", "list"]);
+    assert_eq!(audit["entries"][0]["subject"], "customers, beyond its limits", "{audit:#}");
+    assert_eq!(served.get("/api/v1/syncs/customers").await.json()["health"], "healthy");
+}
+
 #[tokio::test]
 async fn dashboard_a_sync_is_set_up_in_a_browser_from_an_empty_server() {
     let database = Database::create().await;

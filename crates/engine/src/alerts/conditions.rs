@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::alert::Trigger;
-use tidegate_model::store::{FailedRowGroup, PausedBy, StatusKind, SyncState};
-use tidegate_model::{Cause, Counts, Ending, Run, RunId};
+use tidegate_model::store::{FailedRowGroup, Pause, PausedBy, StatusKind, SyncState};
+use tidegate_model::{Cause, Counts, Ending, ErrorKind, Run, RunFailure, RunId};
 use tidegate_project::AlertRules;
 
 use crate::service::backlog::Waiting;
@@ -114,6 +114,9 @@ fn failed(facts: &Facts<'_>) -> State {
     match &facts.state.paused {
         Some(pause) if pause.by == PausedBy::Restored => {
             return State::Bad(format!("Tidegate paused it until a person resumes it: {}", pause.why));
+        }
+        Some(Pause { why, failure: Some(RunFailure { kind: ErrorKind::Unconfirmed, .. }), .. }) => {
+            return State::Bad(format!("It waits until a person confirms its run: {why}"));
         }
         Some(pause) => return State::Bad(format!("Tidegate paused it, and keeps trying: {}", pause.why)),
         None => {}

@@ -262,6 +262,7 @@ fn run(started: i64, ending: Option<Ending>, counts: Counts) -> Run {
         ending,
         counts,
         error: None,
+        failure: None,
         compared: None,
     }
 }
@@ -399,10 +400,8 @@ fn rows_in_doubt_are_told_and_what_is_watched_for_time_only_if_asked() {
 
 #[test]
 fn a_sync_that_a_person_paused_opens_nothing_and_ends_nothing() {
-    let pause = |by| SyncState {
-        paused: Some(Pause { by, why: "the key was refused".to_owned(), at: at(0) }),
-        ..SyncState::default()
-    };
+    let pause =
+        |by| SyncState { paused: Some(Pause::new(by, "the key was refused", at(0))), ..SyncState::default() };
     let judged = |state: &SyncState| {
         judge(&Facts {
             now: at(100),

@@ -115,7 +115,7 @@ async fn standing(
     kind: RunKind,
 ) -> Result<Option<CursorState>, Error> {
     let (sync, tracking) = (&import.sync, &import.tracking);
-    let mut cursor_state = match import.limits.is_none() || kind == RunKind::Retry {
+    let mut cursor_state = match import.is_confirmed() || kind == RunKind::Retry {
         true => cursor_state::confirmed_cursor_state_of(sync, tracking, checkpoint)?,
         false => cursor_state::cursor_state_of(sync, tracking, checkpoint)?,
     };

@@ -16,6 +16,44 @@ pub struct ExceededLimit {
     pub rows: u64,
     /// What the run would do, such as `delete 1200 users`.
     pub effect: String,
+    /// Which rows the limit counts.
+    #[serde(skip)]
+    limited: Limited,
+    /// The rows that a person has confirmed, if there are fewer of them than the run would send.
+    #[serde(skip)]
+    confirmed: Option<u64>,
+}
+
+/// Which rows a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limited {
+    Removed,
+    Changed,
+    FirstRun,
+}
+
+/// What a person was shown of a run, and has confirmed: the run may go beyond its limits, and up to these numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConfirmedRows {
+    /// Rows that were not sent before.
+    pub added: u64,
+    /// Rows that have changed since they were sent.
+    pub changed: u64,
+    /// Rows that are gone; with `object: deletion`, users to delete.
+    pub removed: u64,
+}
+
+impl ConfirmedRows {
+    /// Returns whether a run that exceeds a limit was confirmed as it is; otherwise what exceeds it, with what
+    /// was confirmed.
+    fn judge(self, exceeded: ExceededLimit) -> Option<ExceededLimit> {
+        let confirmed = match exceeded.limited {
+            Limited::Removed => self.removed,
+            Limited::Changed => self.changed,
+            Limited::FirstRun => self.added,
+        };
+        (exceeded.rows > confirmed).then(|| ExceededLimit { confirmed: Some(confirmed), ..exceeded })
+    }
 }
 
 /// The share of removed rows that no limit has to allow.
@@ -27,11 +65,16 @@ const FILES_SHOWN: usize = 3;
 
 impl ExceededLimit {
     /// Returns what is exceeded by a run that deletes this many users.
-    pub fn by_deletions(limit: Option<Limit>, rows: u64) -> Option<ExceededLimit> {
+    pub fn by_deletions(
+        limit: Option<Limit>,
+        rows: u64,
+        confirmed: Option<ConfirmedRows>,
+    ) -> Option<ExceededLimit> {
         let limit = limit?;
         // A sync of deletions does not know how many users there are, so it has no share.
         let effect = format!("delete {rows} users");
-        ExceededLimit::beyond("removed", limit, limit.rows(0), rows, effect)
+        let exceeded = ExceededLimit::beyond(Limited::Removed, limit, limit.rows(0), rows, effect)?;
+        confirmed.map_or(Some(exceeded.clone()), |confirmed| confirmed.judge(exceeded))
     }
 
     /// Returns the first limit that is exceeded by a mirror that does this with removed rows;
@@ -41,6 +84,7 @@ impl ExceededLimit {
         on_removed: Removed,
         compared: &Compared,
         vanished: &[String],
+        confirmed: Option<ConfirmedRows>,
     ) -> Option<ExceededLimit> {
         let Compared { known, added, changed, removed, .. } = *compared;
         let removes = on_removed != Removed::Ignore;
@@ -52,21 +96,25 @@ impl ExceededLimit {
             let rows = at_the_platform(format!("{removed} of {known} rows"));
             let effect = format!("{rows}, because they are gone from the source");
             match limits.removed {
-                Some(limit) => ExceededLimit::beyond("removed", limit, limit.rows(known), removed, effect),
-                None if removed == known => ExceededLimit::beyond("removed", REMOVED, 0, removed, effect),
+                Some(limit) => {
+                    ExceededLimit::beyond(Limited::Removed, limit, limit.rows(known), removed, effect)
+                }
+                None if removed == known => {
+                    ExceededLimit::beyond(Limited::Removed, REMOVED, 0, removed, effect)
+                }
                 None => {
                     let allowed = REMOVED.rows(known).max(FEW);
-                    ExceededLimit::beyond("removed", REMOVED, allowed, removed, effect)
+                    ExceededLimit::beyond(Limited::Removed, REMOVED, allowed, removed, effect)
                 }
             }
         };
         let by_changed = |limit: Limit| {
             let effect = format!("send {changed} of {known} rows because they have changed");
-            ExceededLimit::beyond("changed", limit, limit.rows(known), changed, effect)
+            ExceededLimit::beyond(Limited::Changed, limit, limit.rows(known), changed, effect)
         };
         let by_first = |limit: Limit| {
             let effect = format!("send {added} rows in its first run");
-            ExceededLimit::beyond("first_run", limit, limit.rows(0), added, effect)
+            ExceededLimit::beyond(Limited::FirstRun, limit, limit.rows(0), added, effect)
         };
         let by_removed = removes.then(by_removed).flatten();
         let by_files = || {
@@ -77,27 +125,54 @@ impl ExceededLimit {
             let rows = at_the_platform(format!("{removed} rows"));
             let effect = format!("{rows}, because they are gone with these files: {files}{more}");
             let limit = limits.removed.unwrap_or(REMOVED);
-            ExceededLimit::beyond("removed", limit, 0, removed, effect)
+            ExceededLimit::beyond(Limited::Removed, limit, 0, removed, effect)
         };
         // A file that is late must not look like a file whose rows were removed.
         let by_removed = by_removed.or_else(|| (removes && !vanished.is_empty()).then(by_files).flatten());
         let first = limits.first_run.filter(|_| known == 0);
-        by_removed.or_else(|| limits.changed.and_then(by_changed)).or_else(|| first.and_then(by_first))
+        let all = [by_removed, limits.changed.and_then(by_changed), first.and_then(by_first)];
+        let unconfirmed = |exceeded: ExceededLimit| match confirmed {
+            None => Some(exceeded),
+            Some(confirmed) => confirmed.judge(exceeded),
+        };
+        all.into_iter().flatten().find_map(unconfirmed)
     }
 
-    fn beyond(name: &str, limit: Limit, allowed: u64, rows: u64, effect: String) -> Option<ExceededLimit> {
-        (rows > allowed).then(|| ExceededLimit { limit: format!("{name}: {limit}"), allowed, rows, effect })
+    fn beyond(
+        limited: Limited,
+        limit: Limit,
+        allowed: u64,
+        rows: u64,
+        effect: String,
+    ) -> Option<ExceededLimit> {
+        let name = match limited {
+            Limited::Removed => "removed",
+            Limited::Changed => "changed",
+            Limited::FirstRun => "first_run",
+        };
+        let limit = format!("{name}: {limit}");
+        (rows > allowed).then_some(ExceededLimit { limit, allowed, rows, effect, limited, confirmed: None })
     }
 
     /// Returns the error of a run that was not made.
     pub fn error(&self, sync: &SyncId) -> Error {
-        let ExceededLimit { limit, allowed, effect, .. } = self;
-        let first = match limit.starts_with("removed") {
+        let ExceededLimit { limit, allowed, effect, limited, confirmed, .. } = self;
+        if let Some(confirmed) = confirmed {
+            return Error::new(
+                ErrorKind::Unconfirmed,
+                format!(
+                    "skipped: the source has changed since the run was confirmed: it would now {effect}, and \
+                     {confirmed} were confirmed; nothing was sent"
+                ),
+            )
+            .hint(format!("look at `tidegate plan {sync}` once more, then confirm the run as it is now"));
+        }
+        let first = match *limited == Limited::Removed {
             true => "find out whether these rows should be gone; if not, repair the source; if so, ",
             false => "",
         };
         Error::new(
-            ErrorKind::Denied,
+            ErrorKind::Unconfirmed,
             format!(
                 "skipped: the run would {effect}, and `limits: {{ {limit} }}` allows {allowed}; nothing was sent"
             ),
@@ -114,7 +189,8 @@ mod tests {
 
     fn exceeded(limits: Limits, known: u64, removed: u64, changed: u64) -> Option<String> {
         let compared = Compared { known, removed, changed, added: 7, ..Compared::default() };
-        ExceededLimit::by_mirror(&limits, Removed::Delete, &compared, &[]).map(|exceeded| exceeded.limit)
+        ExceededLimit::by_mirror(&limits, Removed::Delete, &compared, &[], None)
+            .map(|exceeded| exceeded.limit)
     }
 
     #[test]
@@ -132,7 +208,7 @@ mod tests {
         }
         let all = Compared { known: 5, removed: 5, ..Compared::default() };
         assert_eq!(
-            ExceededLimit::by_mirror(&none, Removed::Ignore, &all, &[]),
+            ExceededLimit::by_mirror(&none, Removed::Ignore, &all, &[], None),
             None,
             "nothing is done about them"
         );
@@ -143,7 +219,7 @@ mod tests {
         let gone = ["1.csv", "2.csv", "3.csv", "4.csv"].map(str::to_owned);
         let exceeded = |removed, on_removed| {
             let compared = Compared { known: 1_000, removed, ..Compared::default() };
-            ExceededLimit::by_mirror(&Limits::default(), on_removed, &compared, &gone)
+            ExceededLimit::by_mirror(&Limits::default(), on_removed, &compared, &gone, None)
         };
         let effect = exceeded(5, Removed::Update).expect("exceeded").effect;
         let said = "set the attributes of 5 rows to null, because they are gone with these files: \
@@ -163,5 +239,25 @@ mod tests {
         assert_eq!(exceeded(limits, 4, 3, 3).as_deref(), Some("changed: 50%"));
         assert_eq!(exceeded(limits, 4, 3, 2), None);
         assert_eq!(exceeded(limits, 0, 0, 0).as_deref(), Some("first_run: 5"));
+    }
+    #[test]
+    fn a_run_that_was_confirmed_does_what_was_shown_and_not_one_row_more() {
+        let limits = Limits { changed: Some(Limit::Rows(2)), ..Limits::default() };
+        let gone = ["1.csv".to_owned()];
+        let exceeded = |removed, changed, files: &[String]| {
+            let shown = ConfirmedRows { added: 0, changed: 3, removed: 300 };
+            let compared = Compared { known: 300, removed, changed, ..Compared::default() };
+            ExceededLimit::by_mirror(&limits, Removed::Delete, &compared, files, Some(shown))
+        };
+        assert_eq!(exceeded(300, 3, &[]), None);
+        assert_eq!(exceeded(5, 0, &gone), None, "fewer than were shown");
+        let more = exceeded(300, 4, &[]).expect("more rows have changed").error(&SyncId::new("s"));
+        assert!(more.message().contains("send 4 of 300 rows"), "{more:?}");
+        assert!(more.message().contains("3 were confirmed; nothing was sent"), "{more:?}");
+        let deletions = |rows| {
+            let shown = ConfirmedRows { removed: 5, ..ConfirmedRows::default() };
+            ExceededLimit::by_deletions(Some(Limit::Rows(3)), rows, Some(shown)).is_some()
+        };
+        assert_eq!((deletions(5), deletions(6)), (false, true));
     }
 }

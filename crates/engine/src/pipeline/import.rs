@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::begins::Begins;
+use crate::pipeline::brake::ConfirmedRows;
 use crate::pipeline::interrupted;
 use crate::pipeline::kept_row::KeptRows;
 use crate::pipeline::mirror::{compared, doubted, is_noted};
@@ -68,8 +69,10 @@ pub struct Import {
     pub compare: Compare,
     /// The name of the memo of what hashes stood for; `None` if the rows are always read.
     pub hashes: Option<RowHash>,
-    /// How much a run may change; `None` if a person has confirmed it.
+    /// How much a run may change; `None` if a person has confirmed it, whatever it changes.
     pub limits: Option<Limits>,
+    /// What a person has confirmed of a run: it may exceed its limits up to there.
+    pub confirmed: Option<ConfirmedRows>,
     /// The zone of times that have none.
     pub time_zone: String,
     /// Whether rows in doubt are sent again without asking.
@@ -107,6 +110,7 @@ impl Import {
             compare: Compare::Rows,
             hashes: None,
             limits: None,
+            confirmed: None,
             time_zone: "UTC".to_owned(),
             resend: false,
             retry_for: Duration::from_secs(60),
@@ -266,6 +270,23 @@ impl Import {
         matches!(self.tracking, ChangeTracking::Checkpoint) && self.source.supports_streaming()
     }
 
+    /// Reads the source. What fails there is said to fail at its connection.
+    ///
+    /// # Errors
+    /// If reading cannot begin.
+    pub(crate) async fn read(&self, mode: &ReadMode, batch_rows: usize) -> Result<Feed<Row>, Error> {
+        let connection = self.source_connection.clone();
+        let feed = self.source.read(&self.selection, mode, batch_rows).await;
+        let feed = feed.map_err(|error| error.at(&connection))?;
+        let feed = feed.map_err(move |error| error.at(&connection)).boxed();
+        Ok(if self.open { laid_out(feed, Arc::clone(&self.columns)) } else { feed })
+    }
+
+    /// Whether a person has confirmed the run, wholly or as it was shown.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.limits.is_none() || self.confirmed.is_some()
+    }
+
     /// Reads about `rows` rows, as the mapping expects them; `None` if the source cannot cheaply.
     ///
     /// # Errors
@@ -338,8 +359,7 @@ async fn open(
             time_zone: import.time_zone.clone(),
         },
     };
-    let feed = import.source.read(&import.selection, &mode, batch_rows).await?;
-    Ok(if import.open { laid_out(feed, Arc::clone(&import.columns)) } else { feed })
+    import.read(&mode, batch_rows).await
 }
 
 /// Cuts a batch into batches of this many rows; the last one has what is no row.

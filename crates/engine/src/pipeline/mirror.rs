@@ -119,6 +119,7 @@ pub(crate) async fn compared(
             removal::on_removed(import),
             &found.differences.compared,
             &begins.vanished,
+            import.confirmed,
         )
     {
         return Err(exceeded.error(&import.sync));

@@ -45,7 +45,7 @@ mod transform;
 pub(crate) mod wait;
 
 pub(crate) use begins::vanished;
-pub use brake::ExceededLimit;
+pub use brake::{ConfirmedRows, ExceededLimit};
 pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
 pub use import::{Import, Input, run};

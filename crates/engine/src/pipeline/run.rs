@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd, RunStore};
 use tidegate_model::{
-    Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
-    Progress, Reaction, Run, RunId, SyncId,
+    Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, ErrorKind, Feed, Idempotency,
+    ObjectKind, Progress, Reaction, Run, RunFailure, RunId, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -190,7 +190,8 @@ async fn carry_out<F: Transform>(
         }
         _ => PauseChange::Keep,
     };
-    let end = RunEnd { error, complete, pause, ..RunEnd::new(ending, parts.clock.now()) };
+    let failure = failure.as_ref().map(RunFailure::from);
+    let end = RunEnd { error, failure, complete, pause, ..RunEnd::new(ending, parts.clock.now()) };
     parts.store.finish_run(&run.id, end).await
 }
 
@@ -215,9 +216,16 @@ async fn remove<F: Transform>(
     Ok(())
 }
 
-/// What people read of a failure: the sentence, its cause, the next step.
+/// What people read of a failure: the sentence, its cause, the next step. Of a refused secret, they are told whose
+/// it is.
 fn sentence(error: &Error) -> String {
-    format!("{}. Next: {}", error.chain(), error.next_step())
+    let (why, next) = (error.chain(), error.next_step());
+    match error.connection().filter(|_| error.kind() == ErrorKind::Denied) {
+        Some(connection) if !why.contains(&format!("`{connection}`")) => {
+            format!("connection `{connection}`: {why}. Next: {next}")
+        }
+        _ => format!("{why}. Next: {next}"),
+    }
 }
 
 /// What a run has moved so far.
@@ -266,6 +274,7 @@ async fn move_items<F: Transform>(
     let committer = tokio::spawn(committer.commit_all(received));
     let delivery = Delivery {
         destination: job.destination.clone(),
+        connection: job.connection.clone(),
         transform: job.transform.clone(),
         rate_limiter: parts.rate_limiters.rate_limiter(&job.connection, limits.bucket, limits.rate),
         store: parts.store.clone(),

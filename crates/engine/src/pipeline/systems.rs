@@ -1,7 +1,7 @@
 //! Whether the connections of a sync still point to the systems that its state is about.
 
 use tidegate_model::store::SyncState;
-use tidegate_model::{Error, Systems};
+use tidegate_model::{Error, ErrorKind, Systems};
 
 use crate::pipeline::import::Import;
 use crate::pipeline::read::cursor_state::ChangeTracking;
@@ -33,7 +33,7 @@ pub(crate) fn unchanged(import: &Import, state: &SyncState) -> Result<(), Error>
             "{changes} since the last run of `{sync}`: what it remembers of its rows is about other systems, so rows would be skipped"
         ),
     };
-    Err(Error::settings(what).hint(format!(
+    Err(Error::new(ErrorKind::Unconfirmed, what).hint(format!(
         "run `tidegate reset {sync}` to read from the beginning: all rows are sent again; or run `tidegate run {sync} --yes` once to continue at the checkpoint, if it is the same system under another address; or undo the change"
     )))
 }
@@ -43,7 +43,7 @@ pub(crate) fn unchanged(import: &Import, state: &SyncState) -> Result<(), Error>
 /// # Errors
 /// As [`unchanged`].
 pub(crate) fn confirmed(import: &Import, state: &SyncState, kind: RunKind) -> Result<(), Error> {
-    match import.limits.is_some() && kind.skips_committed() {
+    match !import.is_confirmed() && kind.skips_committed() {
         true => unchanged(import, state),
         false => Ok(()),
     }

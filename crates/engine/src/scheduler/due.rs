@@ -106,6 +106,7 @@ mod tests {
             counts: Counts::default(),
             compared: None,
             error: None,
+            failure: None,
         };
         let hourly = Schedule::Every(Duration::from_secs(3_600));
         assert_eq!(after(&hourly, &run, at("2026-03-05T09:50:00Z")).at, at("2026-03-05T10:00:00Z"));

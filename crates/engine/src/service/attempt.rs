@@ -116,7 +116,30 @@ impl Engine {
             Reaction::Pause if state.object.is_some() => PauseChange::Set(why.clone()),
             _ => PauseChange::Explain(why.clone()),
         };
-        let end = RunEnd { error: Some(why), pause, ..RunEnd::new(Ending::Failed, self.config.clock.now()) };
+        self.note_attempt(claim, (object, cause), error, why, pause).await;
+    }
+
+    /// Records a run that was asked for in a way that is not allowed, with the reason. Nothing is wrong with its
+    /// sync: a pause stays as it is.
+    pub(super) async fn note_refusal(&self, claim: &Claim, object: ObjectKind, cause: Cause, error: &Error) {
+        let why = format!("{}. Next: {}", error.chain(), error.next_step());
+        self.note_attempt(claim, (object, cause), error, why, PauseChange::Keep).await;
+    }
+
+    async fn note_attempt(
+        &self,
+        claim: &Claim,
+        (object, cause): (ObjectKind, Cause),
+        error: &Error,
+        why: String,
+        pause: PauseChange,
+    ) {
+        let end = RunEnd {
+            error: Some(why),
+            failure: Some(error.into()),
+            pause,
+            ..RunEnd::new(Ending::Failed, self.config.clock.now())
+        };
         match self.config.store.fail_run(claim, object, cause, end).await {
             Ok(run) => measures::run_ended(&run),
             Err(trouble) => {

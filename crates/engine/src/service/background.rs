@@ -58,14 +58,15 @@ impl<T> Started<T> {
 }
 
 impl Engine {
-    /// Starts a run of a sync.
+    /// Starts a run of a sync in one of these ways. A run that may not be made, such as that of a plan that does
+    /// not hold any more, is in the list of runs with its reason.
     ///
     /// # Errors
     /// If the run cannot begin: there is no such sync, it is paused by a person, it is running,
     /// or one of its ends cannot be opened.
-    pub async fn start_run(self: &Arc<Self>, id: &SyncId) -> Result<Started<Run>, Error> {
+    pub async fn start_run(self: &Arc<Self>, id: &SyncId, mode: RunMode) -> Result<Started<Run>, Error> {
         let (open, claim) = self.ready(id, Cause::Manual).await?;
-        Ok(self.spawn_run(open, claim))
+        Ok(self.spawn_run(open, claim, mode))
     }
 
     /// Starts a run of a sync, and waits for its id: for at most `patience`, since a run whose limits are
@@ -83,7 +84,7 @@ impl Engine {
                 return Err(error);
             }
         };
-        let started = self.spawn_run(open, claim);
+        let started = self.spawn_run(open, claim, RunMode::Once);
         let mut waited = Duration::ZERO;
         loop {
             // While the run holds the sync, a newer run than the last one can only be itself.
@@ -124,11 +125,18 @@ impl Engine {
         Ok(self.config.store.runs(Some(id), 1).await?.pop().map(|run| run.id))
     }
 
-    fn spawn_run(self: &Arc<Self>, open: OpenSync, claim: Claim) -> Started<Run> {
+    fn spawn_run(self: &Arc<Self>, open: OpenSync, claim: Claim, mode: RunMode) -> Started<Run> {
         let (engine, stop) = (self.clone(), self.background.stop.child_token());
         Started(self.background.tasks.spawn(async move {
             let progress = watch::Sender::new(Progress::default());
-            let run = engine.run_open(&open, &claim, RunMode::Once, Cause::Manual, stop, progress).await;
+            let run = match engine.may_run(&open, claim.sync(), mode, &stop).await {
+                Ok(()) => engine.run_open(&open, &claim, mode, Cause::Manual, stop, progress).await,
+                Err(error) => {
+                    // Whoever asked for it may be gone: the list of runs says why there is none.
+                    engine.note_refusal(&claim, open.object(), Cause::Manual, &error).await;
+                    Err(error)
+                }
+            };
             claim.release().await;
             run
         }))

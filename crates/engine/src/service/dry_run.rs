@@ -88,6 +88,7 @@ impl RunLedger for DryRun {
             counts: Counts::default(),
             compared: None,
             error: None,
+            failure: None,
         };
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.clone());
         Ok(run)

@@ -43,7 +43,7 @@ impl Engine {
             settings: self.resolved(&export.destination.target).await?,
         };
         (role.open)(&settings, &target, &self.context(self.http(connector, &settings)?, false))
-            .map_err(|error| error.context(format!("connection `{connection}`")))
+            .map_err(|error| error.context(format!("connection `{connection}`")).at(connection))
     }
 
     /// Opens both ends of an export.

@@ -1,8 +1,8 @@
 //! Whether a sync needs attention, and why.
 
 use serde::Serialize;
-use tidegate_model::Ending;
 use tidegate_model::store::{FailedRowGroup, PausedBy, StatusKind};
+use tidegate_model::{Ending, ErrorKind, RunFailure};
 
 use super::backlog::Behind;
 use super::runs::SyncStatus;
@@ -46,6 +46,71 @@ impl Health {
     /// Returns whether a person has something to do.
     pub fn needs_a_person(self) -> bool {
         matches!(self, Health::Broken | Health::NeedsAttention)
+    }
+}
+
+/// What a person does about a sync that cannot run, or does not keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextAction {
+    /// Looks at what the run would do, and confirms it.
+    ConfirmRun,
+    /// Changes or checks the connections that may be at fault.
+    CheckConnections,
+    /// Changes the settings of the sync, or makes what they name at the source or the destination.
+    ChangeSync,
+    /// Fixes what is named, on this machine or elsewhere, and runs it again.
+    RunAgain,
+}
+
+impl NextAction {
+    /// Returns the word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NextAction::ConfirmRun => "confirm_run",
+            NextAction::CheckConnections => "check_connections",
+            NextAction::ChangeSync => "change_sync",
+            NextAction::RunAgain => "run_again",
+        }
+    }
+}
+
+/// Returns what to do about a sync, and the connections that may be at fault: `both` are its own.
+pub(super) fn next_action(
+    health: Health,
+    status: &SyncStatus,
+    both: [&str; 2],
+) -> (Option<NextAction>, Vec<String>) {
+    let mut suspects: Vec<String> = both.map(str::to_owned).to_vec();
+    suspects.dedup();
+    if health == Health::NeedsAttention && status.failed_rows == 0 {
+        let is_behind = status.last_run.as_ref().is_some_and(|run| run.ending != Some(Ending::Interrupted));
+        return match is_behind {
+            true => (Some(NextAction::CheckConnections), suspects),
+            false => (Some(NextAction::RunAgain), Vec::new()),
+        };
+    }
+    if health != Health::Broken {
+        return (None, Vec::new());
+    }
+    let failure = match &status.paused {
+        Some(pause) => pause.failure.as_ref(),
+        None => status.last_run.as_ref().and_then(|run| run.failure.as_ref()),
+    };
+    // A version before this one did not keep it: any of them may be the cause.
+    let Some(RunFailure { kind, connection }) = failure else {
+        return (Some(NextAction::CheckConnections), suspects);
+    };
+    let at_fault: Vec<String> = connection.iter().map(ToString::to_string).collect();
+    match kind {
+        ErrorKind::Unconfirmed => (Some(NextAction::ConfirmRun), Vec::new()),
+        ErrorKind::Settings if connection.is_none() => (Some(NextAction::ChangeSync), Vec::new()),
+        ErrorKind::Missing => (Some(NextAction::ChangeSync), at_fault),
+        ErrorKind::Storage | ErrorKind::Held | ErrorKind::Internal => {
+            (Some(NextAction::RunAgain), Vec::new())
+        }
+        _ if connection.is_some() => (Some(NextAction::CheckConnections), at_fault),
+        _ => (Some(NextAction::CheckConnections), suspects),
     }
 }
 
@@ -120,6 +185,11 @@ pub(super) fn largest(groups: &[FailedRowGroup]) -> Option<&FailedRowGroup> {
     groups.iter().max_by_key(|group| group.rows)
 }
 
+/// Returns whether there are failed rows, and all of them are in doubt.
+pub(super) fn are_in_doubt(groups: &[FailedRowGroup]) -> bool {
+    !groups.is_empty() && groups.iter().all(|group| group.status == StatusKind::InDoubt)
+}
+
 /// Returns the sentence about failed rows; `group` is the largest one.
 pub(super) fn failed_rows(rows: u64, group: &FailedRowGroup) -> String {
     const LOOK: &str = "look them up at the destination, then retry or dismiss them";
@@ -151,7 +221,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use jiff::{SignedDuration, Timestamp};
-    use tidegate_model::{Cause, Counts, ObjectKind, Reason, Run, RunId, SyncId};
+    use tidegate_model::store::Pause;
+    use tidegate_model::{Cause, ConnectionId, Counts, ObjectKind, Reason, Run, RunId, SyncId};
 
     use super::*;
 
@@ -165,6 +236,7 @@ mod tests {
             ending,
             counts: Counts::default(),
             error: None,
+            failure: None,
             compared: None,
         };
         SyncStatus {
@@ -239,5 +311,40 @@ mod tests {
             said(StatusKind::Rejected, 2, 5),
             "5 rows failed, most of them for one reason. No answer came to the request"
         );
+    }
+
+    #[test]
+    fn only_a_connection_that_may_be_at_fault_is_a_suspect() {
+        use NextAction::{ChangeSync, CheckConnections, ConfirmRun, RunAgain};
+
+        let failed = |kind, connection: Option<&str>| {
+            let mut failed = status(Some(Ending::Failed), 0);
+            let connection = connection.map(ConnectionId::new);
+            let why = Pause {
+                failure: Some(RunFailure { kind, connection }),
+                ..Pause::new(PausedBy::System, "why", Timestamp::UNIX_EPOCH)
+            };
+            failed.paused = Some(why);
+            let (action, suspects) = next_action(Health::Broken, &failed, ["shop", "braze"]);
+            (action.expect("something to do"), suspects.join(" "))
+        };
+        let none = String::new();
+        assert_eq!(failed(ErrorKind::Unconfirmed, None), (ConfirmRun, none.clone()));
+        assert_eq!(failed(ErrorKind::Denied, Some("braze")), (CheckConnections, "braze".to_owned()));
+        assert_eq!(failed(ErrorKind::Unavailable, None), (CheckConnections, "shop braze".to_owned()));
+        assert_eq!(failed(ErrorKind::Missing, None), (ChangeSync, none.clone()));
+        assert_eq!(failed(ErrorKind::Missing, Some("shop")), (ChangeSync, "shop".to_owned()));
+        assert_eq!(failed(ErrorKind::Settings, None), (ChangeSync, none.clone()));
+        assert_eq!(failed(ErrorKind::Storage, None), (RunAgain, none));
+    }
+
+    #[test]
+    fn a_pause_of_a_version_that_kept_no_kind_suspects_both_connections() {
+        let old: Pause = serde_json::from_str(r#"{"by":"system","why":"w","at":"2026-01-01T00:00:00Z"}"#)
+            .expect("a pause of an older version");
+        let mut failed = status(Some(Ending::Failed), 0);
+        failed.paused = Some(old);
+        let (action, suspects) = next_action(Health::Broken, &failed, ["shop", "braze"]);
+        assert_eq!((action, suspects.len()), (Some(NextAction::CheckConnections), 2));
     }
 }

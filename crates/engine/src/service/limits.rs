@@ -13,7 +13,7 @@ impl Engine {
     /// is sent: the run is made against a recorder first.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] if it would, [`ErrorKind::Settings`] if the run has no end, and
+    /// [`ErrorKind::Unconfirmed`] if it would, [`ErrorKind::Settings`] if the run has no end, and
     /// whatever keeps the number from being known.
     pub(super) async fn brake(
         &self,
@@ -40,7 +40,7 @@ impl Engine {
             let message = format!("the rows that `{id}` would delete could not be counted: {why}");
             return Err(Error::new(ErrorKind::Unavailable, message).hint("run it again: nothing was sent"));
         }
-        match ExceededLimit::by_deletions(removed, run.counts.delivered) {
+        match ExceededLimit::by_deletions(removed, run.counts.delivered, mode.confirmed()) {
             None => Ok(()),
             Some(exceeded) => Err(exceeded.error(id)),
         }

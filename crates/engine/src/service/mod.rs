@@ -63,7 +63,7 @@ pub use crate::alerts::{AlertDetails, ChannelDetails, TestedChannel};
 pub use crate::people::{
     AtProvider, AuditVerdict, FromProvider, GroupRole, Oidc, OidcSettings, SignIn, SignedIn, Visitor,
 };
-pub use crate::pipeline::ExceededLimit;
+pub use crate::pipeline::{ConfirmedRows, ExceededLimit};
 pub use active::{ActiveProject, Expected, Proposal, Refusal, Text, every_variable_is_set};
 pub use background::{BegunRun, Started};
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
@@ -75,7 +75,7 @@ pub use draft::{Draft, Section};
 pub use dry_run::{DryRun, Rejection};
 pub use events::KindCount;
 pub use form::{Field, Takes, filled, form_text};
-pub use health::Health;
+pub use health::{Health, NextAction};
 pub use measures::{RUN_BUCKETS, RUN_SECONDS, describe_metrics};
 pub use overview::{Endpoint, Hour, Overview, SyncDetails, SyncOverview};
 pub use plan::{Billed, Caveat, Pace, Plan, PlannedRows};

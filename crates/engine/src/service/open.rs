@@ -37,7 +37,7 @@ impl Engine {
         let settings = self
             .resolved(&spec.settings)
             .await
-            .map_err(|error| error.context(format!("connection `{id}`")))?;
+            .map_err(|error| error.context(format!("connection `{id}`")).at(id))?;
         Ok((connector, settings))
     }
 
@@ -104,7 +104,7 @@ impl Engine {
             Error::settings(format!("rows cannot be read from `{id}` ({})", connector.title))
         })?;
         (role.open)(&settings, &self.context(self.http(connector, &settings)?, dry_run))
-            .map_err(|error| error.context(format!("connection `{id}`")))
+            .map_err(|error| error.context(format!("connection `{id}`")).at(id))
     }
 
     /// Opens a connection as the platform of a sync; with `http` in place of
@@ -135,7 +135,7 @@ impl Engine {
         };
         let target = self.resolved(&sync.destination.target).await?;
         (role.open)(&settings, object, &target, &context)
-            .map_err(|error| error.context(format!("connection `{id}`")))
+            .map_err(|error| error.context(format!("connection `{id}`")).at(id))
     }
 
     /// Opens where rows that are gone are sent to, if something is done about them.
@@ -178,8 +178,9 @@ impl Engine {
         };
         let removal = self.removal(sync, dry_run).await?;
         let (selection, time_zone) = self.selection(sync).await?;
+        let described = source.describe(&selection).await;
         let dataset =
-            source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
+            described.map_err(|error| error.context(format!("sync `{id}`")).at(&sync.source.connection))?;
         let described = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
         let columns = expected(sync, &dataset, &described);
         let zone = TimeZone::get(&time_zone)
@@ -262,6 +263,7 @@ impl Engine {
             removal,
             compares_at_source: sync.mode == Mode::Mirror && sync.state == State::Source,
             limits: Some(sync.limits),
+            confirmed: None,
             tracking,
             time_zone,
             resend: sync.in_doubt == InDoubt::Resend,

@@ -9,7 +9,7 @@ use tidegate_model::store::{FailedRowGroup, FailedRowGroupQuery, HourCounts, Syn
 use tidegate_model::{Checkpoint, Error, Mode, Run, SyncId};
 
 use super::Engine;
-use super::health::{self, Health, Outlook};
+use super::health::{self, Health, NextAction, Outlook};
 use super::runs::SyncStatus;
 use super::shown;
 use tidegate_project::SyncSpec;
@@ -30,6 +30,13 @@ pub struct SyncOverview {
     /// The sentence that says why, unless there is nothing to say. In an [`Overview`] failed rows have none
     /// until [`Engine::read_reasons`].
     pub why: Option<String>,
+    /// What a person does about it, if it cannot run or does not keep up.
+    pub next_action: Option<NextAction>,
+    /// The connections that may be the cause.
+    pub suspects: Vec<String>,
+    /// Whether all of its failed rows are in doubt. In an [`Overview`] it is not known until
+    /// [`Engine::read_reasons`].
+    pub is_in_doubt: bool,
     /// The connection that is read from, and its type.
     pub source: Endpoint,
     /// The connection that is delivered to, and its type.
@@ -176,8 +183,10 @@ impl Engine {
             by_sync.entry(group.sync.clone()).or_default().push(group);
         }
         for sync in syncs {
-            if let Some(group) = by_sync.get(&sync.status.sync).and_then(|groups| health::largest(groups)) {
+            let Some(groups) = by_sync.get(&sync.status.sync) else { continue };
+            if let Some(group) = health::largest(groups) {
                 sync.why = Some(health::failed_rows(sync.status.failed_rows, group));
+                sync.is_in_doubt = health::are_in_doubt(groups);
             }
         }
         Ok(())
@@ -201,6 +210,7 @@ impl Engine {
             delivered_last_day: counts.iter().map(|of_hour| of_hour.delivered).sum(),
         };
         let mut overview = self.sync_overview(id, sync, known).await;
+        overview.is_in_doubt = health::are_in_doubt(&groups);
         if matches!(sync, SyncSpec::Import(_)) {
             overview.status.lag = self.lag(sync, checkpoint.as_ref()).await;
         }
@@ -239,7 +249,21 @@ impl Engine {
             kind: self.config.project.connections.get(connection).map_or("", |spec| &spec.kind).to_owned(),
         };
         let (source, destination) = (endpoint(sync.source()), endpoint(sync.destination()));
-        SyncOverview { status, health, why, source, destination, schedule, delivered_last_day, recent_runs }
+        let both = [sync.source().as_str(), sync.destination().as_str()];
+        let (next_action, suspects) = health::next_action(health, &status, both);
+        SyncOverview {
+            status,
+            health,
+            why,
+            next_action,
+            suspects,
+            is_in_doubt: false,
+            source,
+            destination,
+            schedule,
+            delivered_last_day,
+            recent_runs,
+        }
     }
 
     /// Returns the counts of runs that ended in the last 24 hours or are in progress.

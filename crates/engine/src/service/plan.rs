@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_model::{Cause, Ending, Error, ErrorKind, Progress, Rate, Run, SyncId, Unshared};
+use tidegate_model::{Cause, Compared, Ending, Error, ErrorKind, Progress, Rate, Run, SyncId, Unshared};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,9 @@ use super::dry_run::{DryRun, Rejection};
 use super::metered::Metered;
 use super::plan_id::{PlanId, WouldSend};
 use super::recorder::{PlannedRequest, PlannedRequests, Recorder};
-use crate::pipeline::{self, ChangeTracking, ExceededLimit, Import, Input, Parts, RateLimiters};
+use crate::pipeline::{
+    self, ChangeTracking, ConfirmedRows, ExceededLimit, Import, Input, Parts, RateLimiters,
+};
 use tidegate_project::ImportSpec;
 
 /// What a run would do, found by running it against a recorder.
@@ -42,11 +44,25 @@ pub struct Plan {
     pub rejections: Vec<Rejection>,
     /// The limit that the run would exceed; it would then send nothing.
     pub exceeds: Option<ExceededLimit>,
+    /// Whether a run stops until a person confirms it, for a reason that `caveats` begins with.
+    #[serde(skip)]
+    pub stops: bool,
     /// Why a run would stop unless a person confirms it, and what the platform does with such objects that a plan
     /// cannot see in advance.
     pub caveats: Vec<Caveat>,
     /// What reading cost, as a sentence, if the source counts it: a run costs as much.
     pub cost: Option<String>,
+}
+
+impl Plan {
+    /// Returns what a person confirms who was shown this plan.
+    pub fn confirmed(&self) -> ConfirmedRows {
+        match self.run.compared {
+            Some(Compared { added, changed, removed, .. }) => ConfirmedRows { added, changed, removed },
+            // A sync of deletions removes each row that it sends.
+            None => ConfirmedRows { removed: self.run.counts.delivered, ..ConfirmedRows::default() },
+        }
+    }
 }
 
 /// Rows by what happened to them since they were sent.
@@ -176,9 +192,10 @@ impl Engine {
         let exceeds = match &dry.run.compared {
             Some(compared) => {
                 let vanished = pipeline::vanished(&dry.import, state.checkpoint.as_ref()).await?;
-                ExceededLimit::by_mirror(&sync.limits, pipeline::on_removed(&dry.import), compared, &vanished)
+                let on_removed = pipeline::on_removed(&dry.import);
+                ExceededLimit::by_mirror(&sync.limits, on_removed, compared, &vanished, None)
             }
-            None => ExceededLimit::by_deletions(sync.limits.removed, dry.run.counts.delivered),
+            None => ExceededLimit::by_deletions(sync.limits.removed, dry.run.counts.delivered, None),
         };
         // What sends nothing meets nothing at the platform.
         let caveats = dry.import.platform.caveats().iter().filter(|_| dry.run.counts.delivered > 0);
@@ -192,6 +209,7 @@ impl Engine {
             .continues(&state)
             .err()
             .map(|error| Caveat { message: error.chain(), next_step: error.next_step().to_owned() });
+        let is_stopped = stops.is_some();
         let caveats = stops.into_iter().chain(caveats);
         Ok(Plan {
             sync: id.clone(),
@@ -207,6 +225,7 @@ impl Engine {
             first,
             rejections: dry.store.rejections(),
             exceeds,
+            stops: is_stopped,
             caveats: caveats.collect(),
             cost: dry.import.source.cost(),
             run: dry.run,
@@ -216,7 +235,7 @@ impl Engine {
     /// Checks that a run would send what a plan said, right before it does.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] if it would send anything else, and whatever keeps that from being known.
+    /// [`ErrorKind::Unconfirmed`] if it would send anything else, and whatever keeps that from being known.
     pub(super) async fn as_planned(
         &self,
         id: &SyncId,
@@ -235,7 +254,7 @@ impl Engine {
         }
         let message =
             format!("the plan of `{id}` would send {}, {}: nothing was sent", plan.rows, plan.differs(&now));
-        Err(Error::new(ErrorKind::Denied, message)
+        Err(Error::new(ErrorKind::Unconfirmed, message)
             .hint(format!("look at `tidegate plan {id}`, and run the plan that it names")))
     }
 

@@ -74,7 +74,7 @@ impl Engine {
                 let why = format!(
                     "its state was {copy}: rows that were sent after that would be sent again and could count twice"
                 );
-                let pause = Pause { by: by.clone(), why, at: self.config.clock.now() };
+                let pause = Pause::new(by.clone(), why, self.config.clock.now());
                 self.config.store.set_paused(id, Some(pause)).await?;
             }
             found.push((id.clone(), since));
@@ -107,7 +107,7 @@ mod tests {
             mapping: { external_id: id, name: { value: e } }\n    enabled: false\n";
         let stage = Stage::of(yaml, &[], 8);
         let id = SyncId::new("orders");
-        let by = |by| Some(Pause { by, why: "why".to_owned(), at: Timestamp::UNIX_EPOCH });
+        let by = |by| Some(Pause::new(by, "why", Timestamp::UNIX_EPOCH));
         let paused = async |pause: Option<Pause>| {
             stage.store.set_paused(&id, pause).await.expect("paused");
             let found =

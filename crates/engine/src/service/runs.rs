@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::store::{Pause, PausedBy, RowEntry, RowQuery, SyncState};
 use tidegate_model::{
-    Cause, Checkpoint, Claim, ConnectionId, Error, ErrorKind, ExportRequest, Idempotency, Lag, Progress, Run,
-    SyncId, Wait,
+    Cause, Checkpoint, Claim, ConnectionId, Error, ErrorKind, ExportRequest, Idempotency, Lag, ObjectKind,
+    Progress, Run, SyncId, Wait,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::Engine;
 use super::measures;
 use super::plan_id::PlanId;
 use crate::pipeline::wait;
-use crate::pipeline::{self, ChangeTracking, Export, Import, Input};
+use crate::pipeline::{self, ChangeTracking, ConfirmedRows, Export, Import, Input};
 use crate::scheduler::due;
 use tidegate_project::SyncSpec;
 
@@ -63,6 +63,16 @@ pub(crate) enum OpenSync {
     Export(Box<Export>),
 }
 
+impl OpenSync {
+    /// Returns what its rows become.
+    pub(super) fn object(&self) -> ObjectKind {
+        match self {
+            OpenSync::Import(import) => import.platform.object().kind,
+            OpenSync::Export(_) => ObjectKind::Event,
+        }
+    }
+}
+
 /// How a run goes about its sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunMode {
@@ -70,6 +80,8 @@ pub enum RunMode {
     Once,
     /// The same, also beyond the limits of the sync: a person has said so.
     Confirmed,
+    /// The same, beyond the limits of the sync up to what a person was shown and has confirmed.
+    Shown(ConfirmedRows),
     /// Sends all rows, also those that were sent before.
     Full {
         /// Whether a person has said so: beyond the limits of the sync, and if rows that are sent again
@@ -85,7 +97,18 @@ pub enum RunMode {
 impl RunMode {
     /// Whether the limits of the sync count.
     pub(super) fn is_limited(self) -> bool {
-        matches!(self, RunMode::Once | RunMode::Full { confirmed: false } | RunMode::Follow)
+        matches!(
+            self,
+            RunMode::Once | RunMode::Shown(_) | RunMode::Full { confirmed: false } | RunMode::Follow
+        )
+    }
+
+    /// Returns what a person has confirmed of the run, if that has limits of its own.
+    pub(super) fn confirmed(self) -> Option<ConfirmedRows> {
+        match self {
+            RunMode::Shown(rows) => Some(rows),
+            _ => None,
+        }
     }
 }
 
@@ -113,7 +136,7 @@ fn may_be_full(import: &Import, confirmed: bool) -> Result<(), Error> {
     }
     if import.platform.object().idempotency != Idempotency::Idempotent && !confirmed {
         return Err(Error::new(
-            ErrorKind::Denied,
+            ErrorKind::Unconfirmed,
             format!(
                 "skipped: the run would send every row of `{sync}` again, and what was sent before may \
                  count twice; nothing was sent"
@@ -157,20 +180,34 @@ impl Engine {
     ) -> Result<Run, Error> {
         let (open, claim) = self.ready(id, cause).await?;
         let run = async {
-            match (mode, &open) {
-                (RunMode::Planned(plan), OpenSync::Import(_)) => self.as_planned(id, &plan, &stop).await?,
-                (RunMode::Full { confirmed }, OpenSync::Import(import)) => may_be_full(import, confirmed)?,
-                (RunMode::Planned(_) | RunMode::Full { .. }, OpenSync::Export(_)) => {
-                    return Err(Error::settings(format!("`{id}` is an export: it sends each event once"))
-                        .hint("run it without `--plan` and `--full`"));
-                }
-                _ => {}
-            }
+            self.may_run(&open, claim.sync(), mode, &stop).await?;
             self.run_open(&open, &claim, mode, cause, stop, progress).await
         };
         let run = run.await;
         claim.release().await;
         run
+    }
+
+    /// Checks that a sync may run in this mode.
+    ///
+    /// # Errors
+    /// If a plan does not hold any more, or the mode is not for such a sync.
+    pub(super) async fn may_run(
+        &self,
+        open: &OpenSync,
+        id: &SyncId,
+        mode: RunMode,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        match (mode, open) {
+            (RunMode::Planned(plan), OpenSync::Import(_)) => self.as_planned(id, &plan, stop).await,
+            (RunMode::Full { confirmed }, OpenSync::Import(import)) => may_be_full(import, confirmed),
+            (RunMode::Planned(_) | RunMode::Full { .. }, OpenSync::Export(_)) => {
+                Err(Error::settings(format!("`{id}` is an export: it sends each event once"))
+                    .hint("run it without `--plan` and `--full`"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Runs what is opened.
@@ -210,6 +247,7 @@ impl Engine {
                 if !mode.is_limited() {
                     import.limits = None;
                 }
+                import.confirmed = mode.confirmed();
                 let import = &import;
                 let input = match mode {
                     RunMode::Follow if import.follows() => Input::Following,
@@ -360,8 +398,7 @@ impl Engine {
     /// If there is no such sync, or the store cannot be written.
     pub async fn pause(&self, id: &SyncId, by: &str, why: &str) -> Result<(), Error> {
         self.sync(id)?;
-        let pause =
-            Pause { by: PausedBy::Person(by.to_owned()), why: why.to_owned(), at: self.config.clock.now() };
+        let pause = Pause::new(PausedBy::Person(by.to_owned()), why, self.config.clock.now());
         self.config.store.set_paused(id, Some(pause)).await
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::Ending;
+use crate::{Ending, RunFailure};
 
 /// How a run ends.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct RunEnd {
     pub ending: Ending,
     /// Why it ended early, as people read it.
     pub error: Option<String>,
+    /// What kind of failure that was: kept with the run, and with a pause that it sets or explains.
+    pub failure: Option<RunFailure>,
     /// Whether the read completed: intents of earlier runs are removed.
     pub complete: bool,
     /// Whether the sync is paused, or a pause that Tidegate set is lifted; one that a person set stays.
@@ -22,7 +24,7 @@ pub struct RunEnd {
 impl RunEnd {
     /// Returns an ending without an error that leaves everything else as it is.
     pub fn new(ending: Ending, at: Timestamp) -> RunEnd {
-        RunEnd { ending, error: None, complete: false, pause: PauseChange::Keep, at }
+        RunEnd { ending, error: None, failure: None, complete: false, pause: PauseChange::Keep, at }
     }
 }
 

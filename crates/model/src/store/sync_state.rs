@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, ObjectKind, Systems, Wait};
+use crate::{Checkpoint, ObjectKind, RunFailure, Systems, Wait};
 
 /// What is known of a sync besides its configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,16 @@ pub struct Pause {
     pub why: String,
     /// Since when.
     pub at: Timestamp,
+    /// What kind of failure it was, if Tidegate paused it after one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RunFailure>,
+}
+
+impl Pause {
+    /// Returns a pause after no failure.
+    pub fn new(by: PausedBy, why: impl Into<String>, at: Timestamp) -> Pause {
+        Pause { by, why: why.into(), at, failure: None }
+    }
 }
 
 /// Who paused a sync.

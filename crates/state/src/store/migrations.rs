@@ -298,6 +298,7 @@ CREATE INDEX failed_blocks_of_sync_by_time ON failed_blocks (sync, last_high DES
 CREATE INDEX runs_by_ending ON runs (ending, id);
 "#,
     "ALTER TABLE syncs ADD COLUMN systems TEXT",
+    "ALTER TABLE runs ADD COLUMN failure TEXT",
 ];
 
 /// Brings the tables to what this version needs. What is there already is copied first.
@@ -373,13 +374,14 @@ mod tests {
             STEPS[3],
             STEPS[4],
             STEPS[5],
+            STEPS[6],
             "ALTER TABLE syncs ADD COLUMN colour TEXT",
         ];
         let data = tempfile::tempdir().expect("folder");
         let now = Database::embedded(data.path()).await.expect("made");
         step_through(STEPS, &now, &SystemClock).await.expect("stepped");
         now.execute(sql("INSERT INTO syncs (id) VALUES ('orders')")).await.expect("written");
-        let copy = data.path().join("tidegate.db.before-step-7");
+        let copy = data.path().join("tidegate.db.before-step-8");
         assert!(!copy.exists());
 
         let next = Database::embedded(data.path()).await.expect("opened");

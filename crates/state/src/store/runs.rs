@@ -51,6 +51,7 @@ pub(super) async fn start(
         counts: Counts::default(),
         compared: None,
         error: None,
+        failure: None,
     };
     Ok((run, interrupted))
 }
@@ -150,12 +151,14 @@ pub(super) async fn note_compared(database: &Database, run: &RunId, compared: Co
 }
 
 async fn close(tx: &mut Tx, run: &RunId, end: RunEnd) -> Result<Run, Error> {
-    let statement = sql("UPDATE runs SET ending = $2, error = $3, finished_at = $4
+    let statement = sql("UPDATE runs SET ending = $2, error = $3, finished_at = $4, failure = $5
         WHERE id = $1 AND ending IS NULL RETURNING *");
     let statement = statement.bind(run.as_str()).bind(end.ending.as_str()).bind(end.error).bind(end.at);
+    let failure = end.failure.as_ref().map(|failure| to_json(failure, "a failure")).transpose()?;
+    let statement = statement.bind(failure);
     let Some(record) = tx.first(statement).await? else { return Err(not_open(tx, run).await) };
     let finished = from_record(&record)?;
-    syncs::change_pause(tx, &finished.sync, end.pause, end.at).await?;
+    syncs::change_pause(tx, &finished.sync, end.pause, end.failure, end.at).await?;
     tx.execute(sql("UPDATE syncs SET wait = NULL WHERE id = $1 AND wait IS NOT NULL").bind(&finished.sync))
         .await?;
     // Answers that were written after their batch.
@@ -314,6 +317,7 @@ fn from_record(record: &Record) -> Result<Run, Error> {
         },
         compared: record.maybe_json("compared")?,
         error: record.get("error")?,
+        failure: record.maybe_json("failure")?,
     })
 }
 

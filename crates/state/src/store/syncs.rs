@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use tidegate_model::store::{NextRun, Pause, PauseChange, PausedBy, SyncState};
-use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId, Systems, Wait};
+use tidegate_model::{Checkpoint, Claim, Error, RunFailure, RunId, SyncId, Systems, Wait};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Record, Statement, from_word, sql, to_json};
@@ -71,7 +71,7 @@ pub(super) async fn lift_pause(database: &Database, run: &RunId) -> Result<(), E
     let mut tx = database.write().await?;
     let sync = SyncId::new(runs::sync_of(&mut tx, run).await?);
     let change = PauseChange::Lift;
-    change_pause(&mut tx, &sync, change, Timestamp::UNIX_EPOCH).await?;
+    change_pause(&mut tx, &sync, change, None, Timestamp::UNIX_EPOCH).await?;
     tx.commit().await
 }
 
@@ -80,6 +80,7 @@ pub(super) async fn change_pause(
     tx: &mut Tx,
     sync: &SyncId,
     change: PauseChange,
+    failure: Option<RunFailure>,
     at: Timestamp,
 ) -> Result<(), Error> {
     if change == PauseChange::Keep {
@@ -94,7 +95,7 @@ pub(super) async fn change_pause(
     let pause = match change {
         PauseChange::Explain(_) if now.is_none() => return Ok(()),
         PauseChange::Set(why) | PauseChange::Explain(why) => {
-            Some(to_json(&Pause { by: PausedBy::System, why, at }, "a pause")?)
+            Some(to_json(&Pause { by: PausedBy::System, why, at, failure }, "a pause")?)
         }
         PauseChange::Lift | PauseChange::Keep => None,
     };

@@ -46,8 +46,7 @@ pub(crate) use cursor::{
 };
 pub(crate) use problem::Problem;
 pub(crate) use reply::{Page, read_position};
-pub(crate) use syncs::known;
-pub(crate) use syncs::page_of_syncs;
+pub(crate) use syncs::{known, may_confirm, page_of_syncs};
 pub(crate) use words::plain;
 
 /// The engine, shared by all handlers.

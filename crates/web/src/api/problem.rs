@@ -116,6 +116,7 @@ impl From<Error> for Problem {
         let (status, code) = match error.kind() {
             ErrorKind::Settings => (StatusCode::UNPROCESSABLE_ENTITY, "settings"),
             ErrorKind::Denied => (StatusCode::CONFLICT, "denied"),
+            ErrorKind::Unconfirmed => (StatusCode::CONFLICT, "unconfirmed"),
             ErrorKind::Missing => (StatusCode::CONFLICT, "missing"),
             ErrorKind::Throttled(_) => (StatusCode::SERVICE_UNAVAILABLE, "throttled"),
             ErrorKind::Unavailable => (StatusCode::CONFLICT, "unavailable"),

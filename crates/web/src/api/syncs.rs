@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use tidegate_engine::service::{Engine, RetryFilter, Visitor};
+use tidegate_engine::service::{Engine, RetryFilter, RunMode, Visitor};
 use tidegate_model::SyncId;
+use tidegate_model::people::Role;
 use tidegate_model::store::RunQuery;
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,6 +20,7 @@ use super::reply::{self, Page, Part, read_position};
 use super::runs::page_size;
 use super::types::{Run, Sync, SyncDetails};
 use super::{Problem, Shared};
+use crate::access::Subject;
 
 /// The longest that a request waits for a run: the server answers within a minute.
 const WAIT_MAX: u64 = 50;
@@ -117,24 +119,81 @@ pub(super) async fn get_sync(
     reply::json(&headers, &SyncDetails::from(engine.sync_details(&id).await?))
 }
 
+/// How a run goes, and how long to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Start {
+    /// Seconds to wait for the end of the run; more than 50 are 50. Without it the answer is 202 at once.
+    #[serde(default)]
+    wait: u32,
+    /// Whether a person has confirmed the run, also beyond `limits` of the sync. For admins.
+    #[serde(default)]
+    yes: bool,
+    /// The id of a plan: the run sends what it said, also beyond `limits` of the sync, or nothing. For admins.
+    plan: Option<String>,
+}
+
+impl Start {
+    /// Returns how the run goes.
+    fn mode(&self, visitor: &Visitor) -> Result<RunMode, Problem> {
+        let mode = match (self.yes, self.plan.as_deref()) {
+            (true, Some(_)) => {
+                return Err(Problem::invalid(
+                    "`yes` and `plan` are two ways to confirm a run: send one of them",
+                ));
+            }
+            (true, None) => RunMode::Confirmed,
+            (false, Some(plan)) => RunMode::Planned(plan.parse()?),
+            (false, None) => return Ok(RunMode::Once),
+        };
+        may_confirm(visitor)?;
+        Ok(mode)
+    }
+}
+
+/// Checks that someone may go beyond the limits of a sync.
+pub(crate) fn may_confirm(visitor: &Visitor) -> Result<(), Problem> {
+    match visitor.role {
+        Role::Admin => Ok(()),
+        _ => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "your role does not allow a run beyond the limits of its sync",
+        )
+        .remedy("an admin can confirm the run")),
+    }
+}
+
 /// Runs a sync now. Its schedule stays as it is.
 #[utoipa::path(post, path = "/syncs/{sync}/run", operation_id = "run_sync", tag = "syncs",
-    params(("sync" = String, Path, description = "The name of the sync"), Wait),
+    params(("sync" = String, Path, description = "The name of the sync"), Start),
     responses((status = 200, body = Run, description = "The run has ended"),
         (status = 202, description = "The run continues: `Location` is its address if it has begun, else that of the runs of the sync"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "It needs the role of an admin"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "It cannot run now")))]
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "It cannot run now, or a person has to confirm it"),
+        (status = 422, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn run_sync(
     State(engine): Shared,
     Path(sync): Path<String>,
-    wait: Result<Query<Wait>, QueryRejection>,
+    Extension(visitor): Extension<Visitor>,
+    start: Result<Query<Start>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(Wait { wait }) = wait?;
+    let Query(start) = start?;
     let id = known(&engine, &sync)?;
-    match engine.start_run(&id).await?.wait(patience(wait)).await? {
-        Some(run) => Ok(Json(Run::from(run)).into_response()),
-        None => accepted(&engine, &id).await,
-    }
+    let mode = start.mode(&visitor)?;
+    let answer = match engine.start_run(&id, mode).await?.wait(patience(start.wait)).await? {
+        Some(run) => Json(Run::from(run)).into_response(),
+        None => accepted(&engine, &id).await?,
+    };
+    Ok(match mode {
+        RunMode::Confirmed => {
+            (Extension(Subject(format!("{id}, beyond its limits"))), answer).into_response()
+        }
+        RunMode::Planned(plan) => (Extension(Subject(format!("{id}, plan {plan}"))), answer).into_response(),
+        _ => answer,
+    })
 }
 
 /// Sends failed rows again, as the source has them now.

@@ -25,6 +25,11 @@ pub(crate) struct Sync {
     health: &'static str,
     /// The sentence that says why.
     why: Option<String>,
+    /// What to do if it cannot run or does not keep up: `confirm_run`, `check_connections`, `change_sync` or
+    /// `run_again`.
+    next_action: Option<&'static str>,
+    /// The connections that may be the cause.
+    suspects: Vec<String>,
     /// Set while it must not run.
     paused: Option<Pause>,
     /// Set while its run sends nothing because the destination asked for it.
@@ -59,6 +64,18 @@ pub(super) struct Pause {
     by: String,
     why: String,
     at: Timestamp,
+    /// What kind of failure it was, if Tidegate paused it after one.
+    failure: Option<RunFailure>,
+}
+
+/// What kind of failure ended a run, and through which connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RunFailure {
+    /// `settings`, `denied`, `missing`, `unconfirmed`, `throttled`, `unavailable`, `too_large`, `rejected`,
+    /// `unexpected`, `storage`, `held` or `internal`.
+    kind: &'static str,
+    /// The connection through which it failed, if it is known.
+    connection: Option<String>,
 }
 
 /// Until when a run sends nothing, and the connection that asked for it.
@@ -139,6 +156,8 @@ pub(crate) struct Run {
     counts: model::Counts,
     /// What ended it, and the next step.
     error: Option<String>,
+    /// What kind of failure that was.
+    failure: Option<RunFailure>,
 }
 
 /// A row that was rejected or is in doubt.
@@ -201,10 +220,13 @@ impl From<service::SyncOverview> for Sync {
             destination: endpoint(overview.destination),
             health: overview.health.as_str(),
             why: overview.why,
+            next_action: overview.next_action.map(service::NextAction::as_str),
+            suspects: overview.suspects,
             paused: status.paused.map(|pause| Pause {
                 by: pause.by.to_string(),
                 why: pause.why,
                 at: pause.at,
+                failure: pause.failure.map(RunFailure::from),
             }),
             wait: status.wait.map(|wait| Wait { connection: wait.connection.to_string(), until: wait.until }),
             enabled: status.enabled,
@@ -253,7 +275,15 @@ impl From<model::Run> for Run {
             ending: run.ending,
             counts: run.counts,
             error: run.error,
+            failure: run.failure.map(RunFailure::from),
         }
+    }
+}
+
+impl From<model::RunFailure> for RunFailure {
+    fn from(failure: model::RunFailure) -> RunFailure {
+        let connection = failure.connection.map(|connection| connection.to_string());
+        RunFailure { kind: failure.kind.as_str(), connection }
     }
 }
 

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_engine::service::SyncOverview;
+use tidegate_engine::service::{RunMode, SyncOverview};
 use tidegate_model::store::RunQuery;
 use tidegate_model::{Ending, ErrorKind, Run};
 
@@ -61,7 +61,7 @@ async fn integrations(State(engine): Shared, Query(page): Query<Page>) -> Result
 
 async fn sync(State(engine): Shared, Path(sync): Path<String>) -> Result<Response, Failed> {
     let id = known(&engine, &sync)?;
-    match engine.start_run(&id).await {
+    match engine.start_run(&id, RunMode::Once).await {
         Ok(_) => Ok((StatusCode::ACCEPTED, json_answer(&json!({ "message": "success" }))).into_response()),
         Err(error) if error.kind() == ErrorKind::Held => {
             let message = format!("Another job is in progress: {}", Failed::from(error).message);

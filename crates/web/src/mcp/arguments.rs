@@ -91,6 +91,9 @@ pub(super) struct User {
 pub(super) struct Start {
     /// The name of the sync.
     pub(super) sync: String,
+    /// The id of the plan, as plan_sync has it: the run sends what the plan said, also beyond the limits of the sync,
+    /// or nothing. It needs a token of an admin. Show the plan to a person first.
+    pub(super) plan: Option<String>,
     /// Seconds to wait for the end of the run: 30 if it is left out, 50 at most. The run continues after them.
     pub(super) wait_seconds: Option<u32>,
 }

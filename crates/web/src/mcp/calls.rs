@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tidegate_engine::service::{Engine, RetryFilter, Visitor};
+use tidegate_engine::service::{Engine, RetryFilter, RunMode, Visitor};
 use tidegate_model::store::{FailedRowGroupQuery, FailedRowQuery, RunQuery};
 use tidegate_model::{Progress, RunId, SyncId};
 use tokio::sync::watch;
@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{FailedRows, Groups, OneRun, OneSync, Pause, Retry, Runs, Start, Syncs, User};
 use crate::api::types::{FailedRow, Group, Run, SyncDetails};
 use crate::api::{
-    Page, Problem, after, after_group, group_position, known, page_of_syncs, plain, position, read_position,
-    row_key,
+    Page, Problem, after, after_group, group_position, known, may_confirm, page_of_syncs, plain, position,
+    read_position, row_key,
 };
 
 /// Entries of a list, if the call does not say.
@@ -50,7 +50,7 @@ pub(super) async fn call(
         "list_failed_rows" => list_failed_rows(engine, read(arguments)?).await,
         "get_user_timeline" => get_user_timeline(engine, &read(arguments)?).await,
         "plan_sync" => plan_sync(engine, visitor, &read(arguments)?).await,
-        "run_sync" => run_sync(engine, &read(arguments)?).await,
+        "run_sync" => run_sync(engine, visitor, &read(arguments)?).await,
         "retry_failed_rows" => retry_failed_rows(engine, read(arguments)?).await,
         "pause_sync" => pause_sync(engine, visitor, &read(arguments)?).await,
         "resume_sync" => resume_sync(engine, &read(arguments)?).await,
@@ -58,9 +58,13 @@ pub(super) async fn call(
     }
 }
 
-/// Returns what a call was about, for the audit log: the sync, never a user.
-pub(super) fn subject(arguments: &Value) -> &str {
-    arguments["sync"].as_str().unwrap_or_default()
+/// Returns what a call was about, for the audit log: the sync and the plan of its run, never a user.
+pub(super) fn subject(arguments: &Value) -> String {
+    let sync = arguments["sync"].as_str().unwrap_or_default();
+    match arguments["plan"].as_str() {
+        Some(plan) => format!("{sync}, plan {plan}"),
+        None => sync.to_owned(),
+    }
 }
 
 fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, Problem> {
@@ -158,9 +162,16 @@ async fn plan_sync(engine: &Engine, visitor: &Visitor, asked: &OneSync) -> Resul
     Ok(plan)
 }
 
-async fn run_sync(engine: &Arc<Engine>, asked: &Start) -> Result<Value, Problem> {
+async fn run_sync(engine: &Arc<Engine>, visitor: &Visitor, asked: &Start) -> Result<Value, Problem> {
     let id = known(engine, &asked.sync)?;
-    match engine.start_run(&id).await?.wait(patience(asked.wait_seconds)).await? {
+    let mode = match asked.plan.as_deref() {
+        None => RunMode::Once,
+        Some(plan) => {
+            may_confirm(visitor)?;
+            RunMode::Planned(plan.parse()?)
+        }
+    };
+    match engine.start_run(&id, mode).await?.wait(patience(asked.wait_seconds)).await? {
         Some(run) => shown(&Run::from(run)),
         None => continues(engine, &id).await,
     }

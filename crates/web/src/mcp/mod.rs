@@ -160,7 +160,7 @@ impl ServerHandler for Agent {
             Ok(value) => {
                 if !tool.action.is_empty() {
                     let subject = calls::subject(&arguments);
-                    engine.audit(&visitor.name, "mcp", tool.action, subject).await;
+                    engine.audit(&visitor.name, "mcp", tool.action, &subject).await;
                 }
                 CallToolResult::structured(value).into()
             }

@@ -9,9 +9,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
-use tidegate_engine::service::{ActiveProject, Engine, Refusal, RetryFilter, Visitor};
-use tidegate_model::SyncId;
+use tidegate_engine::service::{ActiveProject, Engine, Refusal, RetryFilter, RunMode, Visitor};
 use tidegate_model::store::{RunQuery, StatusKind};
+use tidegate_model::{ErrorKind, SyncId};
 
 use super::shell::{Failure, known};
 use super::syncs;
@@ -27,10 +27,19 @@ pub(super) async fn run(
     Path(sync): Path<String>,
 ) -> Result<Redirect, Failure> {
     let id = known(&engine, &sync)?;
-    let ended = engine.start_run(&id).await?.wait(PATIENCE).await?;
-    match ended {
-        Some(run) => Ok(to_run(run.id.as_str())),
-        None => started(&engine, &id).await,
+    start(&engine, &id, RunMode::Once).await
+}
+
+/// Starts a run. One that waits for a person is in the list of runs, and its page says why.
+pub(super) async fn start(engine: &Arc<Engine>, id: &SyncId, mode: RunMode) -> Result<Redirect, Failure> {
+    match engine.start_run(id, mode).await?.wait(PATIENCE).await {
+        Ok(Some(run)) => Ok(to_run(run.id.as_str())),
+        Ok(None) => started(engine, id).await,
+        Err(error) if error.kind() == ErrorKind::Unconfirmed => {
+            let held = engine.runs(Some(id), 1).await?.pop();
+            held.map(|run| to_run(run.id.as_str())).ok_or_else(|| Failure::from(error))
+        }
+        Err(error) => Err(Failure::from(error)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod actions;
 mod alerts;
 mod chart;
+mod confirm;
 mod connection_form;
 mod connections;
 mod edit_connection;
@@ -49,6 +50,7 @@ pub(super) fn routes(serving: Serving) -> Router {
         .route("/connections/new/edit", get(edit_connection::form_of_new).post(edit_connection::send_of_new))
         .route("/syncs/{sync}", get(syncs::page))
         .route("/syncs/{sync}/run", post(actions::run))
+        .route("/syncs/{sync}/confirm", get(confirm::page).post(confirm::send))
         .route("/syncs/{sync}/pause", post(actions::pause))
         .route("/syncs/{sync}/resume", post(actions::resume))
         .route("/syncs/{sync}/reset", post(actions::reset))

@@ -1,9 +1,9 @@
 //! Syncs, runs and failed rows, ready for templates.
 
 use jiff::Timestamp;
-use tidegate_engine::service::{Engine, Health, SyncOverview};
+use tidegate_engine::service::{Engine, Health, NextAction, SyncOverview};
 use tidegate_model::store::{FailedRow, FailedRowGroup, StatusKind};
-use tidegate_model::{Ending, Run, SyncId};
+use tidegate_model::{Ending, ErrorKind, Run, SyncId};
 
 use super::chart::{Bar, strip};
 use super::show::{self, ago, escaped, number};
@@ -36,8 +36,10 @@ pub(super) struct SyncView {
     pub(super) is_draft: bool,
     pub(super) is_running: bool,
     pub(super) needs_a_person: bool,
-    /// Whether one of its connections may be the cause of what is wrong.
-    pub(super) suspects_connections: bool,
+    /// What to do about what is wrong.
+    pub(super) next_action: Option<NextAction>,
+    /// What the button to its failed rows is called.
+    pub(super) failed_rows_button: &'static str,
     /// Why the run before the one in progress failed, as HTML, if that may be why the sync is behind.
     pub(super) failed_before: Option<String>,
     pub(super) last_run: Option<RunView>,
@@ -47,11 +49,21 @@ pub(super) struct SyncView {
     pub(super) strip: Vec<Bar>,
     /// What an export or a stream has not delivered yet.
     pub(super) waiting: String,
-    /// Its connections, with the pages that change and check them.
-    pub(super) connections: Vec<(String, String)>,
+    /// The connections that may be the cause, with the pages that change and check them.
+    pub(super) suspects: Vec<(String, String)>,
 }
 
 impl SyncView {
+    /// Whether its run waits for a person.
+    pub(super) fn is_held(&self) -> bool {
+        self.next_action == Some(NextAction::ConfirmRun)
+    }
+
+    /// Whether its own settings may be the cause.
+    pub(super) fn may_need_a_change(&self) -> bool {
+        self.next_action == Some(NextAction::ChangeSync)
+    }
+
     pub(super) fn new(sync: &SyncOverview, now: Timestamp) -> SyncView {
         let status = &sync.status;
         let is_running = text::is_running(sync);
@@ -67,10 +79,13 @@ impl SyncView {
         let export = status.object == "events";
         let is_behind = sync.health == Health::NeedsAttention && status.failed_rows == 0;
         let ended = sync.recent_runs.iter().find(|run| run.ending.is_some());
-        let mut connections = vec![sync.source.connection.clone(), sync.destination.connection.clone()];
-        connections.dedup();
         SyncView {
-            connections: connections.into_iter().map(with_edit_path).collect(),
+            suspects: sync.suspects.iter().cloned().map(with_edit_path).collect(),
+            next_action: sync.next_action,
+            failed_rows_button: match sync.is_in_doubt {
+                true => "See the rows in doubt",
+                false => "See the failed rows",
+            },
             path: format!("/syncs/{}", encoded(status.sync.as_str())),
             name: status.sync.to_string(),
             label: show::name(status.sync.as_str()),
@@ -89,7 +104,6 @@ impl SyncView {
             is_draft: !status.enabled,
             is_running,
             needs_a_person: sync.health.needs_a_person(),
-            suspects_connections: sync.health == Health::Broken || is_behind,
             failed_before: ended
                 .filter(|run| is_behind && run.ending == Some(Ending::Failed))
                 .and_then(error_of),
@@ -129,6 +143,8 @@ pub(super) struct RunView {
     pub(super) took: String,
     pub(super) sentence: String,
     pub(super) error: Option<String>,
+    /// Whether it waited for a person.
+    pub(super) is_held: bool,
     pub(super) counts: Vec<Count>,
     pub(super) delivered: String,
     pub(super) failed: u64,
@@ -174,6 +190,7 @@ impl RunView {
             took: show::took(run.started_at, run.finished_at.unwrap_or(now)),
             sentence: text::run(run, export),
             error: error_of(run),
+            is_held: run.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Unconfirmed),
             counts: vec![
                 count("Delivered", counts.delivered, "they took effect at the destination"),
                 count("Rejected", counts.rejected, "they were not acceptable as they are"),

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::{
     self, IntendedRequest, IntentId, KeptUser, RowColumns, RowResult, RowStatus, RunLedger,
 };
-use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, RunId};
+use tidegate_model::{Clock, ConnectionId, Destination, Error, Outcome, Reaction, Reason, Receipt, RunId};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::part::Part;
@@ -22,6 +22,8 @@ use crate::pipeline::transform::Transform;
 /// Delivers the requests of one run.
 pub(crate) struct Delivery<F: Transform> {
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
+    /// The connection of the destination, for what fails there.
+    pub(crate) connection: ConnectionId,
     pub(crate) transform: Arc<F>,
     pub(crate) rate_limiter: Arc<RateLimiter>,
     pub(crate) store: Arc<dyn RunLedger>,
@@ -42,6 +44,7 @@ impl<F: Transform> Clone for Delivery<F> {
     fn clone(&self) -> Delivery<F> {
         Delivery {
             destination: self.destination.clone(),
+            connection: self.connection.clone(),
             transform: self.transform.clone(),
             rate_limiter: self.rate_limiter.clone(),
             store: self.store.clone(),
@@ -234,7 +237,7 @@ impl<F: Transform> Delivery<F> {
             }
             Reaction::BackOff => self.wait_and_send(part, error).await,
             Reaction::Pause | Reaction::Fail => {
-                self.shutdown.fail(error);
+                self.shutdown.fail(error.at(&self.connection));
                 Next::End(part)
             }
         }

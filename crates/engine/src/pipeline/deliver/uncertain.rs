@@ -89,7 +89,7 @@ impl<F: Transform> Delivery<F> {
             if others_are_answered || self.rate_limiter.health.benefit_of_the_doubt() {
                 return Next::Decide(part, RowStatus::InDoubt(reason));
             }
-            self.shutdown.fail(gave_up(unavailable(reason), part.doubts));
+            self.shutdown.fail(gave_up(unavailable(reason), part.doubts).at(&self.connection));
             return Next::End(part);
         }
         let is_alone = part.len() == 1;
@@ -192,7 +192,7 @@ impl<F: Transform> Delivery<F> {
             wait = wait.max(Duration::try_from(asked).unwrap_or_default());
         }
         if since.elapsed() + wait > self.retry_for {
-            self.shutdown.fail(gave_up(error, part.attempts));
+            self.shutdown.fail(gave_up(error, part.attempts).at(&self.connection));
             return Next::End(part);
         }
         self.shutdown.count_retry();

@@ -38,11 +38,13 @@ impl ByHash {
     }
 
     async fn read(&self, import: &Import, what: Hashed<'_>) -> Result<Feed<Row>, Error> {
-        let feed = import.source.hashed(&import.selection, &self.key, what, BATCH_ROWS).await?;
-        feed.ok_or_else(|| {
+        let connection = import.source_connection.clone();
+        let feed = import.source.hashed(&import.selection, &self.key, what, BATCH_ROWS).await;
+        let feed = feed.map_err(|error| error.at(&connection))?.ok_or_else(|| {
             Error::settings(format!("the source of `{}` cannot make hashes of its rows", import.sync))
                 .hint("write `compare: rows`")
-        })
+        })?;
+        Ok(feed.map_err(move |error| error.at(&connection)).boxed())
     }
 
     /// Notes the versions of rows under their hashes.

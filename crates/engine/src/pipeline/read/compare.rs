@@ -24,7 +24,6 @@ use crate::pipeline::import::Import;
 use crate::pipeline::read::by_hash::ByHash;
 use crate::pipeline::read::by_source::AtSource;
 use crate::pipeline::read::held::Held;
-use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::read::restored::RejectedRows;
 use crate::pipeline::run_kind::RunKind;
 
@@ -306,9 +305,7 @@ impl Comparing<'_> {
             let all = !(*continues && self.kind.skips_committed());
             return bookkeeping.rows(all, self.batch_rows).await;
         }
-        let Import { source, selection, columns, open, .. } = self.import;
-        let feed = source.read(selection, &ReadMode::Full, self.batch_rows).await?;
-        let feed = if *open { laid_out(feed, Arc::clone(columns)) } else { feed };
+        let feed = self.import.read(&ReadMode::Full, self.batch_rows).await?;
         let whole = |batch| DifferingRows { batch, hashes: Vec::new(), malformed: Vec::new() };
         Ok(feed.map_ok(whole).boxed())
     }

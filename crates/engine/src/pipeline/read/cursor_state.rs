@@ -152,9 +152,10 @@ pub(crate) fn cursor_state_of(
         (&cursor_state, tracking)
         && let Some(changes) = origin.changed_since(before)
     {
-        return Err(Error::settings(format!(
-            "{changes} since the last run of `{sync}`: rows below its checkpoint would never be read"
-        ))
+        return Err(Error::new(
+            ErrorKind::Unconfirmed,
+            format!("{changes} since the last run of `{sync}`: rows below its checkpoint would never be read"),
+        )
         .hint(format!(
             "undo the change; or run `tidegate reset {sync}` to read from the beginning: all rows are sent again; or run `tidegate run {sync} --yes` to continue at the checkpoint, without the rows below it"
         )));

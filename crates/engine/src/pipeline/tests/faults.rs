@@ -238,7 +238,7 @@ async fn what_a_person_paused_during_the_run_stays_paused() {
     let ann = || PausedBy::Person("ann".to_owned());
     let pause = |by: PausedBy| {
         let at = tidegate_model::Clock::now(&ManualClock::default());
-        Some(tidegate_model::store::Pause { by, why: "a reason".into(), at })
+        Some(tidegate_model::store::Pause::new(by, "a reason", at))
     };
     stage.store.set_paused(&sync, pause(PausedBy::System)).await.expect("paused");
     let (run, ()) = tokio::join!(stage.run(), async {

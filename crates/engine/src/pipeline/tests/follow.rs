@@ -148,7 +148,7 @@ async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before(
     stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: Arc::default() });
     stage.import.tracking = ChangeTracking::Checkpoint;
     let sync = SyncId::new("s");
-    let pause = Pause { by: PausedBy::System, why: "the key was revoked".to_owned(), at: Timestamp::MIN };
+    let pause = Pause::new(PausedBy::System, "the key was revoked", Timestamp::MIN);
     stage.store.set_paused(&sync, Some(pause.clone())).await.expect("paused");
 
     let idle = stage.run_until(stop_after(Duration::from_secs(1)), Input::Following).await;
@@ -372,7 +372,7 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
     let stage = ExportStage::new(Limits { max_in_flight: 1, ..Limits::GENEROUS });
-    let why = Pause { by: PausedBy::System, why: "denied".into(), at: Timestamp::UNIX_EPOCH };
+    let why = Pause::new(PausedBy::System, "denied", Timestamp::UNIX_EPOCH);
     stage.store.set_paused(&stage.export.sync, Some(why)).await.expect("paused");
     let paused = || async { stage.store.sync_state(&stage.export.sync).await.expect("state").paused };
     // One that only waited has proved nothing.

@@ -14,8 +14,8 @@ use tidegate_model::store::{
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
     ErrorKind, Feed, Idempotency, KeptRow, Limits, Mapping, ObjectKind, ObjectSpec, Outcome, Platform,
-    Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, SyncId, System,
-    Systems, Unshared, Value,
+    Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, RunFailure, Selection, Source, SyncId,
+    System, Systems, Unshared, Value,
 };
 use tidegate_project::Changed;
 use tidegate_testkit::{ManualClock, MemoryStore, mapping};
@@ -211,7 +211,9 @@ async fn a_refused_key_pauses_the_sync_and_skips_nothing() {
     let run = stage.run().await;
     assert_eq!(run.ending, Some(Ending::Failed));
     let pause = stage.store.sync_state(&SyncId::new("s")).await.expect("state").paused.expect("paused");
-    assert_eq!(pause.why, "the key was revoked. Next: make a new key");
+    assert_eq!(pause.why, "connection `p`: the key was revoked. Next: make a new key");
+    let denied = RunFailure { kind: ErrorKind::Denied, connection: Some(ConnectionId::new("p")) };
+    assert_eq!((&pause.failure, &run.failure), (&Some(denied.clone()), &Some(denied)));
     let delivered_before = run.counts.delivered;
     assert!(delivered_before > 0, "what was delivered before is on record");
     *stage.platform.answer.lock().expect("no panic") = all_delivered();

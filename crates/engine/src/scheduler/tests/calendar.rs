@@ -152,11 +152,7 @@ async fn a_sync_that_was_paused_over_its_time_runs_once_when_it_is_resumed() {
     let stage = start(&cron("0 6 * * *", "UTC"), "2026-05-01T00:00:00Z");
     wait::span(MINUTE).await;
     let id = SyncId::new("s0");
-    let pause = Pause {
-        by: PausedBy::Person("Ann".to_owned()),
-        why: "a new key".to_owned(),
-        at: at("2026-05-01T00:00:00Z"),
-    };
+    let pause = Pause::new(PausedBy::Person("Ann".to_owned()), "a new key", at("2026-05-01T00:00:00Z"));
     stage.store.set_paused(&id, Some(pause)).await.expect("paused");
     wait::span(MINUTE).await;
     set_clock(&stage, at("2026-05-03T07:00:00Z"));

@@ -8,7 +8,8 @@ use tidegate_model::store::{
     RowVersion, SentUser, SyncState,
 };
 use tidegate_model::{
-    Claim, Ending, Erasure, Error, ErrorKind, KeptRow, ObjectKind, RowHash, Run, RunId, Secret, SyncId, Text,
+    Claim, Ending, Erasure, Error, ErrorKind, KeptRow, ObjectKind, RowHash, Run, RunFailure, RunId, Secret,
+    SyncId, Text,
 };
 
 use super::lookback::MemoryLookback;
@@ -76,7 +77,13 @@ impl Memory {
         }
     }
 
-    pub(super) fn change_pause(&mut self, sync: &SyncId, change: PauseChange, at: Timestamp) {
+    pub(super) fn change_pause(
+        &mut self,
+        sync: &SyncId,
+        change: PauseChange,
+        failure: Option<RunFailure>,
+        at: Timestamp,
+    ) {
         let state = self.sync(sync);
         if state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System) {
             return;
@@ -85,7 +92,7 @@ impl Memory {
             PauseChange::Keep => {}
             PauseChange::Explain(_) if state.paused.is_none() => {}
             PauseChange::Set(why) | PauseChange::Explain(why) => {
-                state.paused = Some(Pause { by: PausedBy::System, why, at });
+                state.paused = Some(Pause { by: PausedBy::System, why, at, failure });
             }
             PauseChange::Lift => state.paused = None,
         }

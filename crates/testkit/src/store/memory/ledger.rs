@@ -47,6 +47,7 @@ impl RunLedger for MemoryStore {
             counts: Counts::default(),
             compared: None,
             error: None,
+            failure: None,
         };
         memory.runs.insert(run.id.clone(), (run.clone(), object));
         Ok(run)
@@ -117,7 +118,7 @@ impl RunLedger for MemoryStore {
     async fn lift_pause(&self, run: &RunId) -> Result<(), Error> {
         let mut memory = self.memory();
         let sync = memory.open_run(run)?.0.sync.clone();
-        memory.change_pause(&sync, PauseChange::Lift, Timestamp::UNIX_EPOCH);
+        memory.change_pause(&sync, PauseChange::Lift, None, Timestamp::UNIX_EPOCH);
         Ok(())
     }
 
@@ -126,9 +127,10 @@ impl RunLedger for MemoryStore {
         let (run, _) = memory.open_run(run)?;
         run.ending = Some(end.ending);
         run.error = end.error;
+        run.failure = end.failure.clone();
         run.finished_at = Some(end.at);
         let run = run.clone();
-        memory.change_pause(&run.sync, end.pause, end.at);
+        memory.change_pause(&run.sync, end.pause, end.failure, end.at);
         memory.sync(&run.sync).wait = None;
         if end.complete {
             memory.sync(&run.sync).complete = true;

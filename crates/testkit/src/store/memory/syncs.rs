@@ -74,8 +74,9 @@ impl SyncControl for MemoryStore {
             counts: Counts::default(),
             compared: None,
             error: end.error,
+            failure: end.failure.clone(),
         };
-        memory.change_pause(&run.sync, end.pause, end.at);
+        memory.change_pause(&run.sync, end.pause, end.failure, end.at);
         memory.runs.insert(run.id.clone(), (run.clone(), object));
         Ok(run)
     }

@@ -148,7 +148,7 @@ pub async fn an_ending_changes_no_pause_of_a_person(backend: &dyn Backend) {
     assert_eq!(finish(explained).await, None, "it is not paused");
 
     let ann = PausedBy::Person("ann".to_owned());
-    let pause = tidegate_model::store::Pause { by: ann.clone(), why: "holidays".to_owned(), at };
+    let pause = tidegate_model::store::Pause::new(ann.clone(), "holidays", at);
     store.set_paused(&orders(), Some(pause)).await.expect("paused");
     for change in [set("no table"), PauseChange::Lift] {
         assert_eq!(finish(change).await, Some((ann.clone(), "holidays".to_owned())));

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
-use tidegate_model::{Cause, Clock, Counts, Ending, ObjectKind, Run, RunId, SyncId};
+use tidegate_model::store::{BatchCommit, PauseChange, RowQuery, RowStatus, RunEnd};
+use tidegate_model::{
+    Cause, Clock, ConnectionId, Counts, Ending, ErrorKind, ObjectKind, Run, RunFailure, RunId, SyncId,
+};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start, start_as};
 use crate::rows::{intended, intent, rejected, result};
@@ -88,12 +90,18 @@ pub async fn counts_add_up_until_the_run_ends(backend: &dyn Backend) {
     let at = backend.clock().now();
 
     let error = Some("the disk is full".to_owned());
-    let end = RunEnd { error: error.clone(), ..RunEnd::new(Ending::Failed, at) };
+    let failure = Some(RunFailure { kind: ErrorKind::Storage, connection: Some(ConnectionId::new("lake")) });
+    let pause = PauseChange::Set("the disk is full".to_owned());
+    let end =
+        RunEnd { error: error.clone(), failure: failure.clone(), pause, ..RunEnd::new(Ending::Failed, at) };
     let finished = store.finish_run(&run.id, end).await.expect("finished");
+    let paused = store.sync_state(&orders()).await.expect("state").paused.expect("paused");
+    assert_eq!(paused.failure, failure);
 
     let mut twice = counts;
     twice += counts;
-    let expected = Run { counts: twice, finished_at: Some(at), ending: Some(Ending::Failed), error, ..run };
+    let expected =
+        Run { counts: twice, finished_at: Some(at), ending: Some(Ending::Failed), error, failure, ..run };
     assert_eq!(finished, expected);
     assert_eq!(backend.open().await.runs(Some(&orders()), 1).await.expect("runs"), [expected]);
 }

@@ -51,7 +51,7 @@ pub async fn a_sync_that_never_ran_has_the_default_state(backend: &dyn Backend) 
 /// Also over a restart, and for a sync that never ran.
 pub async fn a_pause_is_kept_until_it_is_lifted(backend: &dyn Backend) {
     let at = backend.clock().now();
-    let pause = Pause { by: PausedBy::Person("ann".into()), why: "the key was refused".into(), at };
+    let pause = Pause::new(PausedBy::Person("ann".into()), "the key was refused", at);
     backend.open().await.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
 
     let store = backend.open().await;
@@ -116,8 +116,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(backend: &dyn Backend
     finish(&*store, &run.id, true, backend.clock().now()).await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
     store.intend(&run.id, 1, intended([intent(1)])).await.expect("intended");
-    let pause =
-        Pause { by: PausedBy::Person("ann".into()), why: "holidays".into(), at: backend.clock().now() };
+    let pause = Pause::new(PausedBy::Person("ann".into()), "holidays", backend.clock().now());
     store.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
 
     store.reset(&take(&*store, &orders()).await).await.expect("reset");
