@@ -46,6 +46,16 @@ pub(crate) fn post(address: SocketAddr, path: &str) -> Result<Question> {
         .with_context(|| format!("posting to {path}"))
 }
 
+/// Returns what is answered, with its head.
+pub(crate) fn text(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).with_context(|| format!("asking for {path}"))?;
+    Ok(text)
+}
+
 fn send(address: SocketAddr, request: &str) -> Result<Question> {
     let began = Instant::now();
     let mut stream = TcpStream::connect(address)?;

@@ -3,6 +3,7 @@
 
 mod ask;
 mod fill;
+mod live;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -84,6 +85,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
         Millis(first.whole)
     );
     at_rest(&serving).await?;
+    live::measure(&serving, "s7").await?;
     pages(plan, &serving).await?;
     import(plan, &serving, &receiver).await?;
     serving.stop().await?;
@@ -149,15 +151,37 @@ async fn pages(plan: &Plan, serving: &Serving) -> Result<()> {
     Ok(())
 }
 
-/// An import with and without questions, in turns.
+/// What is beside an import.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nothing,
+    Questions,
+    Pages,
+}
+
+impl Beside {
+    const ALL: [Beside; 3] = [Beside::Nothing, Beside::Questions, Beside::Pages];
+
+    fn name(self) -> String {
+        match self {
+            Beside::Nothing => "alone".to_owned(),
+            Beside::Questions => "with the questions beside it".to_owned(),
+            Beside::Pages => format!("with {} open pages beside it", live::PAGES),
+        }
+    }
+}
+
+/// An import with nothing beside it, with questions, and with open pages, in turns.
 async fn import(plan: &Plan, serving: &Serving, receiver: &Receiver) -> Result<()> {
-    let (mut alone, mut asked) = (Vec::new(), Vec::new());
+    let mut times = Beside::ALL.map(|_| Vec::new());
     let mut sent = receiver.counts().objects;
     for round in 0..=plan.rounds {
-        for is_asked in [false, true] {
-            let questions = is_asked.then(|| ask::Asking::begin(serving.address, &PATHS, A_SECOND));
-            let began = Instant::now();
+        for (what, times) in Beside::ALL.into_iter().zip(&mut times) {
             let address = serving.address;
+            let questions =
+                matches!(what, Beside::Questions).then(|| ask::Asking::begin(address, &PATHS, A_SECOND));
+            let pages = matches!(what, Beside::Pages).then(|| live::Pages::of_run(address, "import"));
+            let began = Instant::now();
             beside(move || ask::post(address, "/api/v1/syncs/import/run?wait=600")).await?;
             sent += plan.rows;
             receiver.wait_for(sent, PATIENCE).await?;
@@ -165,16 +189,20 @@ async fn import(plan: &Plan, serving: &Serving, receiver: &Receiver) -> Result<(
             if let Some(questions) = questions {
                 questions.end()?;
             }
-            eprintln!("import, questions {is_asked}: {:.2} s", took.as_secs_f64());
+            if let Some(pages) = pages {
+                let pages = pages?;
+                beside(move || pages.end()).await?;
+            }
+            eprintln!("import, {}: {:.2} s", what.name(), took.as_secs_f64());
             // The first of each warms the caches of the database.
             if round > 0 {
-                if is_asked { &mut asked } else { &mut alone }.push(took);
+                times.push(took);
             }
         }
     }
     println!("| an import of {} rows | seconds | rows/s | spread |", grouped(plan.rows));
     println!("|---|---:|---:|---:|");
-    for (name, mut rounds) in [("alone", alone), ("with the questions beside it", asked)] {
+    for (name, mut rounds) in Beside::ALL.map(Beside::name).into_iter().zip(times) {
         rounds.sort_unstable();
         let Some(median) = rounds.get(rounds.len() / 2).map(Duration::as_secs_f64) else { continue };
         let far = rounds.iter().map(|took| (took.as_secs_f64() - median).abs()).fold(0.0, f64::max);

@@ -11,7 +11,7 @@ const browser = await world.launch();
 for (const colorScheme of ['light', 'dark']) {
   const context = await browser.newContext({ colorScheme, deviceScaleFactor: 1.5, viewport: { width: 1200, height: 820 } });
   const page = await context.newPage();
-  await page.goto(served.url, { waitUntil: 'networkidle' });
+  await page.goto(served.url, { waitUntil: 'load' });
   await page.screenshot({ path: join(folder, `dashboard-${colorScheme}.png`) });
 }
 await browser.close();

@@ -97,7 +97,7 @@ const browser = await world.launch();
 const take = async (name, at) => {
   const served = await states[name]();
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  await page.goto(served.url, { waitUntil: 'networkidle' });
+  await page.goto(served.url, { waitUntil: 'load' });
   await page.screenshot({ path: join(folder, `${at + 1}.png`), fullPage: true });
   console.log(`${at + 1} ${name}: ${(await page.locator('.hero, .cards').allInnerTexts()).join(' | ').replaceAll(/\s+/g, ' ')}`);
   await page.close();

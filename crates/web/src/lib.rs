@@ -48,6 +48,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use connections::Limits;
 pub use mcp::serve_agent;
+use pages::live::LiveParts;
 pub use server::HTTPS_ONLY;
 pub use tls::ServerTls;
 
@@ -88,7 +89,7 @@ pub async fn serve(
     tls: Option<Arc<ServerTls>>,
     stop: CancellationToken,
 ) {
-    let serving = Serving(project.clone());
+    let serving = Serving(project.clone(), LiveParts::until(stop.clone()));
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness).with_state(serving.clone()))
@@ -106,13 +107,27 @@ pub async fn serve(
     server::run(listener, layered(routes), tls, Limits::of_process(), stop).await;
 }
 
-/// What handlers share: the project, and with it the engine that works by its latest version.
+/// What handlers share: the project, and with it the engine that works by its latest version; and the parts of
+/// pages that readers follow.
 #[derive(Clone)]
-pub(crate) struct Serving(Arc<ActiveProject>);
+pub(crate) struct Serving(Arc<ActiveProject>, LiveParts);
+
+impl FromRef<Serving> for LiveParts {
+    fn from_ref(serving: &Serving) -> LiveParts {
+        serving.1.clone()
+    }
+}
 
 impl FromRef<Serving> for Arc<Engine> {
     fn from_ref(serving: &Serving) -> Arc<Engine> {
         serving.0.engine()
+    }
+}
+
+impl Serving {
+    /// Returns the engine of the latest version of the project.
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        self.0.engine()
     }
 }
 

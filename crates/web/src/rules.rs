@@ -57,6 +57,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("POST", "/welcome", OPEN, ""),
     rule("POST", "/sign-out", VIEW, "sign_out"),
     rule("GET", "/", VIEW, ""),
+    rule("GET", "/live", VIEW, ""),
     rule("GET", "/syncs", VIEW, ""),
     rule("GET", "/syncs/new", EDIT, ""),
     rule("POST", "/syncs/new", EDIT, "change_project"),

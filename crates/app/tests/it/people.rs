@@ -137,6 +137,7 @@ const API: &[(&str, &str, &str)] = &[
 
 const PAGES: &[(&str, &str, &str)] = &[
     ("GET", "/", "viewer"),
+    ("GET", "/live", "viewer"),
     ("GET", "/syncs", "viewer"),
     ("GET", "/syncs/refunds_to_braze", "viewer"),
     ("GET", "/runs", "viewer"),

@@ -9,6 +9,7 @@ mod connections;
 mod edit_connection;
 mod events;
 mod failed_rows;
+pub(crate) mod live;
 mod new_connection;
 mod new_export;
 mod new_sync;
@@ -38,6 +39,7 @@ pub(crate) use shell::{ask_again, nothing_here, refused};
 pub(super) fn routes(serving: Serving) -> Router {
     Router::new()
         .route("/", get(overview::page))
+        .route("/live", get(overview::live))
         .route("/syncs", get(syncs::list))
         .route("/syncs/new", get(new_sync::page).post(new_sync::send))
         .route("/exports/new", get(new_export::page).post(new_export::send))

@@ -1,20 +1,19 @@
 //! `/runs` and `/runs/{run}`
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tidegate_engine::service::Engine;
 use tidegate_model::store::{FailedRowQuery, RunQuery};
 use tidegate_model::{Ending, RunId, SyncId};
 
+use super::live::LiveParts;
 use super::shell::{self, Failure, Shell};
 use super::views::{RowView, RunView, is_export};
 use tidegate_model::address::encoded;
@@ -138,18 +137,20 @@ fn live_part(run: &RunView) -> Result<String, Failure> {
 /// The changes of a run, as parts of its page.
 pub(super) async fn live(
     State(engine): State<Arc<Engine>>,
+    State(parts): State<LiveParts>,
     Path(run): Path<String>,
 ) -> Result<Response, Failure> {
     let id = RunId::new(&run);
     engine.find_run(&id).await?.ok_or_else(|| unknown(&run))?;
-    let watching = engine.clone();
-    let events = engine.watch_run(id).map(move |run| {
-        let export = is_export(&watching, &run.sync);
-        let part = live_part(&RunView::new(&run, export, watching.now())).unwrap_or_default();
-        let part = format!("<hx-partial hx-target=\"#live\" hx-swap=\"outerMorph\">{part}</hx-partial>");
-        Ok::<Event, Infallible>(Event::default().data(part))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    Ok(parts.follow(format!("/runs/{run}"), || {
+        let watching = engine.clone();
+        let versions = engine.watch_run(id).map(move |run| {
+            let export = is_export(&watching, &run.sync);
+            let part = live_part(&RunView::new(&run, export, watching.now())).unwrap_or_default();
+            format!("<hx-partial hx-target=\"#live\" hx-swap=\"outerMorph\">{part}</hx-partial>")
+        });
+        versions.boxed()
+    }))
 }
 
 fn unknown(run: &str) -> Failure {
