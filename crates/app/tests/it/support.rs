@@ -96,11 +96,14 @@ async fn connect(config: &Config) -> Client {
 pub(crate) struct Project {
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
+    /// The network namespace that its commands run in, if not in that of the test.
+    namespace: Option<String>,
 }
 
 impl Project {
     pub(crate) fn new(yaml: &str) -> Project {
-        let project = Project { folder: tempfile::tempdir().expect("a folder"), environment: Vec::new() };
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = Project { folder, environment: Vec::new(), namespace: None };
         project.write("tidegate.yaml", yaml);
         project
     }
@@ -110,6 +113,11 @@ impl Project {
         let value = value.into();
         canaries::note_variable(name, &value);
         self.environment.push((name.to_owned(), value));
+    }
+
+    /// Runs every command that follows in this network namespace.
+    pub(crate) fn enter(&mut self, namespace: String) {
+        self.namespace = Some(namespace);
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -126,7 +134,15 @@ impl Project {
     }
 
     pub(crate) fn tidegate(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let program = env!("CARGO_BIN_EXE_tidegate");
+        let mut command = match &self.namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, program]);
+                command
+            }
+        };
         command.arg("--project").arg(self.path()).args(arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

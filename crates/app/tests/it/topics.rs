@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{BufWriter, Write};
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
@@ -162,26 +162,32 @@ pub(crate) fn client(script: &str, arguments: &[&str]) -> String {
 /// may be killed, and started again it knows them all.
 pub(crate) struct Broker {
     process: Child,
-    port: u16,
+    address: SocketAddr,
     bucket: String,
 }
 
 impl Broker {
     pub(crate) async fn start() -> Broker {
+        Broker::at(IpAddr::from([127, 0, 0, 1])).await
+    }
+
+    /// One that listens on an address of this machine.
+    pub(crate) async fn at(host: IpAddr) -> Broker {
         let bucket = unique("broker");
         let url = format!("{}/{bucket}", variable("TIDEGATE_TEST_MOTO"));
         let made = reqwest::Client::new().put(url).send().await.expect("the object store answers");
         assert!(made.status().is_success(), "{made:?}");
         // Below the range that outgoing connections are given: no other process takes it meanwhile.
         let mut ports = (20_000..30_000).skip(usize::from(std::process::id() as u16) % 5_000);
-        let port = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port");
-        let broker = Broker { process: Broker::spawn(port, &bucket), port, bucket };
+        let port = ports.find(|port| TcpListener::bind((host, *port)).is_ok()).expect("a free port");
+        let address = SocketAddr::new(host, port);
+        let broker = Broker { process: Broker::spawn(address, &bucket), address, bucket };
         broker.answers().await;
         broker
     }
 
-    fn spawn(port: u16, bucket: &str) -> Child {
-        let listener = format!("tcp://127.0.0.1:{port}");
+    fn spawn(address: SocketAddr, bucket: &str) -> Child {
+        let listener = format!("tcp://{address}");
         Command::new(variable("TIDEGATE_TEST_KAFKA_PROGRAM"))
             .args(["broker", "--listener-url", &listener, "--advertised-listener-url", &listener])
             .args(["--storage-engine", &format!("s3://{bucket}/")])
@@ -195,7 +201,7 @@ impl Broker {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     async fn answers(&self) {
@@ -206,7 +212,7 @@ impl Broker {
     pub(crate) async fn restart(&mut self, gone: Duration) {
         self.kill();
         pause(gone).await;
-        self.process = Broker::spawn(self.port, &self.bucket);
+        self.process = Broker::spawn(self.address, &self.bucket);
         self.answers().await;
     }
 

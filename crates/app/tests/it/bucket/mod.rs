@@ -1,5 +1,7 @@
 //! Machines that share PostgreSQL, Kafka and a bucket: one that is gone with its disk is missed by no sync.
 
+mod cut_off;
+mod networks;
 mod taken_over;
 
 use std::collections::BTreeMap;
@@ -42,26 +44,52 @@ impl Shared {
 
     /// A machine with an empty disk.
     fn machine(&self) -> Project {
+        self.machine_by(&Access {
+            postgres: ("127.0.0.1".to_owned(), self.source.port()),
+            kafka: variable("TIDEGATE_TEST_KAFKA"),
+            store: variable("TIDEGATE_TEST_MOTO"),
+            platform: self.sandbox.url.clone(),
+        })
+    }
+
+    /// A machine with an empty disk that reaches everything by these addresses.
+    fn machine_by(&self, access: &Access) -> Project {
+        let (host, port) = &access.postgres;
+        let direct = format!("host: 127.0.0.1, port: {}", self.source.port());
         let yaml = format!(
-            "connections:\n{SHOP}  stream: {{ type: kafka, brokers: \"{}\" }}\n  lake: {{ type: delta, path: {} }}\n  \
+            "connections:\n{SHOP}  stream: {{ type: kafka, brokers: \"{}\", security: plaintext }}\n  lake: {{ type: delta, path: {} }}\n  \
              db: {}\n{}syncs:\n{}",
-            variable("TIDEGATE_TEST_KAFKA"),
+            access.kafka,
             self.lake.path().display(),
-            self.source.connection(),
-            self.sandbox.connections(),
+            self.source.connection().replace(&direct, &format!("host: {host}, port: {port}")),
+            self.sandbox.connections().replace(&self.sandbox.url, &access.platform),
             self.syncs,
         );
         let mut project = Project::new(&yaml);
-        project.set("TIDEGATE_STORE", format!("{}?sslmode=require", self.state.url()));
+        let direct = format!("@127.0.0.1:{}/", self.state.port());
+        let state = self.state.url().replace(&direct, &format!("@{host}:{port}/"));
+        project.set("TIDEGATE_STORE", format!("{state}?sslmode=require"));
         project.set("TIDEGATE_LOG", &self.log);
         project.set("TIDEGATE_MASTER_KEY", MASTER_KEY);
         project.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
         project.set("AWS_SECRET_ACCESS_KEY", "not-so-secret");
-        let moto = variable("TIDEGATE_TEST_MOTO").replace(':', "%3A").replace('/', "%2F");
-        let address = format!("s3://{}/tidegate?region=us-east-1&endpoint={moto}", self.bucket.name());
+        let store = access.store.replace(':', "%3A").replace('/', "%2F");
+        let address = format!("s3://{}/tidegate?region=us-east-1&endpoint={store}", self.bucket.name());
         project.set("TIDEGATE_BUCKET", address);
         project
     }
+}
+
+/// Where a machine reaches what it shares with others.
+struct Access {
+    /// The host and the port.
+    postgres: (String, u16),
+    /// The brokers.
+    kafka: String,
+    /// The address of the object store.
+    store: String,
+    /// The address of the platform.
+    platform: String,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,8 +13,8 @@ use crate::served::{Served, until};
 use crate::support::{Project, pause, same};
 
 /// Events of a request.
-const EVENTS: u32 = 20;
-const DAY_MICROS: u64 = 86_400_000_000;
+pub(super) const EVENTS: u32 = 20;
+pub(super) const DAY_MICROS: u64 = 86_400_000_000;
 const SYNCS: &str =
     "  people: { source: { connection: db, table: people }, mode: mirror, primary_key: who, removed: delete, \
      destination: { connection: onesignal, object: user }, mapping: { external_id: who, attributes: [email] } }
@@ -25,7 +25,7 @@ const SYNCS: &str =
 
 impl Shared {
     /// Orders of ten users, which have these numbers.
-    async fn order(&self, numbers: std::ops::RangeInclusive<u32>) {
+    pub(super) async fn order(&self, numbers: std::ops::RangeInclusive<u32>) {
         let (first, last) = (numbers.start(), numbers.end());
         self.source
             .run(&format!(
@@ -40,12 +40,12 @@ impl Shared {
     }
 
     /// The events in the table, and how often each is there.
-    fn exported(&self) -> BTreeMap<String, u32> {
+    pub(super) fn exported(&self) -> BTreeMap<String, u32> {
         table_ids("delta", &self.lake.path().join("shop_events/seen"))
     }
 }
 
-fn batch(number: u32) -> String {
+pub(super) fn batch(number: u32) -> String {
     let event =
         |at: u32| json!({ "id": format!("e{at}"), "kind": "seen", "user_id": format!("u{}", at % 10) });
     (number * EVENTS..(number + 1) * EVENTS).map(|at| event(at).to_string() + "\n").collect()
