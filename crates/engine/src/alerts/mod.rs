@@ -3,11 +3,14 @@
 //! - [`conditions`] looks at a sync and says which triggers apply,
 //! - [`tokens`] says which ones expire, and [`disk`] whether it fills up,
 //! - [`watch`] opens and resolves alerts by that,
-//! - [`outbox`] makes a notice for each recipient and sends what is due.
+//! - [`outbox`] makes a notice for each recipient and sends what is due,
+//! - [`channels`] says whom the channels of the project reach, and [`channel_test`] tries them.
 //!
 //! All of it is kept in the store: no message is lost if a process dies, and several processes on one
 //! store send each message once.
 
+mod channel_test;
+mod channels;
 mod conditions;
 mod disk;
 mod outbox;
@@ -22,8 +25,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidegate_model::SyncId;
 use tokio::sync::Notify;
 
+pub use channel_test::TestedChannel;
+pub use channels::ChannelDetails;
 pub(crate) use disk::Disk;
-pub use outbox::{AlertDetails, ChannelDetails, TestedChannel};
+pub use outbox::AlertDetails;
 
 use conditions::Moved;
 

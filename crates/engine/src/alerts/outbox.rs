@@ -1,20 +1,17 @@
 //! Notices: who is notified of a change, and what is sent when.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_model::alert::{About, Alert, AlertQuery, Change, Channel, Message, Notice, Recipient, Trigger};
-use tidegate_model::{Error, ErrorKind, SyncId};
-use tidegate_project::ChannelSpec;
+use tidegate_model::alert::{About, Alert, AlertQuery, Change, Message, Notice, Recipient, Trigger};
+use tidegate_model::{Error, SyncId};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::channels::{attempt, is_address};
 use super::conditions::State;
-use super::watch::new_alert;
-use crate::pipeline::wait;
 use crate::service::Engine;
 
 /// How many notices are sent at a time.
@@ -23,8 +20,6 @@ const AT_ONCE: usize = 8;
 const TAKEN: usize = 32;
 /// How long a process keeps a notice that it has taken: another one sends it after that.
 const HELD: SignedDuration = SignedDuration::from_mins(3);
-/// How long one attempt may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The wait after the first attempt that failed; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// The longest of these waits.
@@ -42,32 +37,6 @@ pub struct AlertDetails {
     pub alert: Alert,
     /// Its notices, oldest first.
     pub notices: Vec<Notice>,
-}
-
-/// A channel of the project, without its settings.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct ChannelDetails {
-    /// Its name.
-    pub channel: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its type, for people.
-    pub title: &'static str,
-}
-
-/// The result of a test of a channel.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct TestedChannel {
-    /// The channel.
-    pub channel: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Why it does not work; `null` if the other side accepted the messages.
-    pub error: Option<String>,
-    /// What to do about it.
-    pub next: Option<String>,
 }
 
 impl Engine {
@@ -105,118 +74,6 @@ impl Engine {
     /// If the store cannot be read.
     pub async fn open_alerts(&self) -> Result<u64, Error> {
         self.config.store.alert_book().count_open().await
-    }
-
-    /// Returns the channels of the project.
-    pub fn channels(&self) -> Vec<ChannelDetails> {
-        let title = |kind: &str| {
-            let known = self.config.channels.iter().find(|channel| channel.kind == kind);
-            known.map_or("", |channel| channel.title)
-        };
-        let channels = self.config.project.alerts.channels.iter().map(|(name, spec)| ChannelDetails {
-            channel: name.clone(),
-            kind: spec.kind.clone(),
-            title: title(&spec.kind),
-        });
-        channels.collect()
-    }
-
-    /// Sends a test alert and its recovery to a channel, or to each.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Settings`] if there is no such channel, or none at all.
-    pub async fn test_channels(&self, only: Option<&str>) -> Result<Vec<TestedChannel>, Error> {
-        let channels = &self.config.project.alerts.channels;
-        let names: Vec<&str> = channels.keys().map(String::as_str).collect();
-        if let Some(name) = only.filter(|name| !names.contains(name)) {
-            let hint = match names.is_empty() {
-                true => "add it under `alerts.channels` of the project".to_owned(),
-                false => format!("the channels are: {}", names.join(", ")),
-            };
-            return Err(Error::settings(format!("there is no channel `{name}`")).hint(hint));
-        }
-        if names.is_empty() {
-            return Err(Error::settings("the project has no channels for alerts")
-                .hint("add one under `alerts.channels`"));
-        }
-        let mut tested = Vec::new();
-        for (name, spec) in channels.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
-            let error = self.test_channel(name).await.err();
-            tested.push(TestedChannel {
-                channel: name.clone(),
-                kind: spec.kind.clone(),
-                next: error.as_ref().map(|error| after_test(error, name)),
-                error: error.map(|error| error.chain()),
-            });
-        }
-        Ok(tested)
-    }
-
-    async fn test_channel(&self, name: &str) -> Result<(), Error> {
-        let channel = self.channel(name).await?;
-        let contacts = self.test_recipients(name);
-        if contacts.is_empty() {
-            return Err(Error::settings("nothing was sent: it has no recipients of its own, and no sync has contacts that get mail by it")
-                .hint("add `recipients` to the channel, or addresses under `contacts` of a sync"));
-        }
-        let summary = "Tidegate can reach this channel. Nothing is wrong.";
-        let mut alert = new_alert(name, Trigger::Test, summary, self.config.clock.now());
-        for change in [Change::Opened, Change::Resolved] {
-            let at = self.config.clock.now();
-            if change == Change::Resolved {
-                alert.resolved_at = Some(at);
-            }
-            for contact in &contacts {
-                let recipient = Recipient { channel: name.to_owned(), contact: contact.clone() };
-                let message = self.message(&notice(&alert, change, recipient, at), &alert, at);
-                attempt(channel.as_ref(), &message).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns who gets the test of a channel: its own recipients, or the contacts that get mail by it.
-    fn test_recipients(&self, name: &str) -> Vec<Option<String>> {
-        let channels = &self.config.project.alerts.channels;
-        if channels.get(name).is_some_and(|spec| self.has_own_recipients(spec)) {
-            return vec![None];
-        }
-        if channels
-            .iter()
-            .find(|(_, spec)| self.reaches_contacts(&spec.kind))
-            .is_none_or(|(mail, _)| mail != name)
-        {
-            return Vec::new();
-        }
-        let all = self.config.project.syncs.values().flat_map(|sync| &sync.options().contacts);
-        let mut contacts: Vec<Option<String>> =
-            all.filter(|contact| is_address(contact)).cloned().map(Some).collect();
-        contacts.sort();
-        contacts.dedup();
-        contacts
-    }
-
-    fn reaches_contacts(&self, kind: &str) -> bool {
-        self.config.channels.iter().any(|channel| channel.kind == kind && channel.reaches_contacts)
-    }
-
-    /// Whether a channel sends to other people than the contacts of syncs.
-    fn has_own_recipients(&self, spec: &ChannelSpec) -> bool {
-        let to = spec.settings.shown();
-        !self.reaches_contacts(&spec.kind)
-            || to.get("recipients").is_some_and(|to| to.as_array().is_none_or(|to| !to.is_empty()))
-    }
-
-    /// Opens a channel of the project.
-    async fn channel(&self, name: &str) -> Result<Arc<dyn Channel>, Error> {
-        let gone = || Error::settings(format!("the project has no channel `{name}` any more"));
-        let spec = self.config.project.alerts.channels.get(name).ok_or_else(gone)?;
-        let kind = self.config.channels.iter().find(|channel| channel.kind == spec.kind).ok_or_else(gone)?;
-        let opened = async {
-            let settings = self.resolved(&spec.settings).await?;
-            (kind.open)(&settings, &self.context(self.config.http.clone(), false))
-        };
-        opened.await.map_err(|error| error.context(format!("channel `{name}`")))
     }
 
     /// Makes the notices that an alert lacks: of a recipient that was added later, of a recovery.
@@ -363,7 +220,7 @@ impl Engine {
         self.change(name, Trigger::Channel, &state, open, now).await
     }
 
-    fn message(&self, notice: &Notice, alert: &Alert, at: Timestamp) -> Message {
+    pub(super) fn message(&self, notice: &Notice, alert: &Alert, at: Timestamp) -> Message {
         let dashboard = self.config.project.alerts.dashboard.as_ref();
         let link = dashboard.map(|dashboard| match alert.trigger.about() {
             About::Channel | About::Machine => format!("{dashboard}/alerts"),
@@ -381,18 +238,8 @@ impl Engine {
     }
 }
 
-/// Sends once, with a limit on the time.
-async fn attempt(channel: &dyn Channel, message: &Message) -> Result<(), Error> {
-    tokio::select! {
-        sent = channel.send(message) => sent,
-        () = wait::span(PATIENCE) => {
-            Err(Error::new(ErrorKind::Unavailable, "there was no answer within a minute"))
-        }
-    }
-}
-
 /// Makes a notice. Its name is the same wherever it is made.
-fn notice(alert: &Alert, change: Change, recipient: Recipient, now: Timestamp) -> Notice {
+pub(super) fn notice(alert: &Alert, change: Change, recipient: Recipient, now: Timestamp) -> Notice {
     let Recipient { channel, contact } = &recipient;
     let receiver = xxh3_64(format!("{channel}\n{}", contact.as_deref().unwrap_or_default()).as_bytes());
     Notice {
@@ -405,21 +252,6 @@ fn notice(alert: &Alert, change: Change, recipient: Recipient, now: Timestamp) -
         sent_at: None,
         error: None,
     }
-}
-
-/// Returns what to do about a test that failed: no run tries a channel again, and `check` does not look at it.
-fn after_test(error: &Error, name: &str) -> String {
-    let step = error.next_step();
-    match step.starts_with("the next run tries again") {
-        true => format!("correct the settings of the channel, then run `tidegate alerts test {name}`"),
-        false => step.replace("run `tidegate check`", &format!("run `tidegate alerts test {name}`")),
-    }
-}
-
-/// Whether a contact can get an e-mail: it may also be a name, or a room of a chat.
-fn is_address(contact: &str) -> bool {
-    let parts = contact.split_once('@');
-    parts.is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !contact.contains(' '))
 }
 
 fn backoff(attempts: u32) -> SignedDuration {
