@@ -7,7 +7,9 @@ use jiff::SignedDuration;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 use tempfile::TempDir;
 use tidegate_model::store::{BatchCommit, LookbackChunk, NextRun, RowStatus, RowVersion, RunEnd};
-use tidegate_model::{Cause, Checkpoint, Clock as _, Counts, Ending, ObjectKind, Store, SyncId, Value};
+use tidegate_model::{
+    Cause, Checkpoint, Clock as _, Counts, Ending, ObjectKind, RowHash, Store, SyncId, Value,
+};
 use tidegate_state::StateConfig;
 use tidegate_testkit::{ManualClock, rows};
 
@@ -133,6 +135,43 @@ async fn files_and_rows_of_a_month_of_runs_are_those_of_its_tenth_day() {
     let (day_10, last) = drive(data.path(), &Months { syncs: 2, runs_a_day: 12, days: 24 }).await;
     held(&day_10, &last);
     assert!(last.files < 100, "{last:?}");
+}
+
+/// What is remembered for a sync, in rows.
+async fn remembered_rows(data: &Path) -> i64 {
+    let url = data.join("tidegate.db").display().to_string();
+    let mut database = SqliteConnection::connect(&url).await.expect("database");
+    let sum = "SELECT SUM(row_count) FROM lookback WHERE piece = 0";
+    sqlx::query_scalar(sum).fetch_one(&mut database).await.expect("a sum")
+}
+
+#[tokio::test]
+async fn a_mirror_whose_keys_are_new_every_day_remembers_those_of_one_day() {
+    /// More than stay in blocks that are not merged.
+    const ROWS: u64 = 140_000;
+    let data = tempfile::tempdir().expect("folder");
+    let clock = ManualClock::default();
+    let store = tidegate_state::open(config(data.path(), &clock)).await.expect("opened");
+    let sync = SyncId::new("people");
+    let keys = |day: u64| (day * ROWS..(day + 1) * ROWS).map(|id| RowHash(u128::from(id) << 64));
+    for day in 1..=3 {
+        let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
+        let run =
+            store.start_run(&claim, ObjectKind::User, Cause::Schedule, clock.now()).await.expect("started");
+        let lookback = store.lookback(&sync).await.expect("opened");
+        let seq = lookback.chunks().last().map_or(0, |(seq, _)| seq + 1);
+        let new = keys(day).map(|key| RowVersion { key, row: RowHash(1 << 8) });
+        let gone = keys(day - 1).filter(|_| day > 1).map(|key| RowVersion { key, row: RowHash::REMOVED });
+        let chunk = LookbackChunk { seq, high: None, rows: new.chain(gone).collect() };
+        let commit = BatchCommit { batch: 1, remember: Some(chunk), ..BatchCommit::default() };
+        store.commit_batch(&run.id, commit).await.expect("committed");
+        store.forget_removed_users(&run.id).await.expect("forgotten");
+        let end = RunEnd { complete: true, ..RunEnd::new(Ending::Succeeded, clock.now()) };
+        store.finish_run(&run.id, end).await.expect("finished");
+        claim.release().await;
+
+        assert_eq!(remembered_rows(data.path()).await, i64::try_from(ROWS).expect("small"), "day {day}");
+    }
 }
 
 /// `cargo nextest run -p tidegate-state --run-ignored only --no-capture -E 'test(ninety_days)'`
