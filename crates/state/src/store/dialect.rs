@@ -52,6 +52,8 @@ const MIGRATIONS: i64 = 0x7469_6465_6761_7465;
 /// The advisory lock under which the index of users is changed.
 const USER_INDEX: i64 = MIGRATIONS + 1;
 
+const FOR_SHARE: &str = " FOR KEY SHARE";
+
 /// How the names of copies begin that are made before tables are changed.
 pub(crate) const FORMER_VERSION: &str = "tidegate.db.before-step-";
 
@@ -78,19 +80,17 @@ impl Database {
             // A statement that takes long is no news for whoever reads the log.
             .disable_statement_logging();
         let fail = |cause| failure::of_sqlite(cause, data).context("opening the state database");
-        let writer = SqlitePoolOptions::new()
+        // A connection is asked whether it lives when it is given back: it does not die while it rests.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(ACQUIRE_TIMEOUT);
+        let writer = pool()
             .max_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
             .await
             .map_err(fail)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .max_lifetime(None)
-            .connect_lazy_with(options.read_only(true));
+        let readers =
+            pool().max_connections(READERS_MAX).max_lifetime(None).connect_lazy_with(options.read_only(true));
         Ok(Database::Sqlite { folder: data.to_path_buf(), writer, readers })
     }
 
@@ -129,12 +129,27 @@ impl Database {
         }
     }
 
+    /// See [`Tx::for_share`].
+    pub(crate) fn for_share(&self) -> &'static str {
+        if self.is_server() { FOR_SHARE } else { "" }
+    }
+
     /// Runs one statement that changes something, in its own transaction.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, Error> {
-        let mut tx = self.write().await?;
-        let changed = tx.execute(statement).await?;
-        tx.commit().await?;
-        Ok(changed)
+        match self {
+            // Alone it is a transaction: the thread of the connection is called once, and not three times.
+            // Source: <https://www.sqlite.org/lang_transaction.html>, "Implicit versus explicit transactions".
+            Database::Sqlite { folder, writer, .. } => {
+                let done = sqlite_query(statement).execute(writer).await;
+                Ok(done.map_err(|cause| failure::of_sqlite(cause, folder))?.rows_affected())
+            }
+            Database::Postgres { .. } => {
+                let mut tx = self.write().await?;
+                let changed = tx.execute(statement).await?;
+                tx.commit().await?;
+                Ok(changed)
+            }
+        }
     }
 
     /// Reads all rows of one statement.
@@ -340,7 +355,7 @@ impl Tx {
     pub(crate) fn for_share(&self) -> &'static str {
         match self {
             Tx::Sqlite { .. } => "",
-            Tx::Postgres { .. } => " FOR KEY SHARE",
+            Tx::Postgres { .. } => FOR_SHARE,
         }
     }
 }

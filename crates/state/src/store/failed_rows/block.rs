@@ -77,7 +77,9 @@ pub(crate) fn user_mark(user: &str) -> u64 {
 
 /// Returns marks as one column.
 pub(crate) fn marks(marks: impl Iterator<Item = u64>) -> Vec<u8> {
-    marks.flat_map(u64::to_le_bytes).collect()
+    let mut column = Vec::with_capacity(marks.size_hint().0 * 8);
+    marks.for_each(|mark| column.extend_from_slice(&mark.to_le_bytes()));
+    column
 }
 
 /// Returns the marks of a column.

@@ -15,7 +15,7 @@ use tidegate_model::store::{IntendedRequest, IntentId};
 use tidegate_model::{Error, Outcome, RunId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::dialect::{Database, Tx};
+use super::dialect::Database;
 use super::runs;
 use super::statement::Statement;
 use crate::history::outcomes;
@@ -147,33 +147,36 @@ async fn write(database: &Database, runs: &mut HashMap<RunId, Pending>, number: 
     // What takes time is done before the one writer is taken.
     let bodies: Vec<Vec<u8>> =
         runs.values().map(|pending| pending.group.encode()).collect::<Result<_, Error>>()?;
-    let mut tx = database.write().await?;
+    let is_one = runs.len() == 1;
+    let mut tx = if is_one { None } else { Some(database.write().await?) };
     for ((run, pending), body) in runs.iter_mut().zip(bodies) {
-        if !insert(&mut tx, run, number, pending.group.last_batch(), body).await? {
-            pending.refused = Some(match runs::sync_of(&mut tx, run).await {
-                Ok(_) => Error::internal(format!("the intents of the run `{run}` were not written")),
-                Err(error) => error,
+        let statement = insert(database, run, number, pending.group.last_batch(), body);
+        let written = match &mut tx {
+            Some(tx) => tx.execute(statement).await?,
+            // Alone it is a transaction.
+            None => database.execute(statement).await?,
+        };
+        if written == 0 {
+            pending.refused = Some(match &mut tx {
+                Some(tx) => runs::not_open(tx, run).await,
+                None => runs::not_open(&mut database.snapshot().await?, run).await,
             });
         }
     }
-    tx.commit().await
+    match tx {
+        Some(tx) => tx.commit().await,
+        None => Ok(()),
+    }
 }
 
-/// Adds a group, if the run is open. Returns whether it is.
-async fn insert(
-    tx: &mut Tx,
-    run: &RunId,
-    number: u64,
-    last_batch: u64,
-    body: Vec<u8>,
-) -> Result<bool, Error> {
+/// Adds a group, if the run is open.
+fn insert(database: &Database, run: &RunId, number: u64, last_batch: u64, body: Vec<u8>) -> Statement {
     let text = format!(
         "INSERT INTO intents (run, id, last_batch, body)
             SELECT id, $2, $3, $4 FROM runs WHERE id = $1 AND ending IS NULL{}",
-        tx.for_share()
+        database.for_share()
     );
-    let args = vec![run.as_str().into(), number.into(), last_batch.into(), body.into()];
-    Ok(tx.execute(Statement::assembled(text, args)).await? > 0)
+    Statement::assembled(text, vec![run.as_str().into(), number.into(), last_batch.into(), body.into()])
 }
 
 /// The same failure for one more caller.
