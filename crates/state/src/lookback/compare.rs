@@ -26,13 +26,20 @@ pub(crate) struct ViewComparison {
 }
 
 impl ViewComparison {
-    /// Begins a comparison; files are sorted in a folder below `data`.
+    /// Begins a comparison; files are sorted in a folder below `data`. `rejected` are rows that were not
+    /// delivered and are not among the committed ones.
     ///
     /// # Errors
-    /// None but that of a thread that panics.
-    pub(crate) async fn open(view: View, data: &Path, sync: &SyncId) -> Result<ViewComparison, Error> {
+    /// If what is committed cannot be read.
+    pub(crate) async fn open(
+        view: View,
+        data: &Path,
+        sync: &SyncId,
+        rejected: &[RowVersion],
+    ) -> Result<ViewComparison, Error> {
         let (spool, data, sync) = (Spool::new(&data.join("compared")), data.to_path_buf(), sync.clone());
-        let order = blocking(move || Ok(Order::open(&data, &sync))).await?;
+        let (committed, rejected) = (view.clone(), rejected.iter().map(|row| row.key).collect::<Vec<_>>());
+        let order = blocking(move || Order::open(&data, &sync, &committed, &rejected)).await?;
         Ok(ViewComparison { view, seen: Some((spool, order)), removed: None })
     }
 }

@@ -1,4 +1,6 @@
-//! The order in which the last comparison met rows that were as they had been committed.
+//! The order in which the last comparison met rows that were as they had been committed. That of a first run
+//! has all rows, since each of them was about to be sent: those that ended otherwise than delivered are excluded
+//! when it is opened.
 //!
 //! A table in which little changed is read in the order of the time before. Then most rows are recognized
 //! by eight bytes that are read in order, and need not be looked up in the sorted runs, which takes several
@@ -7,7 +9,7 @@
 //! It only saves time. It may be lost, may be of another machine's runs or of rows that were committed
 //! otherwise since: what it says of too many rows is found by the merge that ends each comparison.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use tidegate_model::store::{Known, RowVersion};
 use tidegate_model::{Error, RowHash, SyncId};
 
 use super::file::UNFINISHED;
+use super::view::View;
 use crate::{failure, folder};
 
 /// How far ahead a row is looked for: rows between may have moved or be gone.
@@ -27,6 +30,9 @@ const MISSES: u32 = 256;
 const BUFFER_BYTES: usize = 1 << 17;
 /// The number of changes, at the end of each entry.
 const CHANGES: u64 = 0x3f;
+/// The most rows of a first run that may have ended otherwise than delivered. With more of them, all are
+/// looked up in the run after it.
+const EXCLUDED_MAX: usize = 1 << 18;
 
 /// An entry for each row that was met: bits of its key and hash, and how often it had changed. Zero stands
 /// for a row that was not as it had been committed.
@@ -37,22 +43,52 @@ pub(super) struct Order {
     path: PathBuf,
     last: Option<LastOrder>,
     next: Option<NextOrder>,
+    /// Whether nothing is committed yet: all rows are about to be sent.
+    is_first: bool,
+    /// The keys of rows that are not recognized: those of a first run that were not delivered.
+    excluded: HashSet<RowHash>,
 }
 
 impl Order {
-    /// Opens the order of a sync's last comparison, and begins another. Blocks the thread.
-    pub(super) fn open(data: &Path, sync: &SyncId) -> Order {
+    /// Opens the order of a sync's last comparison, and begins another. `rejected` are the keys of rows
+    /// that were not delivered and are not among the committed ones. Blocks the thread.
+    ///
+    /// # Errors
+    /// If what is committed has to be read, after a first run, and cannot be.
+    pub(super) fn open(
+        data: &Path,
+        sync: &SyncId,
+        committed: &View,
+        rejected: &[RowHash],
+    ) -> Result<Order, Error> {
         let path = path_of(data, sync);
-        let last = File::open(&path).ok().map(LastOrder::new);
         let next = NextOrder::create(&path).inspect_err(failed).ok();
-        Order { path, last, next }
+        let mut order =
+            Order { path, last: None, next, is_first: committed.is_empty(), excluded: HashSet::new() };
+        if order.is_first {
+            return Ok(order);
+        }
+        if let Ok(last) = File::open(&order.path) {
+            order.last = Some(LastOrder::new(last));
+        } else if let Ok(last) = File::open(order.path_of_first())
+            && let Some(excluded) = not_delivered(committed, rejected)?
+        {
+            order.last = Some(LastOrder::new(last));
+            order.excluded = excluded;
+        }
+        Ok(order)
+    }
+
+    /// The file of the order of a first run.
+    fn path_of_first(&self) -> PathBuf {
+        self.path.with_extension("first")
     }
 
     /// Returns what is known of each row that stands where it stood; `None` of the others.
     pub(super) fn recognize(&mut self, rows: &[RowVersion]) -> Vec<Option<Known>> {
         let Some(last) = &mut self.last else { return vec![None; rows.len()] };
         let known = |row: &RowVersion| {
-            let changes = last.find(mark_of(row))?;
+            let changes = last.find(mark_of(row)).filter(|_| !self.excluded.contains(&row.key))?;
             Some(Known::One(row.row.unmarked().with_changes(changes)))
         };
         rows.iter().map(known).collect()
@@ -62,6 +98,7 @@ impl Order {
     pub(super) fn note(&mut self, rows: &[RowVersion], known: &[Known]) {
         let Some(next) = &mut self.next else { return };
         let entries = rows.iter().zip(known).map(|(row, known)| match known {
+            Known::Nothing if self.is_first => mark_of(row),
             Known::One(known) if known.is_row(row.row) && known.is_delivered() => {
                 mark_of(row) | u64::from(known.changes())
             }
@@ -74,13 +111,18 @@ impl Order {
 
     /// Keeps neither this order nor the last one, which was overtaken.
     pub(super) fn forget(self) {
+        let _ = std::fs::remove_file(self.path_of_first());
         let _ = std::fs::remove_file(self.path);
     }
 
     /// Keeps the order of this comparison in place of the last one.
-    pub(super) fn keep(self) {
-        if let Some(next) = self.next {
-            let _ = next.keep().inspect_err(failed);
+    pub(super) fn keep(mut self) {
+        let next = self.next.take();
+        let (first, later) = (self.path_of_first(), self.path);
+        let (kept, other) = if self.is_first { (first, later) } else { (later, first) };
+        let _ = std::fs::remove_file(other);
+        if let Some(next) = next {
+            let _ = next.keep(&kept).inspect_err(failed);
         }
     }
 }
@@ -99,6 +141,27 @@ fn mark_of(row: &RowVersion) -> u64 {
     let RowHash(mixed) = RowHash(row.key.0.rotate_left(64) ^ row.row.unmarked().0);
     let mark = ((mixed >> 64) as u64) & !CHANGES;
     if mark == 0 { CHANGES + 1 } else { mark }
+}
+
+/// Returns the keys of rows of a first run that were not delivered, or of which more is known than that; `None`
+/// if there are too many. All that is committed is read in order: that takes a small part of the time in
+/// which each row would be looked up.
+///
+/// # Errors
+/// If it cannot be read.
+fn not_delivered(committed: &View, rejected: &[RowHash]) -> Result<Option<HashSet<RowHash>>, Error> {
+    let mut keys: HashSet<RowHash> = rejected.iter().copied().take(EXCLUDED_MAX + 1).collect();
+    let mut last = None;
+    committed.scan(|RowVersion { key, row }| {
+        let is_another = last.replace(key) == Some(key);
+        let is_row = !row.is_row(RowHash::REMOVED) && !row.is_row(RowHash::UNCERTAIN);
+        let is_delivered = row.is_delivered() && is_row && row.changes() == 0;
+        if (is_another || !is_delivered) && keys.len() <= EXCLUDED_MAX {
+            keys.insert(key);
+        }
+        Ok(())
+    })?;
+    Ok((keys.len() <= EXCLUDED_MAX).then_some(keys))
 }
 
 /// The order of the last comparison, as it is read.
@@ -143,7 +206,6 @@ impl LastOrder {
 
 /// The order of a comparison, as it is written. Nothing stays of it unless it is kept.
 struct NextOrder {
-    path: PathBuf,
     unfinished: PathBuf,
     out: BufWriter<File>,
 }
@@ -155,7 +217,7 @@ impl NextOrder {
             path.parent().map_or(Ok(()), folder::create).and_then(|()| folder::create_file(&unfinished));
         let out = created.map_err(|cause| failure::of_io(cause, "writing the order of rows", &unfinished))?;
         let out = BufWriter::with_capacity(BUFFER_BYTES, out);
-        Ok(NextOrder { path: path.to_path_buf(), unfinished, out })
+        Ok(NextOrder { unfinished, out })
     }
 
     fn write(&mut self, mut entries: impl Iterator<Item = Entry>) -> Result<(), Error> {
@@ -163,8 +225,8 @@ impl NextOrder {
         written.map_err(|cause| failure::of_io(cause, "writing the order of rows", &self.unfinished))
     }
 
-    fn keep(mut self) -> Result<(), Error> {
-        let kept = self.out.flush().and_then(|()| std::fs::rename(&self.unfinished, &self.path));
+    fn keep(mut self, path: &Path) -> Result<(), Error> {
+        let kept = self.out.flush().and_then(|()| std::fs::rename(&self.unfinished, path));
         kept.map_err(|cause| failure::of_io(cause, "writing the order of rows", &self.unfinished))
     }
 }
@@ -186,9 +248,13 @@ mod tests {
         RowVersion { key: hash(1), row: hash(2).unmarked() }
     }
 
+    fn opened(data: &Path, committed: &[RowVersion], rejected: &[RowHash]) -> Order {
+        Order::open(data, &SyncId::new("customers"), &View::of(committed.to_vec()), rejected).expect("opened")
+    }
+
     /// Compares with the last order; returns which rows were recognized.
     fn compared(data: &Path, rows: &[RowVersion], committed: impl Fn(&RowVersion) -> Known) -> Vec<bool> {
-        let mut order = Order::open(data, &SyncId::new("customers"));
+        let mut order = opened(data, &[row(1 << 50)], &[]);
         let mut recognized = Vec::new();
         for rows in rows.chunks(100) {
             let known = order.recognize(rows);
@@ -210,7 +276,7 @@ mod tests {
         let rows: Vec<RowVersion> = (0..1_000).map(row).collect();
         assert!(!compared(data.path(), &rows, one).contains(&true), "nothing was met before");
         assert!(!compared(data.path(), &rows, one).contains(&false));
-        let mut order = Order::open(data.path(), &SyncId::new("customers"));
+        let mut order = opened(data.path(), &rows, &[]);
         assert_eq!(order.recognize(&rows[..1]), [Some(Known::One(rows[0].row.with_changes(3)))]);
     }
 
@@ -228,6 +294,39 @@ mod tests {
         let recognized = compared(data.path(), &rows, one);
         let not: Vec<usize> = (0..10).filter(|at| !recognized[*at]).collect();
         assert_eq!(not, [3, 5, 6, 7]);
+    }
+
+    #[test]
+    fn rows_of_a_first_run_are_recognized_in_the_second_unless_they_were_not_delivered() {
+        let data = tempfile::tempdir().expect("a folder");
+        let rows: Vec<RowVersion> = (0..10).map(row).collect();
+        let not_recognized = |committed: &[RowVersion], rejected: &[RowHash]| {
+            let mut order = opened(data.path(), &[], &[]);
+            assert_eq!(order.recognize(&rows), vec![None; 10], "nothing is committed");
+            order.note(&rows, &vec![Known::Nothing; 10]);
+            order.keep();
+            let known = opened(data.path(), committed, rejected).recognize(&rows);
+            for (known, row) in known.iter().zip(&rows) {
+                assert!(known.as_ref().is_none_or(|known| *known == Known::One(row.row)), "{known:?}");
+            }
+            (0..10).filter(|at| known[*at].is_none()).collect::<Vec<usize>>()
+        };
+        assert!(not_recognized(&rows, &[]).is_empty());
+        let mut committed = rows.clone();
+        committed[1].row = committed[1].row.rejected();
+        committed[2].row = committed[2].row.in_doubt();
+        committed[3].row = committed[3].row.with_changes(1);
+        committed[4].row = RowHash::REMOVED;
+        committed.push(RowVersion { key: rows[5].key, row: rows[6].row });
+        committed[8].row = RowHash::UNCERTAIN;
+        committed.remove(7);
+        assert_eq!(not_recognized(&committed, &[rows[7].key]), [1, 2, 3, 4, 5, 7, 8]);
+        let too_many: Vec<RowHash> = (0..=EXCLUDED_MAX as u128).map(|at| row(at << 20).key).collect();
+        assert_eq!(not_recognized(&rows, &too_many).len(), 10);
+
+        let order = opened(data.path(), &rows, &[]);
+        order.keep();
+        assert!(compared(data.path(), &rows, one).iter().all(|is| !is), "the order of the later one counts");
     }
 
     #[test]

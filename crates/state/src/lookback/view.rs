@@ -98,6 +98,23 @@ impl View {
         Ok(Looked::View(View { chunks, loose, rows: Arc::new(CommittedRows { blocks, files }) }))
     }
 
+    /// Returns a view of these rows, committed by one run.
+    #[cfg(test)]
+    pub(super) fn of(mut rows: Vec<RowVersion>) -> View {
+        rows.sort_unstable();
+        let blocks = if rows.is_empty() { Vec::new() } else { vec![(0, Arc::from(rows))] };
+        View {
+            chunks: Vec::new(),
+            loose: (0, 0),
+            rows: Arc::new(CommittedRows { blocks, files: Vec::new() }),
+        }
+    }
+
+    /// Returns whether nothing is committed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.files.is_empty() && self.rows.blocks.is_empty()
+    }
+
     /// Returns the keys of rows that are gone.
     ///
     /// # Errors

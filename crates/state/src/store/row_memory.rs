@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use tidegate_model::held::HeldRows;
-use tidegate_model::store::{KeptUser, Lookback, RowMemory, SentUser};
+use tidegate_model::store::{KeptUser, Lookback, RowMemory, RunLedger as _, SentUser};
 use tidegate_model::{Comparison, Error, HashMemo, RowHash, RunId, SyncId};
 
 use crate::held::SealedRows;
@@ -18,7 +18,8 @@ impl RowMemory for SqlStore {
 
     async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error> {
         let view = self.lookback.view(sync).await?;
-        Ok(Box::new(ViewComparison::open(view, self.lookback.data(), sync).await?))
+        let rejected = self.rejected_versions(sync).await?;
+        Ok(Box::new(ViewComparison::open(view, self.lookback.data(), sync, &rejected).await?))
     }
 
     async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error> {
