@@ -198,7 +198,6 @@ pub(crate) struct FinishedRun {
     /// Why it failed, with the next step.
     pub(crate) error: Option<String>,
     /// What kind of failure that was, and through which connection.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<RunFailure>,
     /// Reasons of rejected rows and rows in doubt, most frequent first.
     pub(crate) reasons: Vec<Rejection>,
