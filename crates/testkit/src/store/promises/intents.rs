@@ -58,6 +58,8 @@ pub async fn an_intent_is_done_with_its_batch_whatever_was_written_beside_it(bac
     let answer =
         async |intent, outcome| store.answered(&run.id, intent, vec![outcome]).await.expect("answered");
     tokio::join!(answer(second, refused()), answer(first, Outcome::Delivered));
+    // Notes are written in their order: what is behind the answers waits for them.
+    intend(1, 4).await;
 
     commit_batch(&*store, &run.id, BatchCommit { batch: 1, ..BatchCommit::default() }).await;
     drop(store);
