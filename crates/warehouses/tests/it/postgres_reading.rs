@@ -206,7 +206,10 @@ async fn rows_are_looked_up_by_composite_keys_of_any_type() {
     let Err(error) = source.lookup(&table("public.t"), &key(&["shopp"]), &wanted).await else {
         panic!("there is no such column");
     };
-    assert_eq!((error.kind(), error.next_step()), (ErrorKind::Missing, "did you mean `shop`?"));
+    assert_eq!(
+        (error.kind(), error.next_step()),
+        (ErrorKind::Missing, "did you mean `shop`? Correct the name, or add the column there")
+    );
 }
 
 #[tokio::test]
