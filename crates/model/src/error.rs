@@ -114,19 +114,19 @@ pub enum Reaction {
 /// secret; the hint is the next step.
 pub struct Error {
     kind: ErrorKind,
-    message: String,
+    message: Box<str>,
     // Boxed: every `Result` of this program carries an `Error`.
     hint: Option<Box<str>>,
     said: Option<Box<str>>,
     not_before: Option<Timestamp>,
-    connection: Option<ConnectionId>,
+    connection: Option<Box<ConnectionId>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// Creates a failure with its sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        let message = plain(message.into());
+        let message = plain(message.into()).into_boxed_str();
         Error { kind, message, hint: None, said: None, not_before: None, connection: None, source: None }
     }
 
@@ -155,7 +155,7 @@ impl Error {
     /// Adds the connection through which it failed, unless it is known.
     #[must_use]
     pub fn at(mut self, connection: &ConnectionId) -> Error {
-        self.connection.get_or_insert_with(|| connection.clone());
+        self.connection.get_or_insert_with(|| Box::new(connection.clone()));
         self
     }
 
@@ -169,7 +169,7 @@ impl Error {
     /// Prefixes the message with the operation that failed.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Error {
-        self.message = format!("{doing}: {}", self.message);
+        self.message = format!("{doing}: {}", self.message).into_boxed_str();
         self
     }
 
@@ -190,7 +190,7 @@ impl Error {
 
     /// Returns the connection through which it failed, if it is known.
     pub fn connection(&self) -> Option<&ConnectionId> {
-        self.connection.as_ref()
+        self.connection.as_deref()
     }
 
     /// Returns the sentence, without hint and causes.
@@ -267,7 +267,7 @@ impl Error {
 
     /// Returns the message and its causes on one line.
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
+        let mut text = self.message.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             let said = plain(error.to_string());
