@@ -52,7 +52,7 @@ impl ConfirmedRows {
             Limited::Changed => self.changed,
             Limited::FirstRun => self.added,
         };
-        (exceeded.rows > confirmed).then(|| ExceededLimit { confirmed: Some(confirmed), ..exceeded })
+        (exceeded.rows > confirmed).then_some(ExceededLimit { confirmed: Some(confirmed), ..exceeded })
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) enum Work {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Retried(RetryResult),
+    Retried(Box<RetryResult>),
     Reset,
     Failed { message: String, next: String },
 }
@@ -63,7 +63,7 @@ impl Engine {
         stop: &CancellationToken,
     ) -> Result<RetryResult, Error> {
         match self.ask(id, &Work::retry(filter), held, stop).await? {
-            Answer::Retried(result) => Ok(result),
+            Answer::Retried(result) => Ok(*result),
             other => Err(unexpected(&other)),
         }
     }
@@ -159,7 +159,8 @@ impl Engine {
                 let open = self.open_again(claim).await?;
                 let progress = watch::Sender::default();
                 let stop = stop.child_token();
-                self.retry_open(&open, claim, &filter, stop, progress).await.map(Answer::Retried)
+                let retried = self.retry_open(&open, claim, &filter, stop, progress).await?;
+                Ok(Answer::Retried(Box::new(retried)))
             }
         }
     }
