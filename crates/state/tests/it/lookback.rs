@@ -72,7 +72,7 @@ async fn a_million_rows_with_one_cursor_value_are_known_again_in_little_memory()
 async fn ten_million_rows_with_one_cursor_value_are_known_again_in_little_memory() {
     let mib = ties(10_000_000, 10).await;
     // Their hashes are 305 MiB.
-    assert!(mib < 96, "{mib} MiB");
+    assert!(mib < 64, "{mib} MiB");
 }
 
 /// A mirror: its keys, and the rows that are committed under them.
