@@ -120,7 +120,8 @@ pub(crate) fn stem_of(name: &str) -> &str {
     name[at..].find('.').map_or(name, |end| &name[..at + end])
 }
 
-/// Returns a name for the rows of a file after some were erased. It is not used again.
+/// Returns another name for a file of the same blocks, which is not used again: some of its rows were erased, or
+/// another machine may write one, too.
 pub(crate) fn new_version_of(name: &str) -> String {
     format!("{}.{}.parquet", stem_of(name), uuid::Uuid::new_v4().simple())
 }

@@ -33,8 +33,15 @@ pub(super) struct NewFile<'a> {
     pub(super) users: Option<&'a FileUsers>,
 }
 
-/// Lists a file and removes the blocks that it holds. Returns how many blocks these were.
-pub(super) async fn add(tx: &mut Tx, folder: &str, file: &NewFile<'_>) -> Result<u64, Error> {
+/// How much was in blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) blocks: u64,
+    pub(super) rows: u64,
+}
+
+/// Lists a file and removes the blocks that it holds. Returns what these had at that moment.
+pub(super) async fn add(tx: &mut Tx, folder: &str, file: &NewFile<'_>) -> Result<Counted, Error> {
     let NewFile { name, sync, day, first, last, span, users } = file;
     let (slot, marks) = user_index::listed(*users);
     let statement = sql("INSERT INTO history_files
@@ -49,7 +56,13 @@ pub(super) async fn add(tx: &mut Tx, folder: &str, file: &NewFile<'_>) -> Result
             WHERE blocks.run = runs.id AND {condition}) WHERE id IN (SELECT run FROM blocks WHERE {condition})"
     );
     tx.execute(Statement::assembled(counted, args.clone())).await?;
-    tx.execute(Statement::assembled(format!("DELETE FROM blocks WHERE {condition}"), args)).await
+    let removed = format!("DELETE FROM blocks WHERE {condition} RETURNING row_count");
+    let mut counted = Counted::default();
+    for record in tx.all(Statement::assembled(removed, args)).await? {
+        counted.blocks += 1;
+        counted.rows += record.count("row_count")?;
+    }
+    Ok(counted)
 }
 
 /// Returns the condition for blocks of a sync, from one to another.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use tidegate_model::{
 };
 use tidegate_state::{BucketConfig, CACHE_BYTES, MasterKeys, StateConfig};
 use tidegate_testkit::{ManualClock, rows};
+use tokio::sync::Notify;
 
 use crate::postgres::Database;
 
@@ -37,7 +38,16 @@ struct Memory {
     clock: ManualClock,
     /// Requests until one fails; none if it is negative.
     until_failure: Arc<AtomicI64>,
-    gets: Arc<AtomicU32>,
+    /// The names of the files that were read.
+    read: Arc<Mutex<Vec<String>>>,
+    /// Where uploads of history wait, if there is one.
+    gate: Arc<Mutex<Option<Arc<Gate>>>>,
+}
+
+/// Where uploads wait until it is opened.
+struct Gate {
+    reached: Notify,
+    opened: Notify,
 }
 
 impl Memory {
@@ -58,9 +68,22 @@ impl Memory {
         }
     }
 
+    /// Keeps the next upload of history until the gate is opened.
+    fn close(&self) -> Arc<Gate> {
+        let gate = Arc::new(Gate { reached: Notify::new(), opened: Notify::new() });
+        *self.gate.lock().expect("whole") = Some(Arc::clone(&gate));
+        gate
+    }
+
     fn names(&self, folder: &str) -> Vec<String> {
         let files = self.files.lock().expect("whole");
         files.keys().filter(|name| name.starts_with(folder)).cloned().collect()
+    }
+
+    /// The files of a folder that were read, as often as they were.
+    fn read(&self, folder: &str) -> Vec<String> {
+        let read = self.read.lock().expect("whole");
+        read.iter().filter(|name| name.starts_with(folder)).cloned().collect()
     }
 
     fn holds(&self, text: &str) -> bool {
@@ -83,6 +106,11 @@ impl Bucket for Memory {
             self.files.lock().expect("whole").insert(name.to_owned(), (self.clock.now(), bytes));
             return Ok(());
         }
+        let gate = self.gate.lock().expect("whole").take_if(|_| name.starts_with("history/"));
+        if let Some(gate) = gate {
+            gate.reached.notify_one();
+            gate.opened.notified().await;
+        }
         self.asked()?;
         self.files.lock().expect("whole").insert(name.to_owned(), (self.clock.now(), bytes));
         self.asked()
@@ -90,7 +118,7 @@ impl Bucket for Memory {
 
     async fn get(&self, name: &str) -> Result<Option<Content>, Error> {
         self.asked()?;
-        self.gets.fetch_add(1, Ordering::SeqCst);
+        self.read.lock().expect("whole").push(name.to_owned());
         let found = self.files.lock().expect("whole").get(name).map(|(_, bytes)| Bytes::from(bytes.clone()));
         Ok(found.map(|bytes| stream::once(async move { Ok(bytes) }).boxed()))
     }
@@ -201,9 +229,9 @@ async fn the_rows_of_a_machine_that_is_gone_are_listed_by_one_with_an_empty_disk
 
     assert_eq!(second.keys().await, ["3", "2", "1"]);
     assert_eq!(second.copies(), 3, "copied when they were read");
-    let asked = scene.bucket.gets.load(Ordering::SeqCst);
+    let read = scene.bucket.read("history/");
     assert_eq!(second.keys().await, ["3", "2", "1"]);
-    assert_eq!(scene.bucket.gets.load(Ordering::SeqCst), asked, "copies are read again");
+    assert_eq!(scene.bucket.read("history/"), read, "copies are read again");
     second.run(&scene, &[4]).await;
     assert_eq!(scene.machine().await.keys().await, ["4", "3", "2", "1"]);
 }
@@ -266,6 +294,52 @@ async fn an_erased_user_is_in_no_file_of_the_bucket_and_in_no_copy_of_a_machine_
     let again = Machine { store: again, disk: second.disk };
     again.run(&scene, &[9]).await;
     assert_eq!(again.copies(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_is_erased_while_another_machine_uploads_the_rows_is_in_no_file() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.machine().await, scene.machine().await);
+    let gate = scene.bucket.close();
+    let erased = async {
+        gate.reached.notified().await;
+        let rows = first.store.rows(&RowQuery { limit: 9, ..RowQuery::default() }).await.expect("rows");
+        let user = rows.iter().find(|row| row.key == "1").expect("there").user.clone();
+        let removed = first.store.erase_user(&user).await.expect("erased");
+        gate.opened.notify_one();
+        (user, removed.history_rows)
+    };
+
+    let ((), (user, removed)) = tokio::join!(second.run(&scene, &[1, 2]), erased);
+
+    assert_eq!((removed, first.keys().await), (1, vec!["2".to_owned()]));
+    assert!(!scene.bucket.holds(&user), "{:?}", scene.bucket.names("history/"));
+    // The others have their file with the next run.
+    scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    second.run(&scene, &[3]).await;
+    assert_eq!(first.keys().await, ["3", "2"]);
+    assert_eq!(scene.bucket.names("history/").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_several_machines_put_into_files_at_the_same_time_are_listed_once() {
+    let scene = Scene::new().await;
+    let reader = scene.machine().await;
+    let mut expected = Vec::new();
+    for id in 1..=12 {
+        // A machine that dies leaves its rows in tables: it has no time for a file.
+        scene.bucket.until_failure.store(0, Ordering::SeqCst);
+        reader.run(&scene, &[id]).await;
+        expected.insert(0, id.to_string());
+        scene.bucket.until_failure.store(-1, Ordering::SeqCst);
+        scene.bucket.clock.advance(SignedDuration::from_hours(24));
+        let machines = futures_util::future::join_all((0..3).map(|_| scene.machine())).await;
+        while scene.bucket.names("history/").len() < expected.len() {
+            tokio::task::yield_now().await;
+        }
+        drop(machines);
+        assert_eq!(reader.keys().await, expected[..]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

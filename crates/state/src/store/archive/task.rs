@@ -15,11 +15,13 @@ use super::pending::{self, Pending, pages};
 use super::{Job, LOCK};
 use crate::blocking::blocking;
 use crate::history::erase::sync_of;
-use crate::history::{History, HistoryFile, block::Block, day_of, parquet::HistoryWriter, user_marks};
+use crate::history::{
+    History, HistoryFile, block::Block, day_of, new_version_of, parquet::HistoryWriter, user_marks,
+};
 use crate::lookback::run_files::RunFiles;
 use crate::store::contents::Contents;
 use crate::store::dialect::Database;
-use crate::store::history_files::{self, NewFile};
+use crate::store::history_files::{self, Counted, NewFile};
 use crate::store::shared_history::{IN_BUCKET, SharedHistory};
 use crate::store::statement::{Statement, sql};
 use crate::store::trim::{self, Age};
@@ -256,20 +258,27 @@ impl Task {
         if self.shared.is_some() { IN_BUCKET } else { &self.folder }
     }
 
-    /// One file of blocks of one day, unless another machine was faster.
+    /// One file of blocks of one day, unless another machine was faster or took rows of a user out meanwhile.
     async fn write_file(&mut self, sync: &SyncId, group: &[Pending]) -> Result<(), Error> {
         let ([first, ..], [.., last]) = (group, group) else { return Ok(()) };
-        let name = self.history.name_of(sync, first.day, &first.id, &last.id);
+        let mut name = self.history.name_of(sync, first.day, &first.id, &last.id);
+        if self.shared.is_some() {
+            // Another machine may write a file of the same blocks at the same time.
+            name = new_version_of(&name);
+        }
         let path = self.history.path_of(&name);
         let (of_sync, object, target) = (sync.clone(), first.object, path.clone());
         let mut writer = blocking(move || HistoryWriter::create(target, &of_sync, object)).await?;
+        let mut read = Counted::default();
         for (from, to) in pages(group) {
             let (condition, args) = history_files::blocks(sync, from, to);
-            let text =
-                format!("SELECT run, committed_at, body FROM blocks WHERE {condition} ORDER BY run, seq");
+            let text = format!(
+                "SELECT run, committed_at, row_count, body FROM blocks WHERE {condition} ORDER BY run, seq"
+            );
             let mut bodies = Vec::new();
             for record in self.database.all(Statement::assembled(text, args)).await? {
                 let run = RunId::new(record.get::<String>("run")?);
+                read = Counted { blocks: read.blocks + 1, rows: read.rows + record.count("row_count")? };
                 bodies.push((record.time("committed_at")?, run, record.get::<Vec<u8>>("body")?));
             }
             writer = blocking(move || {
@@ -301,7 +310,7 @@ impl Task {
         };
         let mut tx = self.database.write().await?;
         let removed = history_files::add(&mut tx, self.listing(), &new).await?;
-        if removed == group.len() as u64 {
+        if removed == read && removed.blocks == group.len() as u64 {
             uploaded.map_or(Ok(()), |uploaded| uploaded.still_there())?;
             tx.commit().await?;
             self.waiting_files += 1;
