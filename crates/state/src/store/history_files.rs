@@ -145,15 +145,14 @@ pub(super) async fn names_of_day(database: &Database, day: Date) -> Result<HashS
     records.iter().map(|record| record.get("name")).collect()
 }
 
-/// Lists a file in another folder, or under another name, if it is still listed.
+/// Lists a file in another folder, or under another name. Returns false if it is not listed any more.
 pub(super) async fn relist(
     database: &Database,
     (folder, name): (&str, &str),
     (to_folder, to_name): (&str, &str),
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let statement = sql("UPDATE history_files SET folder = $3, name = $4 WHERE folder = $1 AND name = $2");
-    database.execute(statement.bind(folder).bind(name).bind(to_folder).bind(to_name)).await?;
-    Ok(())
+    Ok(database.execute(statement.bind(folder).bind(name).bind(to_folder).bind(to_name)).await? > 0)
 }
 
 /// Takes one file off the list.

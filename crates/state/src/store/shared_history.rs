@@ -185,18 +185,29 @@ impl SharedHistory {
     pub(super) async fn erase(&self, user: &str) -> Result<u64, Error> {
         self.tidy().await?;
         let mut rows = 0;
-        for name in history_files::names(&self.database, IN_BUCKET).await? {
-            rows += self.erase_in(&name, user).await?;
+        let mut names = history_files::names(&self.database, IN_BUCKET).await?;
+        while !names.is_empty() {
+            let mut replaced = HashSet::new();
+            for name in names {
+                match self.erase_in(&name, user).await? {
+                    Some(of_file) => rows += of_file,
+                    None => _ = replaced.insert(history::stem_of(&name).to_owned()),
+                }
+            }
+            names = history_files::names(&self.database, IN_BUCKET).await?;
+            names.retain(|name| replaced.contains(history::stem_of(name)));
         }
         self.sweep(None, true).await?;
         Ok(rows)
     }
 
-    async fn erase_in(&self, name: &str, user: &str) -> Result<u64, Error> {
+    /// Erases a user from one file. Returns how many rows these were; `None` if another machine has listed another
+    /// version meanwhile, which lacks the rows of another user.
+    async fn erase_in(&self, name: &str, user: &str) -> Result<Option<u64>, Error> {
         let path = self.history.path_of(name);
         let is_here = path.exists();
         if !is_here && !self.files.download(&key(name), &path).await? {
-            return Ok(0);
+            return Ok(self.is_listed(name).await?.then_some(0));
         }
         let version = history::new_version_of(name);
         let (target, id) = (self.history.path_of(&version), user.to_owned());
@@ -204,13 +215,17 @@ impl SharedHistory {
         if rows > 0 {
             let uploaded = self.publish(&version).await?;
             uploaded.still_there()?;
-            history_files::relist(&self.database, (IN_BUCKET, name), (IN_BUCKET, &version)).await?;
+            if !history_files::relist(&self.database, (IN_BUCKET, name), (IN_BUCKET, &version)).await? {
+                self.withdraw(&version).await?;
+                self.remove_copy(name.to_owned()).await?;
+                return Ok(None);
+            }
             self.files.remove(&key(name)).await?;
         }
         if rows > 0 || !is_here {
             self.remove_copy(name.to_owned()).await?;
         }
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     async fn listed(&self) -> Result<HashSet<String>, Error> {

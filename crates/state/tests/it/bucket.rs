@@ -322,6 +322,30 @@ async fn a_user_who_is_erased_while_another_machine_uploads_the_rows_is_in_no_fi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_users_whom_two_machines_erase_at_the_same_time_are_in_no_file() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.machine().await, scene.machine().await);
+    first.run(&scene, &[1, 2, 3]).await;
+    let rows = first.store.rows(&RowQuery { limit: 9, ..RowQuery::default() }).await.expect("rows");
+    let user = |key: &str| rows.iter().find(|row| row.key == key).expect("there").user.clone();
+    let (one, other) = (user("1"), user("2"));
+    let gate = scene.bucket.close();
+    let meanwhile = async {
+        gate.reached.notified().await;
+        let removed = second.store.erase_user(&other).await.expect("erased");
+        gate.opened.notify_one();
+        removed.history_rows
+    };
+
+    let (removed, of_other) = tokio::join!(first.store.erase_user(&one), meanwhile);
+
+    assert_eq!((removed.expect("erased").history_rows, of_other), (1, 1));
+    assert_eq!(first.keys().await, ["3"]);
+    assert!(!scene.bucket.holds(&one) && !scene.bucket.holds(&other), "{:?}", scene.bucket.names("history/"));
+    assert_eq!(scene.bucket.names("history/").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_several_machines_put_into_files_at_the_same_time_are_listed_once() {
     let scene = Scene::new().await;
     let reader = scene.machine().await;
