@@ -173,6 +173,12 @@ pub(crate) struct ScaleArgs {
     /// Syncs that are due at the same time.
     #[arg(long, default_value_t = 160)]
     syncs: u64,
+    /// How many processes are killed in each measurement of the part `kills`.
+    #[arg(long, default_value_t = 6)]
+    kills: u32,
+    /// Which parts are measured.
+    #[arg(long = "part", value_enum, value_delimiter = ',', default_value = "topic,syncs,kills")]
+    parts: Vec<scale::Part>,
 }
 
 impl ScaleArgs {
@@ -185,6 +191,8 @@ impl ScaleArgs {
             millis: self.millis,
             messages: self.messages,
             syncs: self.syncs,
+            kills: self.kills,
+            parts: self.parts,
         }
     }
 }

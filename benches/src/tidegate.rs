@@ -154,6 +154,19 @@ impl Tidegate {
         Ok(counts.iter().filter_map(|count| count["events"].as_u64()).sum())
     }
 
+    /// The rows that are in doubt: their syncs and keys.
+    pub(crate) async fn in_doubt(&self) -> Result<Vec<(String, String)>> {
+        let arguments = ["rows", "--in-doubt", "--limit", "1000000", "--output", "json"];
+        let said = self.command(&arguments).stdout(Stdio::piped()).output().await?;
+        ensure!(said.status.success(), "`tidegate rows` ended with {}", said.status);
+        let rows: serde_json::Value = serde_json::from_slice(&said.stdout)?;
+        let rows = rows["rows"].as_array().context("`tidegate rows` gives a list")?;
+        let text = |row: &serde_json::Value, name: &str| {
+            row[name].as_str().map(str::to_owned).with_context(|| format!("a row without `{name}`: {row}"))
+        };
+        rows.iter().map(|row| Ok((text(row, "sync")?, text(row, "key")?))).collect()
+    }
+
     /// Starts serving on a free port.
     pub(crate) async fn serve(&self, variables: &[(&str, &str)]) -> Result<Serving> {
         let mut child = self
@@ -201,6 +214,12 @@ impl Serving {
     /// The time that it has spent on processors.
     pub(crate) fn processor_time(&self) -> Duration {
         self.child.id().and_then(memory::processor_time).unwrap_or_default()
+    }
+
+    /// Kills it: it does nothing more.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        ensure!(self.child.try_wait()?.is_none(), "`tidegate serve` ended before it was killed");
+        self.child.kill().await.context("`tidegate serve` cannot be killed")
     }
 
     /// Asks it to stop and waits until it has; its peak memory in bytes.

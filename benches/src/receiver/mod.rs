@@ -4,6 +4,7 @@
 //! for most requests, one packet for each answer. (An answer in two packets
 //! costs a client 40 ms of delayed acknowledgement.)
 
+mod effects;
 mod head;
 mod kinesis;
 mod opensearch;
@@ -11,7 +12,7 @@ mod tally;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,11 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::clock;
 use crate::latency::Latencies;
 use crate::samples;
+use effects::Effects;
 use head::{Ask, Head};
 use tally::Tally;
 
+pub(crate) use effects::Effect;
 pub(crate) use tally::Counts;
 
 /// A head larger than this is no request of ours.
@@ -43,6 +46,9 @@ pub(crate) enum Counting {
     Users,
     /// Counts the documents of each body; answers as OpenSearch does.
     Documents,
+    /// Counts the events of each body and notes which of them took effect; answers as OneSignal does if they
+    /// have idempotency keys, else as Braze does.
+    Effects,
 }
 
 /// The server. Clones share their counts.
@@ -54,11 +60,19 @@ pub(crate) struct Receiver {
     delay: Duration,
     tls: Option<Arc<ServerConfig>>,
     tally: Arc<Tally>,
+    effects: Arc<Mutex<Effects>>,
 }
 
 impl Receiver {
     pub(crate) fn new(counting: Counting) -> Receiver {
-        Receiver { counting, timed: false, delay: Duration::ZERO, tls: None, tally: Arc::default() }
+        Receiver {
+            counting,
+            timed: false,
+            delay: Duration::ZERO,
+            tls: None,
+            tally: Arc::default(),
+            effects: Arc::default(),
+        }
     }
 
     /// Answers after a delay.
@@ -100,9 +114,25 @@ impl Receiver {
         self.tally.latencies()
     }
 
+    /// How many different events took effect, and how many of them more than once.
+    pub(crate) fn arrived_and_doubled(&self) -> (usize, usize) {
+        let effects = self.effects();
+        (effects.arrived(), effects.doubled())
+    }
+
+    /// Those of these events that did not take effect.
+    pub(crate) fn missing(&self, expected: impl Iterator<Item = Effect>) -> Vec<Effect> {
+        self.effects().missing(expected)
+    }
+
+    fn effects(&self) -> MutexGuard<'_, Effects> {
+        self.effects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets what arrived.
     pub(crate) fn reset(&self) {
         self.tally.reset();
+        *self.effects() = Effects::default();
     }
 
     /// Waits until this many objects have come.
@@ -190,8 +220,17 @@ impl Receiver {
     fn take(&self, body: &[u8], scratch: &mut Vec<u8>, answer: &mut Vec<u8>) {
         let now = clock::micros().max(1);
         let mut latencies = Vec::new();
+        if self.counting == Counting::Effects {
+            let taken = self.effects().take(body);
+            answer.extend_from_slice(match taken {
+                None => BAD_REQUEST,
+                Some(taken) if taken.keyed => ACCEPTED,
+                Some(_) => CREATED,
+            });
+            return self.tally.add(now, body.len(), taken.map_or(0, |taken| taken.events), latencies);
+        }
         let objects = match self.counting {
-            Counting::Requests => 0,
+            Counting::Requests | Counting::Effects => 0,
             Counting::Users => 1,
             Counting::Documents => opensearch::documents(body),
             Counting::Objects => {
@@ -213,7 +252,7 @@ impl Receiver {
             Counting::Records => kinesis::taken(objects, answer),
             Counting::Users => answer.extend_from_slice(ACCEPTED),
             Counting::Documents => opensearch::taken(objects, answer),
-            Counting::Requests | Counting::Objects => answer.extend_from_slice(CREATED),
+            Counting::Requests | Counting::Objects | Counting::Effects => answer.extend_from_slice(CREATED),
         }
         self.tally.add(now, body.len(), objects, latencies);
     }

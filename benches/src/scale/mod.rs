@@ -1,10 +1,13 @@
 //! One, two and four processes that share the work, and a platform that is slow to answer.
 
+mod kills;
+
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
 use tokio::time;
 use tokio_postgres::{Client, Config};
 
@@ -26,6 +29,17 @@ const WARM_UP: u64 = 50_000;
 /// After so long a group has given each member its partitions.
 const JOINED: Duration = Duration::from_secs(15);
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Processes that share a topic.
+    Topic,
+    /// Processes that share scheduled syncs.
+    Syncs,
+    /// Both, while processes are killed at random: what is lost and doubled.
+    Kills,
+}
+
 /// What is measured with what.
 pub(crate) struct Plan {
     /// The program under test.
@@ -42,6 +56,16 @@ pub(crate) struct Plan {
     pub(crate) messages: u64,
     /// Syncs that are due at the same time.
     pub(crate) syncs: u64,
+    /// How many processes are killed in each measurement of the part `Kills`.
+    pub(crate) kills: u32,
+    /// Which parts are measured.
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Plan {
+    fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
 }
 
 /// Measures, and prints the report on stdout; progress goes to stderr.
@@ -56,23 +80,25 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
         report::machine(),
         grouped(plan.millis)
     );
-    println!(
-        "| work | processes | a second | of one process, times the number | peak memory of each | processor time |"
-    );
-    println!("|---|---:|---:|---:|---:|---:|");
-    let messages = format!("{} messages of a topic", grouped(plan.messages));
-    let mut one = None;
-    for &processes in &plan.processes {
-        let group = Group::start(plan, &server, &client, processes, Work::Topic).await?;
-        group.report(&messages, &mut one).await?;
+    if plan.has(Part::Topic) || plan.has(Part::Syncs) {
+        println!(
+            "| work | processes | a second | of one process, times the number | peak memory of each | processor time |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|");
+        let messages = format!("{} messages of a topic", grouped(plan.messages));
+        let syncs = format!("{} syncs, due together", grouped(plan.syncs));
+        for (part, work, name) in [(Part::Topic, Work::Topic, messages), (Part::Syncs, Work::Syncs, syncs)] {
+            let mut one = None;
+            for &processes in plan.processes.iter().filter(|_| plan.has(part)) {
+                let group = Group::start(plan, &server, &client, processes, work).await?;
+                group.report(&name, &mut one).await?;
+            }
+        }
+        println!();
     }
-    let syncs = format!("{} syncs, due together", grouped(plan.syncs));
-    let mut one = None;
-    for &processes in &plan.processes {
-        let group = Group::start(plan, &server, &client, processes, Work::Syncs).await?;
-        group.report(&syncs, &mut one).await?;
+    if plan.has(Part::Kills) {
+        kills::run(plan, &server, &client).await?;
     }
-    println!();
     Ok(())
 }
 
@@ -106,8 +132,7 @@ impl Group {
         processes: usize,
         work: Work,
     ) -> Result<Group> {
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {STATE} WITH (FORCE)")).await?;
-        client.batch_execute(&format!("CREATE DATABASE {STATE}")).await?;
+        make_state(client).await?;
         let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir()?;
         let receiver = Receiver::slow(Counting::Objects, Duration::from_millis(plan.millis));
         let platform = format!(
@@ -117,7 +142,7 @@ impl Group {
         match work {
             Work::Topic => {
                 let topic = Topic::make(&plan.brokers, "scale", Format::Json).await?;
-                let project = project_of_topic(&topic, &platform);
+                let project = project_of_topic(&topic, &platform, TO_BRAZE);
                 let serving = serve(plan, folder.path(), processes, &project, &[]).await?;
                 // Every partition has a reader before the clock starts.
                 let all = u64::try_from(PARTITIONS)? * 100;
@@ -139,12 +164,7 @@ impl Group {
                 Ok(Group { serving, items, took, used, topic: Some(topic) })
             }
             Work::Syncs => {
-                client
-                    .batch_execute(&format!(
-                        "DROP TABLE IF EXISTS bench_scale; CREATE TABLE bench_scale AS SELECT n AS id, 'u' || n AS customer,
-                         timestamptz '2024-01-01Z' AS at FROM generate_series(1, {ROWS}) n"
-                    ))
-                    .await?;
+                make_rows(client).await?;
                 let project = project_of_syncs(plan.syncs, server, &platform);
                 let store = server.url(STATE);
                 let variables = [("PGPASSWORD", server.password()), ("TIDEGATE_STORE", store.as_str())];
@@ -208,11 +228,34 @@ async fn serve(
     Ok(serving)
 }
 
-fn project_of_topic(topic: &Topic, platform: &str) -> String {
+/// Makes an empty state for processes that share it.
+async fn make_state(client: &Client) -> Result<()> {
+    client.batch_execute(&format!("DROP DATABASE IF EXISTS {STATE} WITH (FORCE)")).await?;
+    client.batch_execute(&format!("CREATE DATABASE {STATE}")).await?;
+    Ok(())
+}
+
+/// Makes the table that every scheduled sync sends.
+async fn make_rows(client: &Client) -> Result<()> {
+    let sql = format!(
+        "DROP TABLE IF EXISTS bench_scale; CREATE TABLE bench_scale AS SELECT n AS id, 'u' || n AS customer,
+         timestamptz '2024-01-01Z' AS at FROM generate_series(1, {ROWS}) n"
+    );
+    client.batch_execute(&sql).await?;
+    Ok(())
+}
+
+/// What becomes of a message at Braze.
+const TO_BRAZE: &str = "    destination: { connection: platform, object: event }
+    mapping: { name: name, external_id: user, timestamp: at, properties: properties }
+    in_doubt: resend
+";
+
+fn project_of_topic(topic: &Topic, platform: &str, destination: &str) -> String {
     format!(
         "connections:
   topic: {{ type: kafka, brokers: \"{}\", properties: {{ session.timeout.ms: {SESSION_MS} }} }}
-  braze: {platform}
+  platform: {platform}
 syncs:
   topic:
     source:
@@ -220,11 +263,8 @@ syncs:
       topics: {}
       group: bench-scale-{}
       format: json
-      fields: {{ name: event_name, user: external_id, at: {{ path: timestamp, as: epoch_ms }}, properties: properties }}
-    destination: {{ connection: braze, object: event }}
-    mapping: {{ name: name, external_id: user, timestamp: at, properties: properties }}
-    in_doubt: resend
-    schedule: continuous
+      fields: {{ id: id, name: event_name, user: external_id, at: {{ path: timestamp, as: epoch_ms }}, properties: properties }}
+{destination}    schedule: continuous
 ",
         topic.brokers,
         topic.name,
@@ -239,6 +279,7 @@ fn project_of_syncs(syncs: u64, server: &Server, platform: &str) -> String {
             "  s{n}:
     source: {{ connection: pg, table: bench_scale }}
     cursor: at
+    primary_key: id
     destination: {{ connection: braze, object: event }}
     mapping: {{ external_id: customer, name: {{ value: s{n} }}, timestamp: at, properties: [id] }}
     schedule: {{ every: 24h }}
