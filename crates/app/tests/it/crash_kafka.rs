@@ -1,4 +1,7 @@
 //! `kill -9` while processes share a topic, and of the broker that they share.
+//!
+//! Processes with a data folder of their own share the partitions. Of processes that share a state on PostgreSQL, one
+//! reads them all, and another one takes its place when it dies.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -7,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::served::Served;
+use crate::services::Machines;
 use crate::support::{Project, Sandbox, pause};
 use crate::topics::{Broker, Topic, know_users};
 
@@ -19,8 +23,9 @@ const USERS: u32 = 50;
 /// How long the survivors may take for what the dead ones left.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Several processes, each with state of its own, in the groups of the same two syncs.
+/// Several processes in the groups of the same two syncs.
 struct Fleet {
+    machines: Machines,
     topic: Topic,
     sandbox: Sandbox,
     projects: Vec<Project>,
@@ -28,11 +33,11 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn start(topic: Topic, processes: usize) -> Fleet {
+    async fn start(machines: Machines, topic: Topic, processes: usize) -> Fleet {
         let sandbox = Sandbox::start(&["--memory", "--no-limits", "--faults", r#"{"latency_ms": 15}"#]);
         know_users(&sandbox, "u", USERS).await;
         let yaml = format!(
-            "connections:\n{}{}syncs:\n  \
+            "connections:\n{}{}{}syncs:\n  \
              events:\n    source: {{ connection: stream, topics: {topic}, group: events-{topic}, fields: {{ n: n }} }}\n    \
              destination: {{ connection: onesignal, object: event }}\n    \
              mapping: {{ external_id: key, name: {{ value: e }}, properties: [n, partition, offset] }}\n  \
@@ -41,23 +46,25 @@ impl Fleet {
              mapping: {{ external_id: key, attributes: [n] }}\n",
             topic.connection(SESSION),
             sandbox.connections(),
+            machines.connections(),
             topic = topic.name,
         );
         let projects: Vec<Project> = (0..processes)
             .map(|_| {
-                let mut project = Project::new(&yaml);
+                let mut project = machines.machine(&yaml);
                 project.set("RUST_LOG", "warn,tidegate_kafka=info");
                 project
             })
             .collect();
         let running = projects.iter().map(Served::start).collect();
-        Fleet { topic, sandbox, projects, running }
+        Fleet { machines, topic, sandbox, projects, running }
     }
 
-    /// Kills one of them and starts it again.
+    /// Kills one of them and starts it again, or another one on an empty disk.
     fn kill(&mut self, which: usize) {
         let died = self.running[which].kill();
         assert!(died, "it ended before it was killed:\n{}", self.running[which].said());
+        self.machines.replace(&mut self.projects[which]);
         self.running[which] = Served::start(&self.projects[which]);
     }
 
@@ -124,15 +131,26 @@ fn random(end: u64) -> u64 {
 
 #[tokio::test]
 async fn crash_kafka_of_processes_that_share_a_topic_loses_and_doubles_nothing() {
-    let kills: u32 = std::env::var(KILLS).map_or(50, |kills| kills.parse().expect("a number"));
-    let mut fleet = Fleet::start(Topic::new(12), PROCESSES).await;
+    let kills = std::env::var(KILLS).map_or(50, |kills| kills.parse().expect("a number"));
+    processes_are_killed(Machines::Restarted, PROCESSES, kills).await;
+}
+
+#[tokio::test]
+async fn crash_kafka_of_machines_that_share_their_state_and_are_replaced_loses_and_doubles_nothing() {
+    let machines = Machines::replaced().await;
+    let kills = machines.kills(0, 4);
+    processes_are_killed(machines, 2, kills).await;
+}
+
+async fn processes_are_killed(machines: Machines, processes: usize, kills: u64) {
+    let mut fleet = Fleet::start(machines, Topic::new(12), processes).await;
     let load = fleet.topic.load(200, USERS);
     fleet.sandbox.wait_for("onesignal", "events", 1).await;
 
     let started = Instant::now();
     for _ in 0..kills {
         pause(Duration::from_millis(300 + random(1_400))).await;
-        fleet.kill(random(PROCESSES as u64) as usize);
+        fleet.kill(random(processes as u64) as usize);
     }
     let storm = started.elapsed();
     let delivered = fleet.delivered().await;
@@ -148,7 +166,7 @@ async fn crash_kafka_of_processes_that_share_a_topic_loses_and_doubles_nothing()
 async fn crash_kafka_of_the_broker_loses_and_doubles_nothing() {
     let mut broker = Broker::start().await;
     let topic = Topic::at(&broker.address(), "orders", 4);
-    let mut fleet = Fleet::start(topic, 2).await;
+    let mut fleet = Fleet::start(Machines::Restarted, topic, 2).await;
     let load = fleet.topic.load(100, USERS);
     fleet.sandbox.wait_for("onesignal", "events", 1).await;
 

@@ -16,6 +16,7 @@ use axum::routing::post;
 use serde_json::{Value, json};
 
 use crate::crash_warehouses::fill;
+use crate::services::Machines;
 use crate::support::{Project, pause};
 
 const EVENTS: usize = 5_000;
@@ -128,14 +129,26 @@ async fn killed(project: &Project, index: &Shared, enough: usize) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_opensearch_each_event_is_there_once_and_only_throttled_ones_are_sent_again() {
+    each_event_is_there_once(Machines::Restarted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_opensearch_each_event_is_there_once_although_each_machine_is_replaced() {
+    each_event_is_there_once(Machines::replaced().await).await;
+}
+
+async fn each_event_is_there_once(machines: Machines) {
     let events: usize =
         std::env::var("TIDEGATE_TEST_EVENTS").map_or(EVENTS, |events| events.parse().expect("a number"));
     let index: Shared =
         Arc::new(Mutex::new(Index { events: vec![Known::default(); events], ..Index::default() }));
     let url = served(&index).await;
-    let head =
-        format!("connections:\n{}  search: {{ type: opensearch, endpoint: '{url}' }}\n", super::serve::SHOP);
-    let project = Project::new(&format!("{head}syncs: {{}}\n"));
+    let head = format!(
+        "connections:\n{}{}  search: {{ type: opensearch, endpoint: '{url}' }}\n",
+        super::serve::SHOP,
+        machines.connections()
+    );
+    let mut project = machines.machine(&format!("{head}syncs: {{}}\n"));
     fill(&project, events as u64).await;
     project.write(
         "tidegate.yaml",
@@ -148,6 +161,7 @@ async fn crash_opensearch_each_event_is_there_once_and_only_throttled_ones_are_s
     for kill in 0..KILLS {
         locked(&index).life += 1;
         met += usize::from(killed(&project, &index, events * (kill + 1) / (KILLS + 2)).await);
+        machines.replace(&mut project);
     }
     assert!(met > 0, "no run was killed before its end");
     locked(&index).life += 1;

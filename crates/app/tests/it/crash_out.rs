@@ -1,5 +1,8 @@
 //! `kill -9` of `tidegate serve` at random moments, while many write to it: what
 //! got a 2xx is exported, to Delta and OpenSearch exactly once, to Kinesis at least once.
+//!
+//! The server starts again on its machine, with the event log in files; or another machine takes its place with an
+//! empty disk, and PostgreSQL, a bucket and Kafka hold what they share.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -12,18 +15,21 @@ use serde_json::json;
 
 use crate::outside::{Search, Stream, record_ids, table_ids};
 use crate::served::{Served, until};
+use crate::services::Machines;
 use crate::support::{Project, pause};
 
-/// How often it is killed; `TIDEGATE_TEST_KILLS` sets another number, and 200 were seen to pass.
+/// How often a server is killed that starts again; 200 were seen to pass.
 const KILLS: u64 = 100;
+/// How often one is killed that is replaced.
+const REPLACED: u64 = 6;
 /// Connections that write at the same time.
 const WRITERS: u64 = 4;
 /// Events of a request.
 const EVENTS: u64 = 20;
-/// The longest life of a server once it listens.
-const LIFE_MS: u64 = 400;
+/// The longest life of a server once it listens: one that is replaced has more to open first.
+const LIFE_MS: [u64; 2] = [400, 1_500];
 /// The longest life of one that is killed while it starts: each fourth.
-const START_MS: u64 = 120;
+const START_MS: [u64; 2] = [120, 1_000];
 
 /// Those who write, and what they were promised.
 struct Writers {
@@ -99,11 +105,25 @@ async fn write(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>, next: Arc<Ato
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_out_every_acknowledged_event_is_exported_whenever_the_server_dies() {
-    let kills = std::env::var("TIDEGATE_TEST_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
+    every_acknowledged_event_is_exported(Machines::Restarted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_out_of_machines_that_are_replaced_every_acknowledged_event_is_exported() {
+    every_acknowledged_event_is_exported(Machines::replaced().await).await;
+}
+
+async fn every_acknowledged_event_is_exported(machines: Machines) {
+    let kills = machines.kills(KILLS, REPLACED);
+    let [life_ms, start_ms] = [LIFE_MS, START_MS].map(|longest| match machines {
+        Machines::Restarted => longest[0],
+        Machines::Replaced(_) => longest[1],
+    });
     let (stream, search) = (Stream::kinesis(), Search::new());
-    let project = Project::new(&format!(
+    let lake = tempfile::tempdir().expect("a folder");
+    let mut project = machines.machine(&format!(
         "connections:
-{}  lake: {{ type: delta, path: lake }}
+{}{}  lake: {{ type: delta, path: {} }}
   kinesis: {}
   search: {{ type: opensearch, endpoint: '{}' }}
 syncs:
@@ -112,6 +132,8 @@ syncs:
   documents: {{ source: {{ connection: shop }}, destination: {{ connection: search, index: {} }} }}
 ",
         super::serve::SHOP,
+        machines.connections(),
+        lake.path().display(),
         stream.connection(),
         search.endpoint,
         stream.name,
@@ -122,17 +144,18 @@ syncs:
     let mut met = 0;
     for kill in 0..kills {
         if kill % 4 == 3 {
-            met += u64::from(dies_at_its_start(&project, kill).await);
+            met += u64::from(dies_at_its_start(&project, at_random(kill, start_ms)).await);
         } else {
             let mut served = Served::start(&project);
             writers.turn_to(&served.url);
-            pause(at_random(kill, LIFE_MS)).await;
+            pause(at_random(kill, life_ms)).await;
             met += u64::from(served.kill());
         }
+        machines.replace(&mut project);
     }
     let served = Served::start(&project);
     writers.turn_to(&served.url);
-    pause(Duration::from_millis(LIFE_MS)).await;
+    pause(Duration::from_millis(life_ms)).await;
     assert_eq!(met, kills, "it died by itself");
     let promised = writers.end().await;
     until("the end of the log", async || {
@@ -142,7 +165,7 @@ syncs:
     })
     .await;
 
-    let table = table_ids("delta", &project.path().join("lake/shop_events/events"));
+    let table = table_ids("delta", &lake.path().join("shop_events/events"));
     let records = record_ids(&stream.read());
     let documents = search.ids();
     let repeated = records.values().filter(|times| **times > 1).count();
@@ -171,14 +194,14 @@ fn at_random(seed: u64, most_ms: u64) -> Duration {
 
 /// Kills a server that may not even listen yet: whatever it was repairing stays half
 /// repaired.
-async fn dies_at_its_start(project: &Project, kill: u64) -> bool {
+async fn dies_at_its_start(project: &Project, after: Duration) -> bool {
     let mut starting = project
         .tidegate(&["serve", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("tidegate starts");
-    pause(at_random(kill, START_MS)).await;
+    pause(after).await;
     let running = starting.try_wait().expect("a state").is_none();
     starting.kill().expect("killed");
     starting.wait().expect("ended");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::bigquery::BigQuery;
 use crate::lakehouse::Lakehouse;
 use crate::served::Served;
+use crate::services::Machines;
 use crate::snowflake::Snow;
 use crate::support::{Project, pause};
 
@@ -19,6 +20,7 @@ const EVENTS: u64 = 5_000;
 const REQUEST: u64 = 5_000;
 /// Runs that are killed: with something staged, each a little later than the one before it.
 const KILLS: u32 = 4;
+const EMPTY: &str = "connections: {}\nsyncs: {}\n";
 
 /// Where events go.
 trait Warehouse {
@@ -159,10 +161,11 @@ async fn killed<W: Warehouse>(project: &Project, warehouse: &W, earlier: &[Strin
     running
 }
 
-async fn each_event_is_there_once(warehouse: &impl Warehouse, project: &Project) {
+async fn each_event_is_there_once(machines: &Machines, warehouse: &impl Warehouse, project: &mut Project) {
     let events: u64 =
         std::env::var("TIDEGATE_TEST_EVENTS").map_or(EVENTS, |events| events.parse().expect("a number"));
-    let head = format!("connections:\n{}{}", super::serve::SHOP, warehouse.connection());
+    let head =
+        format!("connections:\n{}{}{}", super::serve::SHOP, machines.connections(), warehouse.connection());
     project.write("tidegate.yaml", &format!("{head}syncs: {{}}\n"));
     fill(project, events).await;
     project.write(
@@ -179,6 +182,7 @@ async fn each_event_is_there_once(warehouse: &impl Warehouse, project: &Project)
         let after = Duration::from_millis(u64::from(kill) * (120 + events / 200));
         let earlier = warehouse.staged().await;
         met += u32::from(killed(project, warehouse, &earlier, after).await);
+        machines.replace(project);
     }
     assert!(met > 0, "no run was killed before its end");
     let started = Instant::now();
@@ -195,20 +199,28 @@ async fn each_event_is_there_once(warehouse: &impl Warehouse, project: &Project)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_lakehouse_each_event_is_in_the_table_once_whenever_an_export_dies() {
-    each_event_is_there_once(&Lakehouse::new().await, &Project::new("connections: {}\nsyncs: {}\n")).await;
+    let mut project = Project::new(EMPTY);
+    each_event_is_there_once(&Machines::Restarted, &Lakehouse::new().await, &mut project).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_lakehouse_each_event_is_in_the_table_once_although_each_machine_is_replaced() {
+    let machines = Machines::replaced().await;
+    let mut project = machines.machine(EMPTY);
+    each_event_is_there_once(&machines, &Lakehouse::new().await, &mut project).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_bigquery_each_event_is_in_the_table_once_whenever_an_export_dies() {
-    let (bigquery, project) = (BigQuery::new().await, Project::new("connections: {}\nsyncs: {}\n"));
+    let (bigquery, mut project) = (BigQuery::new().await, Project::new(EMPTY));
     project.write("key.json", &bigquery.key());
-    each_event_is_there_once(&bigquery, &project).await;
+    each_event_is_there_once(&Machines::Restarted, &bigquery, &mut project).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_snowflake_each_event_is_in_the_table_once_whenever_an_export_by_a_stage_dies() {
-    let (stage, project) = (Stage::new().await, Project::new("connections: {}\nsyncs: {}\n"));
-    each_event_is_there_once(&stage, &project).await;
+    let (stage, mut project) = (Stage::new().await, Project::new(EMPTY));
+    each_event_is_there_once(&Machines::Restarted, &stage, &mut project).await;
     let sql = format!(
         "SELECT TABLE_NAME FROM SHOP.INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = '{}'",
         stage.snow.schema

@@ -57,6 +57,7 @@ mod replica;
 mod rooms;
 mod serve;
 mod served;
+mod services;
 mod snapshots;
 mod snowflake;
 mod support;

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::services::Machines;
 use crate::support::{Database, Project, Sandbox};
 
 const CUSTOMERS: &str = "
@@ -25,6 +26,10 @@ struct Shop {
 
 impl Shop {
     async fn new(syncs: &str, options: &[&str]) -> Shop {
+        Shop::on(&Machines::Restarted, syncs, options).await
+    }
+
+    async fn on(machines: &Machines, syncs: &str, options: &[&str]) -> Shop {
         let database = Database::create().await;
         database
             .run(
@@ -34,9 +39,9 @@ impl Shop {
             )
             .await;
         let sandbox = Sandbox::start(options);
-        let connections = sandbox.connections();
+        let connections = sandbox.connections() + &machines.connections();
         let yaml = format!("connections:\n  db: {}\n{connections}syncs:{syncs}", database.connection());
-        Shop { database, sandbox, project: Project::new(&yaml), yaml }
+        Shop { database, sandbox, project: machines.machine(&yaml), yaml }
     }
 
     /// Compares at the source from now on, or here.
@@ -359,18 +364,32 @@ async fn only_attributes_that_changed_are_sent_and_billed_until_the_user_is_eras
 #[tokio::test]
 async fn a_run_that_is_killed_is_continued_and_the_platform_ends_as_the_table_is() {
     let customers = CUSTOMERS.replace("removed: delete", "removed: delete\n    limits: { removed: 100% }");
-    killed_again_and_again(&customers).await;
+    killed_again_and_again(&Machines::Restarted, &customers).await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_is_continued_by_another_machine_and_the_platform_ends_as_the_table_is() {
+    let customers = CUSTOMERS.replace("removed: delete", "removed: delete\n    limits: { removed: 100% }");
+    let machines = Machines::replaced().await;
+    killed_again_and_again(&machines, &customers).await;
+    let Machines::Replaced(services) = &machines else { unreachable!("machines that are replaced") };
+    let files = services.bucket.keys().await;
+    assert!(
+        files.iter().any(|file| file.contains("/recency/")),
+        "no hashes of rows in the bucket: {files:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_run_that_compares_at_the_source_and_is_killed_is_continued_too() {
     let customers = CUSTOMERS
         .replace("removed: delete", "removed: delete\n    state: source\n    limits: { removed: 100% }");
-    killed_again_and_again(&customers).await;
+    killed_again_and_again(&Machines::Restarted, &customers).await;
 }
 
-async fn killed_again_and_again(customers: &str) {
-    let shop = Shop::new(customers, &["--no-limits", "--faults", r#"{"latency_ms": 40}"#]).await;
+async fn killed_again_and_again(machines: &Machines, customers: &str) {
+    let faults = ["--no-limits", "--faults", r#"{"latency_ms": 40}"#];
+    let mut shop = Shop::on(machines, customers, &faults).await;
     shop.database.run("CREATE SCHEMA tidegate").await;
     shop.run("customers").await;
     for round in 0..6 {
@@ -392,6 +411,7 @@ async fn killed_again_and_again(customers: &str) {
         crate::support::pause(std::time::Duration::from_millis(150 + 90 * round)).await;
         process.kill().expect("killed");
         process.wait().expect("ended");
+        machines.replace(&mut shop.project);
     }
     crate::support::pause(std::time::Duration::from_millis(500)).await;
     let run = shop.run("customers").await;

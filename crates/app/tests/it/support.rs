@@ -382,17 +382,26 @@ pub(crate) async fn pause(span: Duration) {
 /// An engine inside the test, over one connector more than the program has.
 pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> Engine {
     let connectors: &'static [Connector] = Vec::leak(CONNECTORS.iter().copied().chain([connector]).collect());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let state = StateConfig {
+    engine_on(connectors, state_in(folder, Arc::new(SystemClock)), yaml).await
+}
+
+/// A state in a data folder.
+pub(crate) fn state_in(folder: &Path, clock: Arc<dyn Clock>) -> StateConfig {
+    StateConfig {
         data: folder.to_owned(),
         store: StoreLocation::Embedded,
-        clock: clock.clone(),
+        clock,
         history_days: 90,
         failed_row_days: 0,
         master_keys: MasterKeys::default(),
         lease: tidegate_state::LEASE,
         bucket: None,
-    };
+    }
+}
+
+/// An engine inside the test, on this state and by its clock.
+pub(crate) async fn engine_on(connectors: &'static [Connector], state: StateConfig, yaml: &str) -> Engine {
+    let (clock, folder) = (state.clock.clone(), state.data.clone());
     let store = tidegate_state::open(state).await.expect("a store");
     let log = LogConfig::new(folder.join("events"), clock.clone(), LogAccess::Append);
     Engine::new(Parts {
@@ -404,8 +413,8 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         http: Arc::new(tidegate_transport::http::RealHttp::new().expect("a client")),
         clock,
         project: tidegate_project::parse(yaml, "tidegate.yaml", connectors, CHANNELS).expect("a project"),
-        folder: folder.to_owned(),
-        data: folder.to_owned(),
+        data: folder.clone(),
+        folder,
         log_days: 90,
         log_bytes: None,
         log_connection: None,

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::networks::{Cable, FIRST, Machine, Networks, Relay, SECOND};
-use super::taken_over::{DAY_MICROS, EVENTS, batch};
-use super::{Access, Shared};
-use crate::serve::TOKEN;
+use super::{Access, BEFORE_A_MONTH, EVENTS, Shared, send_events};
 use crate::served::{Served, until};
 use crate::support::{Project, pause, same, variable};
 use crate::topics::Broker;
@@ -30,20 +28,6 @@ fn serve(networks: &Networks, machine: Machine, project: &Project) -> Served {
     served
 }
 
-/// Sends batches of events until one is not acknowledged, or this many were.
-async fn send_events(url: &str, acknowledged: &AtomicU32, most: u32) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-    for _ in 0..most {
-        let number = acknowledged.load(Ordering::Relaxed);
-        let request = client.post(format!("{url}/in/events/shop")).bearer_auth(TOKEN).body(batch(number));
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => acknowledged.store(number + 1, Ordering::Relaxed),
-            _ => return,
-        }
-        pause(Duration::from_millis(60)).await;
-    }
-}
-
 impl Shared {
     /// The orders that reached Braze, and how often each did.
     async fn ordered(&self) -> BTreeMap<String, u32> {
@@ -59,15 +43,13 @@ async fn bucket_machine_whose_cable_is_pulled_stops_before_the_other_continues_a
     let (mut first, mut second) = (shared.machine_by(&access), shared.machine_by(&access));
     first.enter(networks.namespace(FIRST));
     second.enter(networks.namespace(SECOND));
-    for numbers in [1..=50, 51..=150] {
-        shared.order(numbers).await;
-        let ran = first.done(&["run", "orders"]);
-        assert_eq!(ran.code, 0, "{ran:?}");
-    }
-    // The last run was a month ago: so much time passes between it and the next one.
-    let aged =
-        format!("UPDATE blocks SET committed_at = committed_at - {} WHERE sync = 'orders'", 30 * DAY_MICROS);
-    shared.state.run(&aged).await;
+    shared.order_at(BEFORE_A_MONTH, 1..=100).await;
+    let run = shared.run_a_month_ago().await;
+    assert_eq!(run.counts.delivered, 100, "{run:?}");
+    shared.order(101..=150).await;
+    // It was another machine, with other cables to the same database and platform.
+    let ran = first.done(&["run", "orders", "--yes"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
 
     shared.sandbox.put_faults(r#"{"latency_ms": 200}"#).await;
     let mut served = serve(&networks, FIRST, &first);
@@ -80,6 +62,7 @@ async fn bucket_machine_whose_cable_is_pulled_stops_before_the_other_continues_a
         }
     };
     let url = served.url.clone();
+    // It answers that the log cannot be written when its services are out of reach.
     let sending = send_events(&url, &acknowledged, u32::MAX);
     let addresses = [FIRST, SECOND].map(|machine| networks.address(machine, Cable::Platform));
     let cutting = async {
@@ -97,7 +80,7 @@ async fn bucket_machine_whose_cable_is_pulled_stops_before_the_other_continues_a
         enough.store(true, Ordering::Relaxed);
         (other, cut)
     };
-    let ((other, cut), (), ()) = tokio::join!(cutting, ordering, sending);
+    let ((other, cut), (), _) = tokio::join!(cutting, ordering, sending);
     let (_, stopped) = platform.heard(addresses[0]).expect("the first one sent");
     let (continued, _) = platform.heard(addresses[1]).expect("the other one sends");
     assert!(stopped < continued, "both sent for {:?}", stopped - continued);

@@ -1,29 +1,39 @@
 //! Machines that share PostgreSQL, Kafka and a bucket: one that is gone with its disk is missed by no sync.
+//!
+//! Machines that are killed and replaced again and again are in the suites of crashes: `crash`, `crash_out`,
+//! `crash_kafka`, `crash_warehouses`, `crash_opensearch` and `mirror`.
 
 mod cut_off;
 mod networks;
 mod taken_over;
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
-use std::process::Stdio;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::outside::Bucket;
-use crate::serve::SHOP;
-use crate::support::{Database, Project, Sandbox, pause, same, variable};
-use crate::topics::unique;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tidegate_model::{Cause, Progress, Run, SyncId};
+use tidegate_testkit::ManualClock;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-/// How often a machine is killed and replaced.
-const KILLS: u64 = 8;
+use crate::outside::table_ids;
+use crate::serve::{SHOP, TOKEN};
+use crate::services::Services;
+use crate::support::{Database, Project, Sandbox, pause, variable};
+
+/// Events of a request.
+const EVENTS: u32 = 20;
+/// A moment before a run of a month ago.
+const BEFORE_A_MONTH: &str = "clock_timestamp() - interval '31 days'";
 
 /// What outlives every machine.
 struct Shared {
     source: Database,
-    state: Database,
-    bucket: Bucket,
-    log: String,
+    services: Services,
     sandbox: Sandbox,
     lake: tempfile::TempDir,
     syncs: String,
@@ -33,9 +43,7 @@ impl Shared {
     async fn new(syncs: &str) -> Shared {
         Shared {
             source: Database::create().await,
-            state: Database::create().await,
-            bucket: Bucket::new("state").await,
-            log: format!("kafka://stream/{}.?partitions=2&replicas=1", unique("log")),
+            services: Services::new().await,
             sandbox: Sandbox::start(&["--no-limits"]),
             lake: tempfile::tempdir().expect("a folder"),
             syncs: syncs.to_owned(),
@@ -57,26 +65,48 @@ impl Shared {
         let (host, port) = &access.postgres;
         let direct = format!("host: 127.0.0.1, port: {}", self.source.port());
         let yaml = format!(
-            "connections:\n{SHOP}  stream: {{ type: kafka, brokers: \"{}\", security: plaintext }}\n  lake: {{ type: delta, path: {} }}\n  \
-             db: {}\n{}syncs:\n{}",
-            access.kafka,
+            "connections:\n{SHOP}{}  lake: {{ type: delta, path: {} }}\n  db: {}\n{}syncs:\n{}",
+            Services::connection(&access.kafka),
             self.lake.path().display(),
             self.source.connection().replace(&direct, &format!("host: {host}, port: {port}")),
             self.sandbox.connections().replace(&self.sandbox.url, &access.platform),
             self.syncs,
         );
         let mut project = Project::new(&yaml);
-        let direct = format!("@127.0.0.1:{}/", self.state.port());
-        let state = self.state.url().replace(&direct, &format!("@{host}:{port}/"));
-        project.set("TIDEGATE_STORE", format!("{state}?sslmode=require"));
-        project.set("TIDEGATE_LOG", &self.log);
-        project.set("TIDEGATE_MASTER_KEY", MASTER_KEY);
-        project.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
-        project.set("AWS_SECRET_ACCESS_KEY", "not-so-secret");
-        let store = access.store.replace(':', "%3A").replace('/', "%2F");
-        let address = format!("s3://{}/tidegate?region=us-east-1&endpoint={store}", self.bucket.name());
-        project.set("TIDEGATE_BUCKET", address);
+        self.services.share_by(&mut project, (host, *port), &access.store);
         project
+    }
+
+    /// Orders of ten users, which have these numbers.
+    async fn order(&self, numbers: RangeInclusive<u32>) {
+        self.order_at("clock_timestamp()", numbers).await;
+    }
+
+    /// Orders of this moment.
+    async fn order_at(&self, moment: &str, numbers: RangeInclusive<u32>) {
+        let (first, last) = (numbers.start(), numbers.end());
+        self.source
+            .run(&format!(
+                "INSERT INTO orders SELECT n, 'u' || n % 10, {moment} FROM generate_series({first}, {last}) n"
+            ))
+            .await;
+    }
+
+    /// Runs the sync `orders` on a machine of a month ago, which is gone afterwards.
+    async fn run_a_month_ago(&self) -> Run {
+        let machine = self.machine();
+        let yaml = std::fs::read_to_string(machine.path().join("tidegate.yaml")).expect("a project");
+        let clock = ManualClock::at(Timestamp::now() - SignedDuration::from_hours(30 * 24));
+        let engine = self.services.engine(&yaml, machine.path(), Arc::new(clock)).await;
+        let (progress, _) = watch::channel(Progress::default());
+        let sync = SyncId::new("orders");
+        let run = engine.run(&sync, Cause::Manual, CancellationToken::new(), progress).await;
+        run.expect("a run")
+    }
+
+    /// The events in the table, and how often each is there.
+    fn exported(&self) -> BTreeMap<String, u32> {
+        table_ids("delta", &self.lake.path().join("shop_events/seen"))
     }
 }
 
@@ -92,51 +122,27 @@ struct Access {
     platform: String,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bucket_machines_that_are_killed_and_replaced_lose_no_row_double_none_and_list_each() {
-    let shared = Shared::new(
-        "  people: { source: { connection: db, table: people }, mode: full, \
-         destination: { connection: onesignal, object: user }, mapping: { external_id: who, attributes: [email] } }
-  events: { source: { connection: db, table: rows }, cursor: at, destination: { connection: onesignal, object: event }, \
-         mapping: { external_id: who, name: { value: e }, properties: [id] } }\n",
-    )
-    .await;
-    shared
-        .source
-        .run(
-            "CREATE TABLE people AS SELECT 'u' || n AS who, 'u' || n || '@example.com' AS email FROM generate_series(0, 9) n;
-             CREATE TABLE rows (id bigserial PRIMARY KEY, who text NOT NULL, at timestamptz NOT NULL)",
-        )
-        .await;
-    let write = async || {
-        shared
-            .source
-            .run("INSERT INTO rows (who, at) SELECT 'u' || n % 10, clock_timestamp() FROM generate_series(1, 400) n")
-            .await;
-    };
-    let first = shared.machine();
-    assert_eq!(first.done(&["run", "people"]).code, 0);
-    shared.sandbox.put_faults(r#"{"latency_ms": 400}"#).await;
-    let mut died = 0;
-    for kill in 0..KILLS {
-        write().await;
-        let machine = shared.machine();
-        let mut process = machine.tidegate(&["run", "events"]);
-        let mut process = process.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
-        pause(Duration::from_millis(300 + RandomState::new().hash_one(kill) % 900)).await;
-        died += u64::from(process.try_wait().expect("a state").is_none());
-        process.kill().expect("killed");
-        process.wait().expect("ended");
-    }
-    assert!(died > 1, "{died} of {KILLS} were killed while they ran");
-    write().await;
-    assert!(!shared.bucket.keys().await.is_empty(), "files of machines that are gone");
-    let last = shared.machine();
-    let ended = last.done(&["run", "events"]);
-    assert!(matches!(ended.code, 0 | 3), "{ended:?}");
+/// The events of a request.
+fn batch(number: u32) -> String {
+    let event =
+        |at: u32| json!({ "id": format!("e{at}"), "kind": "seen", "user_id": format!("u{}", at % 10) });
+    (number * EVENTS..(number + 1) * EVENTS).map(|at| event(at).to_string() + "\n").collect()
+}
 
-    let expected: BTreeMap<String, u32> = (1..=(KILLS + 1) * 400).map(|id| (id.to_string(), 1)).collect();
-    same("OneSignal", &expected, &shared.sandbox.times("onesignal/events", "/properties/id").await);
-    let delivered = last.rows(&["--sync", "events", "--delivered"]);
-    assert_eq!(delivered.len(), expected.len(), "each is listed once, whichever machine sent it");
+/// Sends this many batches of events, or until one is not acknowledged: it is the first one of the next call. Returns
+/// what the machine answered to it, or nothing if there was no answer or all were acknowledged.
+async fn send_events(url: &str, acknowledged: &AtomicU32, most: u32) -> Option<String> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
+    for _ in 0..most {
+        let number = acknowledged.load(Ordering::Relaxed);
+        let request = client.post(format!("{url}/in/events/shop")).bearer_auth(TOKEN).body(batch(number));
+        let answer = request.send().await.ok()?;
+        if !answer.status().is_success() {
+            return Some(format!("{}: {:?}", answer.status(), answer.text().await));
+        }
+        acknowledged.store(number + 1, Ordering::Relaxed);
+        // Few enough for one page of a user's timeline.
+        pause(Duration::from_millis(60)).await;
+    }
+    None
 }

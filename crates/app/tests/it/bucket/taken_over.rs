@@ -4,17 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Shared;
-use crate::outside::table_ids;
-use crate::serve::TOKEN;
+use super::{BEFORE_A_MONTH, EVENTS, Shared, send_events};
 use crate::served::{Served, until};
 use crate::support::{Project, pause, same};
 
-/// Events of a request.
-pub(super) const EVENTS: u32 = 20;
-pub(super) const DAY_MICROS: u64 = 86_400_000_000;
 const SYNCS: &str =
     "  people: { source: { connection: db, table: people }, mode: mirror, primary_key: who, removed: delete, \
      destination: { connection: onesignal, object: user }, mapping: { external_id: who, attributes: [email] } }
@@ -24,46 +19,9 @@ const SYNCS: &str =
   seen: { source: { connection: shop }, destination: { connection: lake, table: seen, commit_every: 100ms } }\n";
 
 impl Shared {
-    /// Orders of ten users, which have these numbers.
-    pub(super) async fn order(&self, numbers: std::ops::RangeInclusive<u32>) {
-        let (first, last) = (numbers.start(), numbers.end());
-        self.source
-            .run(&format!(
-                "INSERT INTO orders SELECT n, 'u' || n % 10, clock_timestamp() FROM generate_series({first}, {last}) n"
-            ))
-            .await;
-    }
-
     /// The orders at the platform, and how often each is there.
     async fn arrived(&self) -> BTreeMap<String, u32> {
         self.sandbox.times("onesignal/events", "/properties/id").await
-    }
-
-    /// The events in the table, and how often each is there.
-    pub(super) fn exported(&self) -> BTreeMap<String, u32> {
-        table_ids("delta", &self.lake.path().join("shop_events/seen"))
-    }
-}
-
-pub(super) fn batch(number: u32) -> String {
-    let event =
-        |at: u32| json!({ "id": format!("e{at}"), "kind": "seen", "user_id": format!("u{}", at % 10) });
-    (number * EVENTS..(number + 1) * EVENTS).map(|at| event(at).to_string() + "\n").collect()
-}
-
-/// Sends batches of events until the machine is gone. The one whose answer was not heard is the first of the next call.
-async fn send_events(url: &str, acknowledged: &AtomicU32, most: u32) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-    for _ in 0..most {
-        let number = acknowledged.load(Ordering::Relaxed);
-        let request = client.post(format!("{url}/in/events/shop")).bearer_auth(TOKEN).body(batch(number));
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => acknowledged.store(number + 1, Ordering::Relaxed),
-            Ok(answer) => panic!("{}: {:?}", answer.status(), answer.text().await),
-            Err(_) => return,
-        }
-        // Few enough for one page of a user's timeline.
-        pause(Duration::from_millis(60)).await;
     }
 }
 
@@ -90,19 +48,14 @@ async fn bucket_machine_that_is_gone_with_its_disk_is_continued_by_another_one_w
         .await;
     let first = shared.machine();
     first.run_to("people", "succeeded", &[("delivered", 12)]);
-    shared.order(1..=100).await;
-    first.run_to("orders", "succeeded", &[("delivered", 100)]);
-    // What it sends now, it sent a month ago: that time passes between this run and the next one.
-    shared.order(101..=300).await;
+    shared.order_at(BEFORE_A_MONTH, 1..=200).await;
     shared.source.run("UPDATE orders SET who = NULL WHERE id = 107").await;
-    first.run_to("orders", "partial", &[("delivered", 199), ("rejected", 1)]);
-    let aged =
-        format!("UPDATE blocks SET committed_at = committed_at - {} WHERE sync = 'orders'", 30 * DAY_MICROS);
-    shared.state.run(&aged).await;
-    shared.order(301..=320).await;
-    first.run_to("orders", "succeeded", &[("delivered", 20)]);
+    let run = shared.run_a_month_ago().await;
+    assert_eq!((run.counts.delivered, run.counts.rejected), (199, 1), "{run:?}");
+    shared.order(201..=320).await;
+    first.run_to("orders", "succeeded", &[("delivered", 120)]);
     let days = |keys: &[String]| keys.iter().filter(|key| key.contains("history/orders/")).count();
-    assert!(days(&shared.bucket.keys().await) >= 2, "{:?}", shared.bucket.keys().await);
+    assert!(days(&shared.services.bucket.keys().await) >= 2, "{:?}", shared.services.bucket.keys().await);
 
     // It takes events and sends orders until it is killed, and its disk is gone.
     shared.sandbox.put_faults(r#"{"latency_ms": 300}"#).await;
@@ -117,7 +70,8 @@ async fn bucket_machine_that_is_gone_with_its_disk_is_continued_by_another_one_w
         }
         assert!(served.kill(), "it ended before:\n{}", served.said());
     };
-    tokio::join!(send_events(&url, &acknowledged, u32::MAX), killed);
+    let (answer, ()) = tokio::join!(send_events(&url, &acknowledged, u32::MAX), killed);
+    assert_eq!(answer, None, "it acknowledged all events until it was killed");
     drop((served, first));
     let by_first = acknowledged.load(Ordering::Relaxed);
     let (sent, exported) = (shared.arrived().await.len(), shared.exported().len());
