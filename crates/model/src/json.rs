@@ -90,7 +90,7 @@ pub fn write_string(text: &str, out: &mut String) {
         let mut written = 0;
         for (at, escape) in escapes(text.as_bytes()) {
             out.push_str(&text[written..at]);
-            escape.bytes().iter().for_each(|&byte| out.push(char::from(byte)));
+            out.push_str(escape);
             written = at + 1;
         }
         out.push_str(&text[written..]);
@@ -118,7 +118,7 @@ fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     let mut written = 0;
     for (at, escape) in escapes(text) {
         out.extend_from_slice(&text[written..at]);
-        out.extend_from_slice(escape.bytes());
+        out.extend_from_slice(escape.as_bytes());
         written = at + 1;
     }
     out.extend_from_slice(&text[written..]);
@@ -126,36 +126,33 @@ fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
 
 /// The bytes that a JSON string cannot hold unescaped: their positions, and the escapes that stand
 /// there instead.
-fn escapes(text: &[u8]) -> impl Iterator<Item = (usize, Escape)> {
+fn escapes(text: &[u8]) -> impl Iterator<Item = (usize, &'static str)> {
     text.iter().enumerate().filter_map(|(at, &byte)| Some((at, escape(byte)?)))
 }
 
-/// ASCII characters: this many of six.
-struct Escape([u8; 6], usize);
+#[inline]
+fn escape(byte: u8) -> Option<&'static str> {
+    ESCAPES[usize::from(byte)]
+}
 
-impl Escape {
-    fn bytes(&self) -> &[u8] {
-        &self.0[..self.1]
+/// What stands for each byte that a JSON string cannot hold.
+static ESCAPES: [Option<&str>; 256] = {
+    const CONTROLS: [&str; 32] = [
+        "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007", "\\b", "\\t",
+        "\\n", "\\u000b", "\\f", "\\r", "\\u000e", "\\u000f", "\\u0010", "\\u0011", "\\u0012", "\\u0013",
+        "\\u0014", "\\u0015", "\\u0016", "\\u0017", "\\u0018", "\\u0019", "\\u001a", "\\u001b", "\\u001c",
+        "\\u001d", "\\u001e", "\\u001f",
+    ];
+    let mut table = [None; 256];
+    let mut byte = 0;
+    while byte < CONTROLS.len() {
+        table[byte] = Some(CONTROLS[byte]);
+        byte += 1;
     }
-}
-
-fn escape(byte: u8) -> Option<Escape> {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let letter = match byte {
-        b'"' | b'\\' => byte,
-        0x08 => b'b',
-        0x0c => b'f',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0..0x20 => {
-            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-            return Some(Escape([b'\\', b'u', b'0', b'0', digits[0], digits[1]], 6));
-        }
-        _ => return None,
-    };
-    Some(Escape([b'\\', letter, 0, 0, 0, 0], 2))
-}
+    table[b'"' as usize] = Some("\\\"");
+    table[b'\\' as usize] = Some("\\\\");
+    table
+};
 
 /// Returns whether any byte is a quote, a backslash or a control character: hardly any text has one.
 /// Looks at eight bytes at a time.
