@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tidegate_model::store::RowStatus;
 use tidegate_model::{Error, Reason};
 
-use crate::codec::{Reader, Writer, damaged};
+use crate::codec::{Reader, Texts, Writer, damaged};
 
 const DELIVERED: u8 = 0;
 const REJECTED: u8 = 1;
@@ -92,29 +92,44 @@ pub(crate) fn read(reader: &mut Reader) -> Result<StatusRuns, Error> {
     let different = reader.count(2)?;
     let codes = reader.texts(different)?;
     let messages = reader.texts(different)?;
-    let mut reason = || {
-        let index = reader.number()?;
-        let (code, message) = codes.get(index).zip(messages.get(index)).ok_or_else(damaged)?;
-        Ok::<Reason, Error>(Reason::new(code.to_string(), message.to_string()))
-    };
     let mut statuses = StatusRuns::default();
     for rows in kinds.chunk_by(|one, next| one == next) {
         match rows {
             [DELIVERED, ..] => statuses.push(RowStatus::Delivered, rows.len()),
-            [REJECTED, ..] => {
+            [kind @ (REJECTED | IN_DOUBT), ..] => {
+                // Rows that stand together often have one reason, which is made once.
+                let mut alike: Option<(usize, usize)> = None;
                 for _ in rows {
-                    statuses.push(RowStatus::Rejected(reason()?), 1);
+                    let index = reader.number()?;
+                    match &mut alike {
+                        Some((same, rows)) if *same == index => *rows += 1,
+                        _ => {
+                            let ended = alike.replace((index, 1));
+                            push_alike(&mut statuses, *kind, ended, (&codes, &messages))?;
+                        }
+                    }
                 }
-            }
-            [IN_DOUBT, ..] => {
-                for _ in rows {
-                    statuses.push(RowStatus::InDoubt(reason()?), 1);
-                }
+                push_alike(&mut statuses, *kind, alike, (&codes, &messages))?;
             }
             _ => return Err(damaged()),
         }
     }
     Ok(statuses)
+}
+
+/// Adds rows that failed for the same reason: its index, and their number.
+fn push_alike(
+    statuses: &mut StatusRuns,
+    kind: u8,
+    alike: Option<(usize, usize)>,
+    (codes, messages): (&Texts, &Texts),
+) -> Result<(), Error> {
+    let Some((index, rows)) = alike else { return Ok(()) };
+    let (code, message) = codes.get(index).zip(messages.get(index)).ok_or_else(damaged)?;
+    let reason = Reason::new(code.to_string(), message.to_string());
+    let status = if kind == REJECTED { RowStatus::Rejected(reason) } else { RowStatus::InDoubt(reason) };
+    statuses.push(status, rows);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! A key that seals many small things, itself sealed by the master key.
 
-use chacha20poly1305::aead::{Aead as _, Generate as _, Key, KeyInit as _, Payload};
+use chacha20poly1305::aead::{Aead as _, AeadInOut as _, Generate as _, Key, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use tidegate_model::Error;
 
 use super::key::{KEY_BYTES, NONCE_BYTES};
+
+/// Bytes of the tag behind a sealed text (RFC 8439, section 2.8).
+const TAG_BYTES: usize = 16;
 
 /// XChaCha20-Poly1305 with a random nonce in front of each sealed text.
 pub(crate) struct DataKey {
@@ -37,9 +40,12 @@ impl DataKey {
     /// Appends a text, sealed; it opens with the same `about` only.
     pub(crate) fn seal(&self, about: &[u8], plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         let nonce = XNonce::generate();
-        let sealed = self.cipher.encrypt(&nonce, Payload { msg: plain, aad: about });
+        out.reserve(NONCE_BYTES + plain.len() + TAG_BYTES);
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed.map_err(|_| Error::internal("a row could not be sealed"))?);
+        let start = out.len();
+        out.extend_from_slice(plain);
+        let tag = self.cipher.encrypt_inout_detached(&nonce, about, (&mut out[start..]).into());
+        out.extend_from_slice(&tag.map_err(|_| Error::internal("a row could not be sealed"))?);
         Ok(())
     }
 

@@ -11,8 +11,8 @@ use crate::store::contents::Keys;
 use crate::store::dialect::Tx;
 use crate::store::statement::sql;
 
-/// The most rows of a block.
-const BLOCK_ROWS: usize = 2_048;
+/// The most rows of a block: as many as a batch of small rows has, which is one block then and not two.
+const BLOCK_ROWS: usize = 2_560;
 /// About how many bytes the contents of a block take.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// How many blocks of one size become one of the next.

@@ -17,6 +17,7 @@ mod table;
 mod whole;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -24,7 +25,7 @@ use tidegate_model::store::{
     DismissedRow, FailedRow, FailedRowGroup, FailedRowGroupQuery, FailedRowQuery, FailedRowStore,
     FailedRowTotals, RowResult,
 };
-use tidegate_model::{Error, RowHash, RunId, SyncId, Text};
+use tidegate_model::{Error, RowHash, RunId, SyncId};
 
 use self::block::FailedEntry;
 use super::SqlStore;
@@ -115,7 +116,7 @@ pub(super) fn of_batch(
     at: Timestamp,
 ) -> Result<Vec<FailedEntry>, Error> {
     let solved: HashSet<&RowHash> = solved.iter().collect();
-    let mut open: ByKey<usize> = ByKey::default();
+    let mut open: ByKey<usize> = ByKey::with_capacity_and_hasher(rows.len(), BuildHasherDefault::default());
     for (position, row) in rows.iter().enumerate() {
         if row.status.reason().is_some() {
             open.insert(row.key, position);
@@ -124,12 +125,12 @@ pub(super) fn of_batch(
         }
     }
     let mut failed = Vec::with_capacity(open.len());
-    let mut texts = RowTexts::default();
+    let (mut texts, mut written) = (RowTexts::default(), Vec::with_capacity(open.len()));
     for (position, row) in rows.into_iter().enumerate() {
         if open.get(&row.key) != Some(&position) {
             continue;
         }
-        let text = row.payload.as_ref().map(|row| texts.text(row)).transpose()?;
+        written.push(row.payload.as_ref().map(|row| texts.write(row)).transpose()?);
         failed.push(FailedEntry {
             key: row.key,
             row: row.row,
@@ -141,8 +142,13 @@ pub(super) fn of_batch(
             first_at: at.as_microsecond(),
             last_at: at.as_microsecond(),
             attempts: 1,
-            text: text.map(Text::from),
+            text: None,
         });
+    }
+    // Shared by all: memory of its own for each row would cost more than writing it.
+    let texts = texts.finish()?;
+    for (entry, at) in failed.iter_mut().zip(written) {
+        entry.text = at.map(|at| texts.slice_ref(&texts[at]));
     }
     Ok(failed)
 }
