@@ -1,11 +1,17 @@
 //! The durable event log: events are persisted before they are acknowledged.
 
+use std::collections::VecDeque;
+
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Checkpoint, Error, Event, Feed, LoggedEvent, StreamId, SyncId};
+
+/// Events of a stream beyond which a log without an index of users does not search it for those of one.
+pub const EVENTS_READ_MAX: u64 = 2_000_000;
 
 /// What one append did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +114,36 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// If the log cannot be read.
     async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error>;
+
+    /// Returns the newest events of a user in a stream, newest first, at most `limit`: those whose
+    /// [`Event::user`] is exactly this text. `None` if the log would have to read too many events to
+    /// find them.
+    ///
+    /// A log without an index of users reads the stream, up to [`EVENTS_READ_MAX`] events.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or is damaged where events of the user may be.
+    async fn events_of(
+        &self,
+        stream: &StreamId,
+        user: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<Event>>, Error> {
+        let events: u64 = self.lag(stream, None).await?.iter().map(|lag| lag.behind).sum();
+        if events > EVENTS_READ_MAX {
+            return Ok(None);
+        }
+        let reading = Reading { batch_events: 4_096, follow: false };
+        let mut feed = self.read(stream, None, reading).await?;
+        let mut found = VecDeque::new();
+        while let Some(batch) = feed.next().await {
+            for logged in batch?.items.into_iter().filter(|logged| *logged.event.user == *user) {
+                found.push_front(logged.event);
+                found.truncate(limit);
+            }
+        }
+        Ok(Some(found.into()))
+    }
 
     /// Returns the streams that exist.
     ///

@@ -1,19 +1,13 @@
 //! One user, in both directions: rows that were sent, and events that came back.
 
-use std::collections::VecDeque;
-
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::event::Channel;
 use tidegate_model::store::{RowQuery, StatusKind};
-use tidegate_model::{ConnectionId, Error, ObjectKind, Reading, Reason, RunId, SyncId};
+use tidegate_model::{ConnectionId, Error, Event, ObjectKind, Reason, RunId, SyncId};
 
 use super::Engine;
 use super::export::stream_of;
-
-/// Events of all streams up to which a user's events are searched.
-const SEARCHED_MAX: u64 = 2_000_000;
 
 /// What is known of one user, newest first.
 #[derive(Clone, Debug, Serialize)]
@@ -24,7 +18,8 @@ pub struct Timeline {
     pub entries: Vec<Entry>,
     /// Whether there are older entries than these. `tidegate rows --user` lists every row that was sent.
     pub older: bool,
-    /// Whether events were searched. A log that is too long for that is not.
+    /// Whether events were searched. A log in Kafka, which has no index of users, is not if a topic has
+    /// more than 2,000,000 events.
     pub events_searched: bool,
 }
 
@@ -101,10 +96,12 @@ impl Engine {
                 reason: row.reason,
             })
             .collect();
-        let events_searched = self.logged_events().await? <= SEARCHED_MAX;
-        if events_searched {
-            for endpoint in self.ingest_endpoints() {
-                entries.extend(self.events_of(&endpoint.connection, user, asked).await?);
+        let mut events_searched = true;
+        for ingest in self.ingest_endpoints() {
+            let stream = &ingest.connection;
+            match self.config.log.events_of(&stream_of(stream), user, asked).await? {
+                Some(events) => entries.extend(events.iter().map(|event| received(stream, event))),
+                None => events_searched = false,
             }
         }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
@@ -112,37 +109,15 @@ impl Engine {
         entries.truncate(limit);
         Ok(Timeline { user: user.to_owned(), entries, older, events_searched })
     }
+}
 
-    /// Returns about how many events all streams hold.
-    async fn logged_events(&self) -> Result<u64, Error> {
-        let mut events = 0;
-        for endpoint in self.ingest_endpoints() {
-            let lag = self.config.log.lag(&stream_of(&endpoint.connection), None).await?;
-            events += lag.iter().map(|lag| lag.behind).sum::<u64>();
-        }
-        Ok(events)
-    }
-
-    /// Returns the newest events of a user in one stream.
-    async fn events_of(&self, stream: &ConnectionId, user: &str, limit: usize) -> Result<Vec<Entry>, Error> {
-        let reading = Reading { batch_events: 4_096, follow: false };
-        let mut feed = self.config.log.read(&stream_of(stream), None, reading).await?;
-        let mut found = VecDeque::new();
-        while let Some(batch) = feed.next().await {
-            for logged in batch?.items.into_iter().filter(|logged| *logged.event.user == *user) {
-                if found.len() >= limit {
-                    found.pop_front();
-                }
-                found.push_back(Entry::Received {
-                    at: logged.event.at,
-                    stream: stream.clone(),
-                    kind: logged.event.kind.to_string(),
-                    channel: logged.event.channel(),
-                    message: logged.event.message.to_string(),
-                });
-            }
-        }
-        Ok(found.into())
+fn received(stream: &ConnectionId, event: &Event) -> Entry {
+    Entry::Received {
+        at: event.at,
+        stream: stream.clone(),
+        kind: event.kind.to_string(),
+        channel: event.channel(),
+        message: event.message.to_string(),
     }
 }
 

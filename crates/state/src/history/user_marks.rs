@@ -23,7 +23,12 @@ const SHARD_BITS: u32 = 6;
 
 /// Returns the mark of a user.
 pub(crate) fn mark_of(user: &str) -> u32 {
-    (xxh3_64(user.as_bytes()) >> 32) as u32
+    mark_of_bytes(user.as_bytes())
+}
+
+/// Returns the mark of a user whose text was not checked.
+pub(crate) fn mark_of_bytes(user: &[u8]) -> u32 {
+    (xxh3_64(user) >> 32) as u32
 }
 
 /// Returns the shard of a mark. Shards are in the order of their marks.

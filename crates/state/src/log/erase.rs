@@ -19,14 +19,12 @@ use super::failure::{self, Damage};
 use super::format::{self, FRAME_HEADER, FrameHeader, SegmentHeader};
 use super::segment;
 use super::segment_file::SegmentFile;
+use super::users;
 use crate::folder;
-
-/// What an erased payload consists of: no JSON begins like this.
-const ERASED: u8 = 0;
 
 /// Returns whether an event was erased.
 pub(super) fn is_erased(event: &Event) -> bool {
-    event.payload.as_str().as_bytes().first() == Some(&ERASED)
+    event.payload.as_str().as_bytes().first() == Some(&format::ERASED)
 }
 
 /// Erases the events of a user from the segments in a folder. Returns how many there were.
@@ -45,6 +43,10 @@ pub(super) fn erase(folder: &Path, user: &Named) -> Result<u64, Error> {
             .and_then(|mut file| file.read_to_end(&mut old))
             .map_err(|cause| failure::reading(cause, &path))?;
         let Rewritten { bytes, erased, damage } = rewritten(&old.into(), user);
+        if bytes.is_some() || damage.is_some() {
+            // Before the segment: it has the user. It is made again once the stream is opened.
+            users::remove(folder, first).map_err(|cause| failure::writing(cause, &path))?;
+        }
         if let Some(bytes) = bytes {
             replace(&path, &bytes).map_err(|cause| failure::writing(cause, &path))?;
             count += erased;

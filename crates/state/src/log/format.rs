@@ -34,6 +34,8 @@ pub(super) const FRAME_HEADER: usize = 32;
 const RECORD_HEADER: usize = 8;
 /// The bytes of the shortest record: one of empty texts.
 pub(super) const RECORD_MIN: usize = RECORD_HEADER + 12 + 6;
+/// What an erased payload consists of: no JSON begins like this.
+pub(super) const ERASED: u8 = 0;
 /// The longest header of a segment that is looked at.
 pub(super) const SEGMENT_HEADER_MAX: usize = 64 * 1024;
 
@@ -165,7 +167,7 @@ pub(super) fn write_record(event: &Event, out: &mut Vec<u8>) {
 pub(super) fn blank_record(record: &mut [u8], event: &Event, user: &str) {
     let texts = [&event.id, &event.kind, &event.user, &event.app, &event.message, &event.template];
     let payload = record.len() - event.payload.as_str().len();
-    record[payload..].fill(0);
+    record[payload..].fill(ERASED);
     let mut at = payload - texts.iter().map(|text| text.len()).sum::<usize>();
     for text in texts {
         match text == &event.user {
@@ -208,6 +210,45 @@ pub(super) fn read_record(block: &Bytes, at: usize) -> Result<(Event, usize), No
     }
     let event = read_body(block, at + RECORD_HEADER, length).ok_or(NoRecord::Damaged)?;
     Ok((event, RECORD_HEADER + length))
+}
+
+/// What a record says of its user.
+pub(super) struct RecordUser<'a> {
+    /// The user, as the event names one.
+    pub(super) user: &'a [u8],
+    /// Whether the event was erased.
+    pub(super) is_erased: bool,
+    /// The bytes of the record.
+    pub(super) bytes: usize,
+}
+
+/// Reads of the record at the start of `records` only whose it is, after its checksum.
+pub(super) fn read_user(records: &[u8]) -> Result<RecordUser<'_>, NoRecord> {
+    let mut rest = records;
+    let (Some(length), Some(checksum)) = (take_u32(&mut rest), take_u32(&mut rest)) else {
+        return Err(NoRecord::Longer(RECORD_HEADER));
+    };
+    let length = usize::try_from(length).map_err(|_| NoRecord::Damaged)?;
+    let body = rest.get(..length).ok_or(NoRecord::Longer(RECORD_HEADER + length))?;
+    if crc32fast::hash(body) != checksum {
+        return Err(NoRecord::Damaged);
+    }
+    let (user, payload) = user_of(body).ok_or(NoRecord::Damaged)?;
+    Ok(RecordUser { user, is_erased: payload.first() == Some(&ERASED), bytes: RECORD_HEADER + length })
+}
+
+/// The user and the payload of a body.
+fn user_of(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = body.get(12..)?;
+    let mut lengths = [0; 6];
+    for length in &mut lengths {
+        *length = take_length(&mut rest)?;
+    }
+    let [id, kind, user, others @ ..] = lengths;
+    let user = id.checked_add(kind).and_then(|start| rest.get(start..)?.get(..user))?;
+    let texts =
+        others.into_iter().try_fold(id.checked_add(kind)?.checked_add(user.len())?, usize::checked_add)?;
+    Some((user, rest.get(texts..)?))
 }
 
 fn read_body(block: &Bytes, start: usize, length: usize) -> Option<Event> {
@@ -285,6 +326,8 @@ mod tests {
             write_record(&event, &mut out);
             let block = Bytes::from(out);
             let Ok((read, length)) = read_record(&block, 6) else { panic!("unreadable") };
+            let Ok(RecordUser { user, is_erased, bytes }) = read_user(&block[6..]) else { panic!("unreadable") };
+            prop_assert_eq!((user, is_erased, bytes), (str::as_bytes(&event.user), false, length));
             prop_assert_eq!(read, event);
             prop_assert_eq!(length, block.len() - 6);
         }
@@ -296,6 +339,7 @@ mod tests {
             framed.extend_from_slice(&bytes);
             let block = Bytes::from(framed);
             let _ = read_record(&block, at.min(block.len()));
+            let _ = read_user(&block[at.min(block.len())..]);
             let _ = FrameHeader::decode(&block);
             let _ = SegmentHeader::decode(&block);
         }

@@ -5,7 +5,8 @@
 //! (`writer`, `frame`), any number of readers read (`cursor`, `feed`), and no
 //! reader sees what a failure of power could take back. What a crash left
 //! unfinished is cut off on opening (`recovery`). Closed segments are compressed
-//! (`packer`). `format`, `packed` and `ids` describe the files.
+//! (`packer`) and get an index of users (`users`), by which the events of one are found without reading
+//! the others (`search`). `format`, `packed`, `ids` and `users` describe the files.
 
 mod chunk;
 mod config;
@@ -29,12 +30,15 @@ mod position;
 mod queue;
 mod recovery;
 mod scan;
+mod search;
 mod seconds;
 mod segment;
 mod segment_file;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod users;
+mod walk;
 mod writer;
 
 use std::collections::HashMap;
@@ -288,6 +292,25 @@ impl EventLog for EmbeddedLog {
             answered.await.map_err(|_| stream::gone(&export.stream))??;
         }
         Ok(())
+    }
+
+    async fn events_of(
+        &self,
+        stream: &StreamId,
+        user: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<Event>>, Error> {
+        let Known { log_end, about, .. } = self.progress(stream).await?;
+        let (folder, user) = (self.folder(stream), user.to_owned());
+        let found =
+            blocking(move || search::newest(&folder, (log_end, &about.lineage), &user, limit)).await?;
+        for first in found.damaged {
+            warn!(%stream, segment = first, "an index of users is damaged: its segment was read instead");
+            if self.config.access == LogAccess::Append {
+                self.with(stream, |known| known.ask(Job::Index { first }))?;
+            }
+        }
+        Ok(Some(found.events))
     }
 
     async fn erase(&self, user: &str) -> Result<u64, Error> {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tidegate_model::Error;
 use tokio::sync::{oneshot, watch};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::chunk::Chunk;
 use super::config::WriterConfig;
@@ -28,12 +28,12 @@ use super::failure::{self, Failure};
 use super::format::SegmentHeader;
 use super::frame::{Answer, Frame};
 use super::ids::{self, Closed};
-use super::packer::Packer;
+use super::packer::{Packed, Packer};
 use super::position::CheckpointOffset;
 use super::queue::MemoryPermit;
 use super::recovery::{self, About, Active, LogEnd, Recovered};
 use super::seconds::second;
-use super::segment;
+use super::{segment, users};
 use crate::folder;
 
 pub(super) use self::trim::{Bounds, Hold};
@@ -60,6 +60,10 @@ pub(super) enum Job {
     /// The log that this one is a copy of may have given out its next offsets.
     Fork {
         answer: oneshot::Sender<Result<(), Error>>,
+    },
+    /// The index of users of a closed segment is damaged.
+    Index {
+        first: u64,
     },
 }
 
@@ -90,6 +94,7 @@ pub(super) fn run(config: WriterConfig, jobs: &Receiver<Job>, progress: &watch::
                     Job::Trim { answer, .. } | Job::Fence { answer, .. } | Job::Fork { answer } => {
                         drop(answer.send(Err(failure.error())));
                     }
+                    Job::Index { .. } => {}
                 }
             }
         }
@@ -136,6 +141,7 @@ impl<'a> Writer<'a> {
                     Job::Trim { bounds, answer } => drop(answer.send(self.trim(bounds))),
                     Job::Fence { given, answer } => drop(answer.send(self.fence(given))),
                     Job::Fork { answer } => drop(answer.send(self.fork())),
+                    Job::Index { first } => self.index(first),
                 }
                 if !frame.is_full() {
                     next = jobs.try_recv().ok();
@@ -146,7 +152,15 @@ impl<'a> Writer<'a> {
         self.end.sync();
     }
 
-    /// Waits for a job, and gives segments that are compressed meanwhile their place.
+    /// Has the index of a closed segment made again.
+    fn index(&mut self, first: u64) {
+        let is_closed = self.closed.iter().any(|closed| closed.first == first);
+        if is_closed && !self.packer.is_asked(first) && users::remove(&self.config.folder, first).is_ok() {
+            self.packer.pack(first);
+        }
+    }
+
+    /// Waits for a job, and gives the files that were prepared meanwhile their names.
     fn next_job(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
         loop {
             self.name_packed();
@@ -161,16 +175,27 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Lets compressed files take the place of their segments, unless these were removed meanwhile.
+    /// Lets compressed files take the place of their segments, and puts indexes beside them, unless
+    /// the segments were removed meanwhile.
     fn name_packed(&mut self) {
-        for packed in self.packer.done() {
-            let Some(file) = packed.file else { continue };
-            let path = segment::path(&self.config.folder, packed.first);
-            let wanted =
-                self.stopped.is_none() && self.closed.iter().any(|closed| closed.first == packed.first);
+        for Packed { first, file, users } in self.packer.done() {
+            let wanted = self.stopped.is_none() && self.closed.iter().any(|closed| closed.first == first);
             if !wanted {
-                let _ = fs::remove_file(&file);
-            } else if let Err(cause) = self.config.disk.name(&file, &path) {
+                for file in [file, users].into_iter().flatten() {
+                    let _ = fs::remove_file(&file);
+                }
+                continue;
+            }
+            let folder = &self.config.folder;
+            if let Some(users) = users
+                && let Err(cause) = fs::rename(&users, users::path(folder, first))
+            {
+                debug!(file = %users.display(), %cause, "a segment of the event log has no index of users");
+            }
+            let path = segment::path(folder, first);
+            if let Some(file) = file
+                && let Err(cause) = self.config.disk.name(&file, &path)
+            {
                 warn!(file = %path.display(), %cause, "a segment of the event log was not compressed");
             }
         }
@@ -233,6 +258,7 @@ impl<'a> Writer<'a> {
             let newest = newest(&before);
             let closed = Closed { first: before.first, newest };
             ids::write(&self.config.folder, closed, &before.seen);
+            self.forget_users(before.first);
             self.closed.push_back(closed);
             self.packer.pack(closed.first);
         }
@@ -258,6 +284,7 @@ impl<'a> Writer<'a> {
         let made = (|| {
             self.make_folder()?;
             ids::remove(&self.config.folder, self.next);
+            users::remove(&self.config.folder, self.next)?;
             let mut file = self.config.disk.create(&half)?;
             file.write_at(&[&header], 0)?;
             file.sync()?;
@@ -270,6 +297,14 @@ impl<'a> Writer<'a> {
         })?;
         self.config.disk.name(&half, &path).map_err(|cause| self.stop(&cause, &path))?;
         Ok(Active { file, first: self.next, end: header.len() as u64, seen: Vec::new() })
+    }
+
+    /// Removes an index that another segment with this name has left: the folder was replaced by an
+    /// older copy.
+    fn forget_users(&self, first: u64) {
+        if let Err(cause) = users::remove(&self.config.folder, first) {
+            warn!(folder = %self.config.folder.display(), segment = first, %cause, "an old index of users cannot be removed");
+        }
     }
 
     fn make_folder(&self) -> io::Result<()> {

@@ -20,7 +20,8 @@ pub(super) struct Limit {
 }
 
 /// Returns the rows that were sent for a user and the events that came back, newest first. `older` says whether
-/// there are more entries than `limit`; `tidegate rows --user` lists every row that was sent.
+/// there are more entries than `limit`; `tidegate rows --user` lists every row that was sent. `events_searched` is false
+/// if the event log is in Kafka, and a topic has more than 2,000,000 events.
 #[utoipa::path(get, path = "/users/{user}/timeline", operation_id = "get_timeline", tag = "users",
     params(("user" = String, Path, description = "An identifier, as syncs and events have it"), Limit),
     responses((status = 200, body = Value), (status = 422, body = Problem, content_type = "application/problem+json")))]

@@ -12,7 +12,7 @@ use crate::failure;
 use crate::log::recovery::Active;
 use crate::log::scan::UNKNOWN;
 use crate::log::seconds::second;
-use crate::log::{ids, segment};
+use crate::log::{ids, segment, users};
 
 /// What may be removed of a stream.
 #[derive(Clone, Debug)]
@@ -73,6 +73,9 @@ impl Writer<'_> {
             let path = segment::path(&self.config.folder, first);
             let size = path.metadata().map_or(0, |metadata| metadata.len());
             ids::remove(&self.config.folder, first);
+            users::remove(&self.config.folder, first).map_err(|cause| {
+                failure::of_io(cause, "removing", &users::path(&self.config.folder, first))
+            })?;
             match fs::remove_file(&path) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                     return Err(failure::of_io(cause, "removing", &path));

@@ -8,6 +8,7 @@ mod lost;
 mod packed;
 mod retention;
 mod speed;
+mod users;
 
 use std::fs;
 use std::path::{Path, PathBuf};
