@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::clock;
 use crate::latency::Latencies;
+use crate::samples;
 
 /// A page that takes so long has failed.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -32,6 +33,14 @@ pub(crate) struct Asked {
     pub(crate) bytes: u64,
     pub(crate) first: Latencies,
     pub(crate) whole: Latencies,
+}
+
+/// Stands in a path for a user who has events: another one in each question.
+pub(crate) const USER: &str = "{user}";
+
+/// Returns the path of a question.
+pub(crate) fn path_of(path: &str, question: u64) -> String {
+    path.replace(USER, &samples::key(question))
 }
 
 /// Asks once.
@@ -76,7 +85,7 @@ fn send(address: SocketAddr, request: &str) -> Result<Question> {
 }
 
 /// Asks for the paths in turns, `a_second` of them, each question on a thread of its own: a slow answer
-/// delays no question.
+/// delays no question. [`USER`] is another user in each question.
 pub(crate) fn for_seconds(
     address: SocketAddr,
     paths: &[&'static str],
@@ -88,7 +97,7 @@ pub(crate) fn for_seconds(
         .zip(paths.iter().cycle())
         .map(|(number, &path)| {
             clock::wait_until(began + Duration::from_secs(1) * number / a_second);
-            thread::spawn(move || once(address, path))
+            thread::spawn(move || once(address, &path_of(path, number.into())))
         })
         .collect();
     let mut answers: Vec<Vec<Question>> = paths.iter().map(|_| Vec::new()).collect();
@@ -124,12 +133,12 @@ impl Asking {
         let thread = thread::spawn(move || {
             let began = Instant::now();
             let mut asking = Vec::new();
-            for (number, &path) in (0..).zip(paths.iter().cycle()) {
+            for (number, &path) in (0_u32..).zip(paths.iter().cycle()) {
                 clock::wait_until(began + Duration::from_secs(1) * number / a_second);
                 if over.load(Ordering::Relaxed) {
                     break;
                 }
-                asking.push(thread::spawn(move || once(address, path)));
+                asking.push(thread::spawn(move || once(address, &path_of(path, number.into()))));
             }
             for question in asking {
                 question.join().map_err(|_| anyhow!("a question panicked"))??;

@@ -8,7 +8,7 @@ mod live;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio_postgres::Config;
 
 use crate::clock;
@@ -25,8 +25,8 @@ use crate::tidegate::{Serving, Tidegate};
 const A_SECOND: u32 = 20;
 /// An import that stands still for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Pages of which the first byte and the end have bounds of their own.
-const TIMELINE: &str = "/users?user=user-00000007";
+/// The timeline of a user who has events, another one each time.
+const TIMELINE: &str = "/users?user={user}";
 /// What people and programs look at.
 const PATHS: [&str; 14] = [
     "/",
@@ -132,6 +132,11 @@ async fn at_rest(serving: &Serving) -> Result<()> {
 /// Each page and list, asked in turns.
 async fn pages(plan: &Plan, serving: &Serving) -> Result<()> {
     let (address, seconds) = (serving.address, plan.seconds);
+    let answer =
+        beside(move || ask::text(address, &ask::path_of("/api/v1/users/{user}/timeline", 0))).await?;
+    let events = answer.matches("\"direction\":\"received\"").count();
+    ensure!(events > 0 || plan.amounts.events == 0, "a timeline has no event: {answer}");
+    println!("The first timeline that is asked for has {events} events.\n");
     println!("{A_SECOND} questions a second for {seconds} s, in turns:\n");
     let asked = beside(move || ask::for_seconds(address, &PATHS, A_SECOND, seconds)).await?;
     println!("| what | asked | bytes | first byte, p99 | median | p99 | slowest |");
