@@ -97,7 +97,7 @@ fn view(entry: Entry, shell: &Shell) -> EntryView {
             at: ago(at, shell.now),
             title: escaped(&kind),
             detail: if message.is_empty() { String::new() } else { escaped(&format!("message {message}")) },
-            badge: channel.map(|channel| badge("plain", "events", channel.as_str())).unwrap_or_default(),
+            badge: channel.map(|channel| badge("channel", "events", channel.as_str())).unwrap_or_default(),
             path: None,
             place: stream.to_string(),
         },
