@@ -282,7 +282,7 @@ impl FormPage {
     ) -> Result<FormPage, Failure> {
         let fields = engine.connection_fields(kind)?;
         let info = engine.connector_infos().into_iter().find(|info| info.name == kind);
-        let views = fields.iter().map(|field| (is_asked(field), FieldView::new(field, given)));
+        let views = fields.iter().map(|field| (is_asked(field, &fields), FieldView::new(field, given)));
         let (required, optional): (Vec<_>, Vec<_>) = views.partition(|(asked, _)| *asked);
         Ok(FormPage {
             shell: Shell::new(engine, "", "/connections").await?,
@@ -387,9 +387,16 @@ impl FormPage {
     }
 }
 
-/// Whether a form asks for a setting at once: what is required, and secrets, which most systems want.
-fn is_asked(field: &Field) -> bool {
-    field.required || field.takes == Takes::Secret || field.name == "tls"
+/// Secrets up to which a form asks for all of them at once. Of more, a person has some: those of one cloud.
+const SECRETS_ASKED_MAX: usize = 3;
+
+/// Whether a form asks for one of these settings at once: what is required, or the first setting if nothing
+/// is, and secrets, which most systems want.
+fn is_asked(field: &Field, fields: &[Field]) -> bool {
+    let is_secret = |field: &Field| field.takes == Takes::Secret;
+    let is_first = fields.first().is_some_and(|first| first.name == field.name);
+    let few_secrets = || fields.iter().filter(|field| is_secret(field)).count() <= SECRETS_ASKED_MAX;
+    field.required || field.name == "tls" || is_first || is_secret(field) && few_secrets()
 }
 
 /// How a secret is kept, as HTML and without the secret.
@@ -420,6 +427,33 @@ mod tests {
         for text in ["canary", "${KEY:-canary}", "a${KEY}canary"] {
             assert_eq!(kept(&json!(text)), "It is written out in the project file.");
         }
+    }
+
+    #[test]
+    fn a_lake_is_asked_for_its_folder_and_not_for_the_keys_of_every_cloud() {
+        let field = |name: &str, required: bool, takes: Takes| Field {
+            name: name.to_owned(),
+            about: String::new(),
+            required,
+            takes,
+            default: None,
+            example: None,
+            objects: Vec::new(),
+        };
+        let asked = |fields: &[Field]| -> Vec<String> {
+            fields.iter().filter(|field| is_asked(field, fields)).map(|field| field.name.clone()).collect()
+        };
+        let keys = ["access_key_id", "secret_access_key", "account_key", "service_account_key"];
+        let keys = keys.map(|name| field(name, false, Takes::Secret));
+        let lake = [field("path", false, Takes::Text), field("region", false, Takes::Text)];
+        assert_eq!(asked(&[&lake[..], &keys].concat()), ["path"]);
+
+        let database = [
+            field("host", true, Takes::Text),
+            field("password", false, Takes::Secret),
+            field("port", false, Takes::Number),
+        ];
+        assert_eq!(asked(&database), ["host", "password"]);
     }
 
     #[test]
