@@ -186,7 +186,7 @@ impl Transform for Events {
                     Value::Json(event.payload.clone()),
                 ],
             };
-            self.kept.kept(row, &COLUMNS[..1])
+            self.kept.kept(row, || COLUMNS[..1].to_vec())
         });
         RowResult {
             key: keys.key,
@@ -207,7 +207,7 @@ impl Transform for Events {
     }
 
     fn kept_input(&self, part: RowPart) -> KeptRow {
-        self.kept.kept(KeptRow::Part(Box::new(part)), &[])
+        self.kept.kept(KeptRow::Part(Box::new(part)), Vec::new)
     }
 
     fn lists_delivered(&self) -> bool {

@@ -40,8 +40,8 @@ impl KeptRows {
         }
     }
 
-    /// Returns what is kept of a row: see [`KeptBytes::kept`].
-    pub(crate) fn kept(&self, row: impl Into<KeptRow>, key: &[&str]) -> KeptRow {
+    /// Returns what is kept of a row. The columns of its key are, unless they are large.
+    pub(crate) fn kept<'a>(&self, row: impl Into<KeptRow>, key: impl FnOnce() -> Vec<&'a str>) -> KeptRow {
         self.bytes.kept(row, key)
     }
 
@@ -83,15 +83,15 @@ impl KeptBytes {
         self.stored.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns what is kept of a row. The columns of its key are, unless they are large.
-    fn kept(&self, row: impl Into<KeptRow>, key: &[&str]) -> KeptRow {
+    /// Returns what is kept of a row, of which `key` names the columns of the key: see [`KeptRows::kept`].
+    fn kept<'a>(&self, row: impl Into<KeptRow>, key: impl FnOnce() -> Vec<&'a str>) -> KeptRow {
         let row = row.into();
         let size = row.bytes();
         let before = self.stored.load(Ordering::Relaxed) + self.in_flight.load(Ordering::Relaxed);
         let room = before + size.min(ROW_BYTES_MAX) <= SYNC_BYTES_MAX;
         let kept = match size <= ROW_BYTES_MAX && room {
             true => row,
-            false => cut(row, key, if room { ROW_BYTES_MAX } else { 0 }),
+            false => cut(row, &key(), if room { ROW_BYTES_MAX } else { 0 }),
         };
         self.in_flight.fetch_add(kept.bytes(), Ordering::Relaxed);
         kept
@@ -154,6 +154,10 @@ mod tests {
 
     use super::*;
 
+    fn id() -> Vec<&'static str> {
+        vec!["id"]
+    }
+
     fn row(key: &str, payload: usize) -> Row {
         let text = |text: String| Value::Text(text.into());
         Row {
@@ -165,15 +169,15 @@ mod tests {
     #[test]
     fn a_large_row_keeps_its_key_and_says_what_was_cut() {
         let kept = KeptBytes::new(0);
-        assert_eq!(kept.kept(row("7", 1_000), &["id"]), row("7", 1_000).into());
-        let cut = kept.kept(row("7", 1 << 20), &["id"]);
+        assert_eq!(kept.kept(row("7", 1_000), id), row("7", 1_000).into());
+        let cut = kept.kept(row("7", 1 << 20), id);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"payload","id":"7"}"#);
     }
 
     #[test]
     fn a_row_that_could_not_be_read_keeps_its_location_when_it_is_cut() {
         let part = readable(&row("7", 1 << 20), &[0], None, Some("orders/3/17".into()));
-        let cut = KeptBytes::new(0).kept(KeptRow::Part(Box::new(part)), &[]);
+        let cut = KeptBytes::new(0).kept(KeptRow::Part(Box::new(part)), Vec::new);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"payload","unreadable":"id","location":"orders/3/17"}"#);
     }
 
@@ -181,19 +185,19 @@ mod tests {
     fn of_a_large_broken_message_the_beginning_is_kept() {
         let input = RowPart { input: Some("é".repeat(1 << 20).into()), ..RowPart::default() };
         let input = KeptRow::Part(Box::new(input));
-        let KeptRow::Part(part) = KeptBytes::new(0).kept(input.clone(), &[]) else { panic!("a part") };
+        let KeptRow::Part(part) = KeptBytes::new(0).kept(input.clone(), Vec::new) else { panic!("a part") };
         assert_eq!(part.cut, ["input"]);
         assert_eq!(part.input.expect("its beginning").len() as u64, ROW_BYTES_MAX);
-        let cut = KeptBytes::new(SYNC_BYTES_MAX).kept(input, &[]);
+        let cut = KeptBytes::new(SYNC_BYTES_MAX).kept(input, Vec::new);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"input"}"#);
     }
 
     #[test]
     fn a_sync_that_keeps_much_keeps_only_keys_of_further_rows() {
         let kept = KeptBytes::new(SYNC_BYTES_MAX);
-        let cut = kept.kept(row("7", 10), &["id"]);
+        let cut = kept.kept(row("7", 10), id);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"payload","id":"7"}"#);
-        let cut = KeptBytes::new(SYNC_BYTES_MAX).kept(row("7", 10), &[]);
+        let cut = KeptBytes::new(SYNC_BYTES_MAX).kept(row("7", 10), Vec::new);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"id, payload"}"#);
     }
 
@@ -201,7 +205,7 @@ mod tests {
     fn rows_that_are_closed_make_room_and_rows_in_flight_take_it() {
         let kept = KeptBytes::new(SYNC_BYTES_MAX - 100);
         assert!(kept.is_short());
-        let is_cut = |row| !kept.kept(row, &["id"]).is_whole();
+        let is_cut = |row| !kept.kept(row, id).is_whole();
         assert!(!is_cut(row("7", 90)), "there is room for one");
         assert!(is_cut(row("8", 90)), "the first one is in flight");
         kept.committed(91);

@@ -149,7 +149,7 @@ impl Transform for Rows {
     }
 
     fn kept_input(&self, part: RowPart) -> KeptRow {
-        self.kept.kept(KeptRow::Part(Box::new(part)), &[])
+        self.kept.kept(KeptRow::Part(Box::new(part)), Vec::new)
     }
 
     fn kept(&self, bytes: u64) {
@@ -185,7 +185,7 @@ impl Transform for Rows {
         let keys = ItemKeys { key, version: if keyed { version } else { whole }.unmarked() };
         let location = (!location.is_empty()).then(|| location.into());
         let part = kept_row::readable(&row, &unreadable, input, location);
-        let payload = self.kept.kept(KeptRow::Part(Box::new(part)), &self.key_names());
+        let payload = self.kept.kept(KeptRow::Part(Box::new(part)), || self.key_names());
         Some(PartialItem { keys, key_text, user, cursor, payload })
     }
 
@@ -246,7 +246,7 @@ impl Transform for Rows {
             None => self.mapping.label(&row).unwrap_or_default(),
         };
         let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
-        let payload = payload.map(|row| self.kept.kept(row, &self.key_names()));
+        let payload = payload.map(|row| self.kept.kept(row, || self.key_names()));
         RowResult { key: keys.key, key_text, row: keys.version, user, status, payload }
     }
 

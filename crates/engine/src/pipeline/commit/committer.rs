@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::commit::results::Results;
 pub(crate) use crate::pipeline::commit::results::count;
-use crate::pipeline::item::{BatchOpened, CommitEvent, RequestResults};
+use crate::pipeline::item::{BatchOpened, CommitEvent, IndexedResult, RequestResults};
 use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::{Shutdown, Watch};
@@ -283,6 +283,13 @@ impl<F: Transform> Committer<F> {
             return Vec::new();
         }
         self.any_failed |= failing;
+        let is_delivered = |(_, row): &IndexedResult| row.status == RowStatus::Delivered;
+        if results.delivered.is_empty()
+            && fixed.is_empty()
+            && !results.others.iter().flatten().any(is_delivered)
+        {
+            return Vec::new();
+        }
         let mut last: HashMap<RowHash, bool> = HashMap::new();
         for (_, row) in results.others.iter().flatten() {
             last.insert(row.key, row.status == RowStatus::Delivered);
