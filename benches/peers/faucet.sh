@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# faucet 1.0.1: pipelines as code, in Rust. Requests of 75 rows from ten tasks, its default.
+# faucet 1.0.1: pipelines as code, in Rust. Requests of 75 rows from ten tasks, its default, as is no retry, which
+# it asks for all the same.
 set -euo pipefail
 cat >pipeline.yaml <<YAML
 version: 1
@@ -21,5 +22,6 @@ pipeline:
       batch_mode: { type: Array }
       batch_size: 75
       concurrency: 10
+      max_retries: 0
 YAML
 exec faucet run pipeline.yaml
