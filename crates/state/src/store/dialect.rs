@@ -54,6 +54,17 @@ const USER_INDEX: i64 = MIGRATIONS + 1;
 
 const FOR_SHARE: &str = " FOR KEY SHARE";
 
+/// The tables of which rows of a user are removed.
+const ERASED_FROM: [&str; 8] = [
+    "blocks",
+    "dismissed_blocks",
+    "failed_blocks",
+    "history_files",
+    "intents",
+    "kept_users",
+    "sent_users",
+    "user_index",
+];
 /// How the names of copies begin that are made before tables are changed.
 pub(crate) const FORMER_VERSION: &str = "tidegate.db.before-step-";
 
@@ -218,9 +229,7 @@ impl Database {
                 sqlx::raw_sql(vacuum).execute(&mut *connection).await.map_err(fail)?;
             }
             Database::Postgres { server, .. } => {
-                for table in
-                    ["failed_blocks", "dismissed_blocks", "intents", "blocks", "history_files", "user_index"]
-                {
+                for table in ERASED_FROM {
                     server.maintain(format!("VACUUM (FULL) {table}")).await?;
                 }
             }

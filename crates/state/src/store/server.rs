@@ -18,6 +18,8 @@ use super::{failure, server_url};
 const CONNECTIONS_MAX: u32 = 10;
 /// How long a caller queues for a connection: commits of all syncs take their turn.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a large table may take to be written anew.
+const MAINTENANCE: Duration = Duration::from_secs(3_600);
 /// How long a connection that is given back may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The setting of a URL that says that a pooler keeps no prepared statements.
@@ -86,11 +88,11 @@ impl Server {
         read(self, &self.pool, statement).await
     }
 
-    /// Runs a statement that takes no transaction around it. It is sent as text, since prepared
-    /// statements run in a transaction if there is a pooler.
+    /// Runs a statement that takes no transaction around it, and as long as its tables are large. It is sent as
+    /// text, since prepared statements run in a transaction if there is a pooler.
     pub(crate) async fn maintain(&self, text: String) -> Result<(), Error> {
         let run = sqlx::raw_sql(AssertSqlSafe(text));
-        self.answer(run.execute(&self.pool)).await.map(drop)
+        within(MAINTENANCE, run.execute(&self.pool)).await.map(drop)
     }
 
     /// The same as `all`, on the connection that renews leases.
@@ -103,13 +105,7 @@ impl Server {
         &self,
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, Error> {
-        match timeout(self.patience, answer).await {
-            Ok(answer) => answer.map_err(failure::of_postgres),
-            Err(_) => Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("the PostgreSQL state database has not answered for {} s", self.patience.as_secs()),
-            )),
-        }
+        within(self.patience, answer).await
     }
 
     /// Returns a statement with its values in place.
@@ -125,6 +121,20 @@ impl Server {
             };
         }
         query
+    }
+}
+
+/// Waits so long for an answer.
+async fn within<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Error> {
+    match timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(failure::of_postgres),
+        Err(_) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("the PostgreSQL state database has not answered for {} s", patience.as_secs()),
+        )),
     }
 }
 
