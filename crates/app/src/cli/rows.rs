@@ -8,11 +8,11 @@ use super::complete;
 /// Which events.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
-    /// The connection that receives them [default: all].
+    /// The connection that receives them [default: all, or the only one with --last].
     #[arg(add = ArgValueCandidates::new(complete::connections))]
     pub(crate) stream: Option<String>,
     /// Show the latest N events, one a line, instead of counting.
-    #[arg(long, value_name = "N", requires = "stream")]
+    #[arg(long, value_name = "N")]
     pub(crate) last: Option<usize>,
     /// Only events of this kind; `*` stands for any text.
     #[arg(long, value_name = "KIND")]

@@ -1,6 +1,6 @@
 //! `tidegate events`
 
-use tidegate_engine::service::KindCount;
+use tidegate_engine::service::{Engine, KindCount};
 use tidegate_model::event::KindPattern;
 use tidegate_model::{ConnectionId, Error, EventSelection};
 
@@ -12,7 +12,10 @@ use crate::output::{self, moment, number};
 
 pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Result<u8, Error> {
     let engine = args.showing_engine().await?;
-    let stream = query.stream.map(ConnectionId::new);
+    let mut stream = query.stream.map(ConnectionId::new);
+    if stream.is_none() && query.last.is_some() {
+        stream = Some(only_stream(&engine)?);
+    }
     if let Some(stream) = &stream
         && !engine.ingest_endpoints().iter().any(|endpoint| endpoint.connection == *stream)
     {
@@ -54,6 +57,21 @@ pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Re
         }
     }
     Ok(DONE)
+}
+
+/// The connection whose events are shown if none is named.
+fn only_stream(engine: &Engine) -> Result<ConnectionId, Error> {
+    match engine.ingest_endpoints() {
+        [endpoint] => Ok(endpoint.connection.clone()),
+        endpoints => {
+            let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.connection.as_str()).collect();
+            let error = Error::settings("`--last` shows the events of one connection");
+            Err(error.hint(match &*names {
+                [] => "no connection of this project receives events: add one of type events, onesignal or pinpoint".to_owned(),
+                names => format!("name one: {}", names.join(", ")),
+            }))
+        }
+    }
 }
 
 /// The counts of kinds that a pattern takes.

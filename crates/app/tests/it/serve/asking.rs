@@ -28,7 +28,8 @@ async fn journey_events_are_counted_shown_and_measured_while_the_server_runs() {
         (Some(json!(10)), Some(json!(20))),
         "{counts:#}"
     );
-    let last = project.done(&["events", "shop", "--last", "2", "--kind", "order.*"]);
+    // The only connection that receives events needs no name.
+    let last = project.done(&["events", "--last", "2", "--kind", "order.*"]);
     let last: Vec<serde_json::Value> =
         last.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let shown: Vec<&serde_json::Value> = last.iter().map(|line| &line["event"]["number"]).collect();
