@@ -14,6 +14,9 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// The code of a row that is gone and whose identifier is not known: no later run will know it either.
+    pub const IDENTIFIER_NOT_KEPT: &str = "identifier_not_kept";
+
     /// Creates a reason with its stable name and its sentence.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Reason {
         Reason { code: code.into(), message: message.into() }

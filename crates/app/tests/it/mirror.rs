@@ -437,5 +437,15 @@ async fn what_is_kept_of_a_user_is_erased_and_attributes_of_gone_rows_become_nul
     assert_eq!(run["reasons"][0]["code"], "identifier_not_kept", "{run:#}");
     let users = shop.users().await;
     assert_eq!((&*users[&3], &*users[&4], &*users[&5]), ("free", "", "free"));
-    assert_eq!(shop.run("customers").await["compared"]["removed"], 1, "the erased one is not known any more");
+
+    // Nothing can be done about the erased one: it is listed until it is dismissed, and is not found again.
+    let nothing = [0, 0, 0, shop.table().await.len() as u64];
+    let run = shop.run("customers").await;
+    assert_eq!((compared(&run), &run["ending"]), (nothing, &"succeeded".into()), "{run:#}");
+    let dismiss = ["dismiss", "customers", "--reason", "identifier_not_kept", "--note", "deleted at Braze"];
+    assert_eq!(shop.project.document(&dismiss)["dismissed"], 1);
+    let run = shop.run("customers").await;
+    assert_eq!((compared(&run), &run["counts"]["rejected"]), (nothing, &0.into()), "{run:#}");
+    let open = shop.project.document(&["rows", "--open"]);
+    assert_eq!(open["rows"].as_array().map(Vec::len), Some(0), "{open:#}");
 }

@@ -35,7 +35,7 @@ impl Mapping {
     pub fn removal(&self, row: &Row, key: RowHash, whole: RowHash, delete: bool) -> Result<Record, Reason> {
         let unknown = || {
             Reason::new(
-                "identifier_not_kept",
+                Reason::IDENTIFIER_NOT_KEPT,
                 "the row is gone from the source, and its identifier is not known: it was sent before \
                  `removed` was written, or erased since",
             )

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::mem::take;
 
-use tidegate_model::store::{Delivered, LookbackChunk, RowVersion, StatusKind};
-use tidegate_model::{RowHash, Value};
+use tidegate_model::store::{Delivered, LookbackChunk, RowResult, RowVersion, StatusKind};
+use tidegate_model::{Reason, RowHash, Value};
 
 use crate::pipeline::commit::committer::Committer;
 use crate::pipeline::commit::results::Results;
@@ -13,6 +13,13 @@ use crate::pipeline::item::BatchOpened;
 use crate::pipeline::read::cursor_marks::CursorMarks;
 use crate::pipeline::run_kind::Retention;
 use crate::pipeline::transform::Transform;
+
+/// Whether a mirror finds a row again that was rejected. Of one that is gone and names nobody, no run can do anything.
+fn is_found_again(row: &RowResult) -> bool {
+    let is_rejected = row.status.kind() == StatusKind::Rejected;
+    let names_nobody = row.status.reason().is_some_and(|reason| reason.code == Reason::IDENTIFIER_NOT_KEPT);
+    is_rejected && !(row.row.is_removed() && names_nobody)
+}
 
 impl<F: Transform> Committer<F> {
     /// Returns the rows of a batch that a later run may read again, and the last chunk that is no longer needed.
@@ -64,14 +71,13 @@ impl<F: Transform> Committer<F> {
             .collect();
         let delivered = delivered.iter().flat_map(|rows| rows.versions_from(first));
         // A mirror finds a rejected row again: what took effect before under its key still holds.
-        let committed = rows
-            .iter()
-            .flatten()
-            .filter(|(at, row)| *at >= first && (!by_key || row.status.kind() != StatusKind::Rejected));
+        let committed =
+            rows.iter().flatten().filter(|(at, row)| *at >= first && (!by_key || !is_found_again(row)));
         let committed = committed.map(|(_, row)| RowVersion {
             key: row.key,
             row: match row.status.kind() {
                 StatusKind::Delivered => row.row,
+                StatusKind::Rejected if by_key => row.row,
                 StatusKind::Rejected => row.row.rejected(),
                 StatusKind::InDoubt => row.row.in_doubt(),
             },
