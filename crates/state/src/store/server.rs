@@ -18,7 +18,7 @@ use super::{failure, server_url};
 const CONNECTIONS_MAX: u32 = 10;
 /// How long a caller queues for a connection: commits of all syncs take their turn.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a large table may take to be written anew.
+/// How long rewriting a large table may take.
 const MAINTENANCE: Duration = Duration::from_secs(3_600);
 /// How long a connection that is given back may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);

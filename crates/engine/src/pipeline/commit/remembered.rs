@@ -14,7 +14,8 @@ use crate::pipeline::read::cursor_marks::CursorMarks;
 use crate::pipeline::run_kind::Retention;
 use crate::pipeline::transform::Transform;
 
-/// Whether a mirror finds a row again that was rejected. Of one that is gone and names nobody, no run can do anything.
+/// Whether a mirror finds a row again that was rejected. A removed row without a known identifier cannot be sent by
+/// any run, so it does not count.
 fn is_found_again(row: &RowResult) -> bool {
     let is_rejected = row.status.kind() == StatusKind::Rejected;
     let names_nobody = row.status.reason().is_some_and(|reason| reason.code == Reason::IDENTIFIER_NOT_KEPT);
