@@ -14,8 +14,7 @@ pub(crate) struct Serve {
     /// The address to listen on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = listened_on)]
     pub(crate) listen: SocketAddr,
-    /// A PEM file with the certificate of this server, and those between it and its authority: the server speaks
-    /// https then. It is read again when it changes.
+    /// The server's certificate and its intermediates, as PEM. Turns on HTTPS; read again when it changes.
     #[arg(long, env = "TIDEGATE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// A PEM file with the key of that certificate.

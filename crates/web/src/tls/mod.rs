@@ -148,8 +148,7 @@ fn configured(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Error
 
 /// Returns the certificates of a file, that of the server first.
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    const FORM: &str =
-        "name a PEM file with the certificate of the server, followed by those between it and its authority";
+    const FORM: &str = "name a PEM file with the server's certificate, followed by its intermediates";
     let unusable = |cause: &PemError| unusable("--tls-cert", file, "a certificate", FORM, cause);
     let certificates = CertificateDer::pem_file_iter(file).map_err(|cause| unusable(&cause))?;
     let chain: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|cause| unusable(&cause))?;
