@@ -59,7 +59,7 @@ const proved = (what) => { proofs += 1; console.log(`ok  ${what}`); };
   await press('Run it as shown');
   await reads('All 18 rows were delivered.');
   await page.goto(`${url}/syncs/customers/confirm`);
-  await reads('Nothing holds the run any more');
+  await reads('No limit stops this run any more');
   await page.goto(url);
   await reads('Your sync is healthy');
   proved('it is confirmed with the keyboard alone, without JavaScript');

@@ -161,8 +161,8 @@ impl ExceededLimit {
             return Error::new(
                 ErrorKind::Unconfirmed,
                 format!(
-                    "skipped: the source has changed since the run was confirmed: it would now {effect}, and \
-                     {confirmed} were confirmed; nothing was sent"
+                    "skipped: the source has changed since the run was confirmed: it would now {effect}, but \
+                     only {confirmed} were confirmed; nothing was sent"
                 ),
             )
             .hint(format!("look at `tidegate plan {sync}` once more, then confirm the run as it is now"));

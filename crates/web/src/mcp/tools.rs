@@ -119,8 +119,8 @@ const TOOLS: &[Described] = &[
     Described {
         name: "run_sync",
         title: "Run a sync",
-        text: "Runs a sync now, within its limits or as a plan of it said, and waits for its end. Rows are sent to the \
-            platform, where it cannot be undone.",
+        text: "Runs a sync now, within its limits or exactly as planned, and waits until it ends. Rows sent to the \
+            platform cannot be taken back.",
         needs: EDIT,
         action: "run_sync",
         arguments: schema::<take::Start>,
