@@ -60,8 +60,10 @@ impl Engine {
         let channel = self.channel(name).await?;
         let contacts = self.test_recipients(name);
         if contacts.is_empty() {
-            return Err(Error::settings("nothing was sent: it has no recipients of its own, and no sync has contacts that get mail by it")
-                .hint("add `recipients` to the channel, or addresses under `contacts` of a sync"));
+            return Err(Error::settings(
+                "nothing was sent: the channel has no recipients, and no sync has contacts it can mail",
+            )
+            .hint("add `recipients` to the channel, or addresses under `contacts` of a sync"));
         }
         let summary = "Tidegate can reach this channel. Nothing is wrong.";
         let mut alert = new_alert(name, Trigger::Test, summary, self.config.clock.now());

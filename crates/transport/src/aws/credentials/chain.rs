@@ -175,7 +175,10 @@ impl CredentialsChain {
                 "no AWS credentials were found: not in the settings, the environment, the shared files, \
                  a web identity, the container or the machine's role",
             )
-            .hint("set `access_key_id` and `secret_access_key`, or `profile`; or give this machine a role"),
+            .hint(
+                "set `access_key_id` and `secret_access_key`, or `profile`, in a connection, or AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY in the environment; or give this machine a role",
+            ),
             Origin::Settings(_) => Error::settings(reasons(error)).hint("correct `role_arn` and its settings"),
         }
     }
@@ -194,8 +197,8 @@ impl CredentialsChain {
             return Error::new(
                 ErrorKind::Denied,
                 format!(
-                    "no AWS credentials from {}: what was asked for them answered {} without an error code of AWS, as a \
-                     proxy or the metadata service of another cloud does",
+                    "no AWS credentials from {}: the response was {} without an AWS error code, probably from a proxy or \
+                     another cloud's metadata service",
                     self.named(),
                     answer.status().as_u16()
                 ),

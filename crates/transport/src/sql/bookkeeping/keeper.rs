@@ -179,7 +179,7 @@ where
 
 /// Says of a statement of the bookkeeping that fails what an administrator has to do.
 pub fn refused(error: Error, schema: &str) -> Error {
-    let setup = "run the part of `tidegate setup` about bookkeeping for this connection as an administrator";
+    let setup = "as an administrator, uncomment and run the bookkeeping part of `tidegate setup NAME`";
     let what = match error.kind() {
         ErrorKind::Missing => format!("the schema `{schema}` is not there"),
         ErrorKind::Denied => format!("the tables of the schema `{schema}` may not be written"),
