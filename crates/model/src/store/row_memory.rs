@@ -33,7 +33,7 @@ pub trait RowMemory: Send + Sync {
     /// Begins to compare all rows of a source with those that the sync has committed.
     async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error>;
 
-    /// Opens the memo of the hashes of a source. Of memos of other names nothing is kept.
+    /// Opens the memo of the hashes of a source. Other memos are dropped.
     async fn hash_memo(&self, sync: &SyncId, name: RowHash) -> Result<Box<dyn HashMemo>, Error>;
 
     /// Returns what holds rows until they are compared. No row is held yet.

@@ -35,8 +35,8 @@ const BUCKET_PACE: Duration = Duration::from_secs(30);
 /// How long that may take before it is given up until the next time.
 const PATIENCE: Duration = Duration::from_secs(5);
 const IN_FILE: &str = "SELECT id, mark, 1 AS is_own FROM recency";
-/// `is_own` is 1 if the row of `origin` was written by the transaction and in the table that it names. A dump has
-/// neither of both: in tables that it was put back into they are others. Source: PostgreSQL, "System Columns".
+/// `is_own` is 1 if the row of `origin` was written by the transaction and in the table that it names. Restored from a
+/// dump, both differ. Source: PostgreSQL, "System Columns".
 const IN_SERVER: &str = "SELECT id, mark, (SELECT COUNT(*) FROM origin
         WHERE CAST(CAST(xmin AS TEXT) AS BIGINT) = written_by AND CAST(tableoid AS BIGINT) = written_to) AS is_own
     FROM recency";
@@ -155,7 +155,7 @@ impl Recency {
     pub(super) async fn end(&self) {
         if self.held.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.has_begun.store(false, Ordering::Release);
-            // A database that does not answer keeps no process from ending.
+            // An unreachable database must not block exit.
             let _ = time::timeout(2 * PATIENCE, self.tick(true)).await;
         }
     }

@@ -387,7 +387,7 @@ impl FormPage {
     }
 }
 
-/// Secrets up to which a form asks for all of them at once. Of more, a person has some: those of one cloud.
+/// Secrets up to which a form asks for all of them at once. With more, only some apply: those of one cloud.
 const SECRETS_ASKED_MAX: usize = 3;
 
 /// Whether a form asks for one of these settings at once: what is required, or the first setting if nothing
