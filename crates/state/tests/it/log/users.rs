@@ -123,31 +123,35 @@ async fn a_damaged_index_hides_no_event_and_is_made_again() {
     let folder = several(&USERS).await;
     let log = open(&folder, 0);
     let expected = by_reading(&*log, "bob", 500).await;
-    let length = fs::read(&folder.files("users")[0]).expect("read").len();
-    for at in (0..length).step_by(29) {
-        indexed(&folder).await;
+    let whole = contents(&folder);
+    for at in (0..whole[0].len()).step_by(29) {
         for path in folder.files("users") {
             flip(&path, at);
             assert_eq!(found(&*log, "bob", 500).await, expected, "byte {at} of {path:?}");
         }
+        made_again(&folder, &whole).await;
     }
-    indexed(&folder).await;
     for path in folder.files("users") {
         let bytes = fs::read(&path).expect("read");
         fs::write(&path, &bytes[..bytes.len() / 2]).expect("cut");
         assert_eq!(found(&*log, "bob", 500).await, expected, "cut: {path:?}");
     }
-    indexed(&folder).await;
-    let made: Vec<_> = folder.files("users").iter().map(|path| fs::read(path).expect("read")).collect();
-    for path in folder.files("users") {
-        fs::remove_file(path).expect("removed");
+    made_again(&folder, &whole).await;
+}
+
+/// What the indexes of a log hold.
+fn contents(folder: &Folder) -> Vec<Vec<u8>> {
+    folder.files("users").iter().map(|path| fs::read(path).unwrap_or_default()).collect()
+}
+
+/// Waits until the indexes of a log are as they were.
+#[expect(clippy::disallowed_methods, reason = "the thread that makes indexes does not say when it is done")]
+async fn made_again(folder: &Folder, whole: &[Vec<u8>]) {
+    let asked = Instant::now();
+    while contents(folder) != whole {
+        assert!(asked.elapsed() < Duration::from_secs(20), "the indexes are not made again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    drop(log);
-    let log = open(&folder, 0);
-    assert_eq!(found(&*log, "bob", 500).await, expected);
-    indexed(&folder).await;
-    let anew: Vec<_> = folder.files("users").iter().map(|path| fs::read(path).expect("read")).collect();
-    assert_eq!(made, anew, "those that were damaged were made again");
 }
 
 #[tokio::test]
@@ -229,22 +233,8 @@ async fn an_index_of_another_segment_with_the_same_name_is_not_used() {
     }
     let log = open(&folder, u64::MAX);
     assert_eq!(found(&*log, "bob", 500).await.len(), 200);
-    indexed_as(&folder, &copy).await;
+    made_again(&folder, &contents(&copy)).await;
     assert_eq!(found(&*log, "bob", 500).await.len(), 200);
-}
-
-/// Waits until the indexes of two logs are the same.
-#[expect(clippy::disallowed_methods, reason = "the thread that makes indexes does not say when it is done")]
-async fn indexed_as(folder: &Folder, other: &Folder) {
-    let asked = Instant::now();
-    let read = |folder: &Folder| {
-        let files = folder.files("users");
-        files.iter().map(|path| fs::read(path).unwrap_or_default()).collect::<Vec<_>>()
-    };
-    while read(folder) != read(other) {
-        assert!(asked.elapsed() < Duration::from_secs(20), "the indexes are not made again");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// What happens to a log.
