@@ -7,6 +7,7 @@ use tidegate_model::{Checkpoint, Counts, Error, RowHash, RunId, SyncId};
 use super::contents::Contents;
 use super::dialect::{Database, Tx};
 use super::failed_rows::Indexes;
+use super::intents::Intents;
 use super::statement::{Record, Statement, from_word, sql, to_json};
 use super::{failed_rows, intents, kept_users, payload, runs, sent_users};
 use crate::history;
@@ -28,6 +29,7 @@ pub(super) async fn commit(
     database: &Database,
     contents: &Contents,
     indexes: &Indexes,
+    notes: &Intents,
     at: Timestamp,
     run: &RunId,
     commit: BatchCommit,
@@ -51,6 +53,9 @@ pub(super) async fn commit(
         false => None,
     };
 
+    // A server commits for many at once, and asks for no turn. What a part of a batch leaves is looked for in
+    // the table.
+    let turn = if database.is_server() || commit.partial { None } else { Some(notes.turn().await) };
     let mut tx = database.write().await?;
     let committed = if commit.partial { 0 } else { commit.batch };
     let record = tx.first(count(run, commit.counts, row_count, committed)).await?;
@@ -89,7 +94,19 @@ pub(super) async fn commit(
     if let Some(block) = block {
         tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;
     }
-    tx.commit().await?;
+    let mut waiting = turn.as_ref().map(|turn| notes.waiting_of(run, turn)).unwrap_or_default();
+    let written = match waiting.write(&mut tx).await {
+        Ok(()) => tx.commit().await,
+        Err(error) => {
+            drop(tx);
+            Err(error)
+        }
+    };
+    // The failure of a commit is not theirs.
+    let noted = if written.is_ok() { Ok(()) } else { waiting.write_alone(database).await };
+    drop(turn);
+    waiting.tell(noted.err().as_ref());
+    written?;
     indexes.put(&sync_id, index);
     let remembered = chunk_rows.map(|rows| (sync_id.clone(), rows));
     Ok(Committed { sync: sync_id, pending_rows: record.count("pending_rows")?, remembered })

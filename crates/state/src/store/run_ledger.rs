@@ -61,7 +61,8 @@ impl RunLedger for SqlStore {
             self.intents.flush().await?;
         }
         let committed =
-            commit::commit(&self.database, &self.contents, &self.failed, now, run, commit).await?;
+            commit::commit(&self.database, &self.contents, &self.failed, &self.intents, now, run, commit)
+                .await?;
         if let Some((sync, rows)) = &committed.remembered {
             self.lookback.committed(sync, *rows);
         }

@@ -40,6 +40,7 @@ macro_rules! store_conforms {
             intents::an_intent_survives_a_restart_with_and_without_its_answer
             intents::a_committed_batch_leaves_no_intents
             intents::an_intent_is_done_with_its_batch_whatever_was_written_beside_it
+            intents::an_intent_that_is_written_down_while_a_batch_is_committed_survives_a_restart
             intents::a_batch_that_is_committed_in_part_keeps_the_intents_of_rows_without_a_result
             intents::a_recalled_row_leaves_its_oldest_intent
             intents::a_row_that_was_sent_more_than_once_leaves_all_of_its_intents

@@ -71,6 +71,36 @@ pub async fn an_intent_is_done_with_its_batch_whatever_was_written_beside_it(bac
     assert_eq!(rows, [(vec![intent(2)], Some(vec![refused()])), (vec![intent(3)], None)]);
 }
 
+/// Whatever transaction wrote it: until its own batch is committed it is there, and afterwards it is not.
+pub async fn an_intent_that_is_written_down_while_a_batch_is_committed_survives_a_restart(
+    backend: &dyn Backend,
+) {
+    const BATCHES: i64 = 20;
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    for batch in 1..=BATCHES {
+        let number = batch.unsigned_abs();
+        let commit = BatchCommit { batch: number, ..BatchCommit::default() };
+        let intend = async |id| {
+            let noted = store.intend(&run.id, number + 1, intended([intent(id)])).await.expect("intended");
+            store.answered(&run.id, noted, vec![refused()]).await.expect("answered");
+        };
+        let ids = [0, 1, 2].map(|at| 10 * batch + at);
+        tokio::join!(intend(ids[0]), commit_batch(&*store, &run.id, commit), intend(ids[1]), intend(ids[2]));
+    }
+    drop(store);
+
+    let store = backend.open().await;
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let mut rows: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
+    rows.sort_by_key(|row| row.key_text.to_string());
+    assert_eq!(
+        rows,
+        [0, 1, 2].map(|at| intent(10 * BATCHES + at)),
+        "those of the batch that is not committed"
+    );
+}
+
 /// What a request left in doubt stays so, also if others of its batch have their result.
 pub async fn a_batch_that_is_committed_in_part_keeps_the_intents_of_rows_without_a_result(
     backend: &dyn Backend,
