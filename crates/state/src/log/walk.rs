@@ -113,7 +113,7 @@ impl Walk {
                 }
             }
             State::Frame { records_left: 0, .. } => {
-                let Some(header) = rest.get(..FRAME_HEADER) else { return None };
+                let header = rest.get(..FRAME_HEADER)?;
                 let Some(header) = FrameHeader::decode(header).filter(|header| header.first == self.next)
                 else {
                     return self.damaged();

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
-use tidegate_model::{Cause, Progress, Run, SyncId};
+use tidegate_model::{Cause, Clock as _, Progress, Run, SyncId, SystemClock};
 use tidegate_testkit::ManualClock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +96,7 @@ impl Shared {
     async fn run_a_month_ago(&self) -> Run {
         let machine = self.machine();
         let yaml = std::fs::read_to_string(machine.path().join("tidegate.yaml")).expect("a project");
-        let clock = ManualClock::at(Timestamp::now() - SignedDuration::from_hours(30 * 24));
+        let clock = ManualClock::at(SystemClock.now() - SignedDuration::from_hours(30 * 24));
         let engine = self.services.engine(&yaml, machine.path(), Arc::new(clock)).await;
         let (progress, _) = watch::channel(Progress::default());
         let sync = SyncId::new("orders");
