@@ -161,7 +161,7 @@ async fn redshift_compares_the_rows_of_a_mirror_with_twins_and_nameless_rows_amo
             source.bookkeeping(&SyncId::new("customers"), &table("customers"), &["id".to_owned()]).await;
         let error = opened.unwrap().expect("compares").begin(None).await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Missing | ErrorKind::Denied), "{error:?}");
-        assert!(error.next_step().contains("`tidegate setup`"), "{error:?}");
+        assert!(error.next_step().contains("`tidegate setup NAME`"), "{error:?}");
         cluster.run(remedy).await;
     }
     plays(&source, "customers", false, async |sql: &str| drop(cluster.run(sql).await)).await;
