@@ -21,3 +21,5 @@ mod failure;
 mod folder;
 #[path = "../../crates/state/src/log/mod.rs"]
 pub mod log;
+#[path = "../../crates/state/src/user_mark.rs"]
+mod user_mark;

@@ -19,6 +19,8 @@ mod log;
 mod seal;
 mod sqlite;
 mod table;
+#[path = "../../../crates/state/src/user_mark.rs"]
+mod user_mark;
 
 use anyhow::Result;
 

@@ -17,6 +17,7 @@ mod lookback;
 mod seal;
 mod shared_files;
 mod store;
+mod user_mark;
 
 pub use log::{LogAccess, LogConfig, open_log};
 pub use seal::MasterKeys;

@@ -8,11 +8,11 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use tidegate_model::Error;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::parquet::{of_parquet, strange};
 use crate::codec::{Reader, Writer, damaged};
 use crate::failure;
+pub(crate) use crate::user_mark::mark_of;
 
 /// Users of a file of which marks are kept. Larger files are few, and hold a filter of their users.
 const USERS_MAX: usize = 10_000;
@@ -20,16 +20,6 @@ const MARK_BYTES: usize = 4;
 const VERSION: u8 = 1;
 /// The bits of a mark that are its shard.
 const SHARD_BITS: u32 = 6;
-
-/// Returns the mark of a user.
-pub(crate) fn mark_of(user: &str) -> u32 {
-    mark_of_bytes(user.as_bytes())
-}
-
-/// Returns the mark of a user whose text was not checked.
-pub(crate) fn mark_of_bytes(user: &[u8]) -> u32 {
-    (xxh3_64(user) >> 32) as u32
-}
 
 /// Returns the shard of a mark. Shards are in the order of their marks.
 pub(crate) fn shard_of(mark: u32) -> u32 {

@@ -17,7 +17,7 @@ use super::segment_file::SegmentFile;
 use super::users::UserIndex;
 use super::walk::Walk;
 use super::{erase, format, segment};
-use crate::history::user_marks::mark_of;
+use crate::user_mark::mark_of;
 
 /// What a search has found.
 pub(super) struct Found {

@@ -27,7 +27,7 @@ use super::segment;
 use super::segment_file::SegmentFile;
 use super::walk::Walk;
 use crate::folder;
-use crate::history::user_marks::mark_of_bytes;
+use crate::user_mark::mark_of_bytes;
 
 const MAGIC: &[u8; 8] = b"TIDEUSR1";
 const HEADER_BYTES: usize = 40;
