@@ -199,7 +199,14 @@ pub(super) enum NoRecord {
 
 /// The event at `at` and the bytes of its record; its texts share the block's memory.
 pub(super) fn read_record(block: &Bytes, at: usize) -> Result<(Event, usize), NoRecord> {
-    let mut rest = &block[at..];
+    let length = body_of(&block[at..])?.len();
+    let event = read_body(block, at + RECORD_HEADER, length).ok_or(NoRecord::Damaged)?;
+    Ok((event, RECORD_HEADER + length))
+}
+
+/// The body of the record at the start of `records`, after its checksum.
+fn body_of(records: &[u8]) -> Result<&[u8], NoRecord> {
+    let mut rest = records;
     let (Some(length), Some(checksum)) = (take_u32(&mut rest), take_u32(&mut rest)) else {
         return Err(NoRecord::Longer(RECORD_HEADER));
     };
@@ -208,8 +215,7 @@ pub(super) fn read_record(block: &Bytes, at: usize) -> Result<(Event, usize), No
     if crc32fast::hash(body) != checksum {
         return Err(NoRecord::Damaged);
     }
-    let event = read_body(block, at + RECORD_HEADER, length).ok_or(NoRecord::Damaged)?;
-    Ok((event, RECORD_HEADER + length))
+    Ok(body)
 }
 
 /// What a record says of its user.
@@ -224,17 +230,9 @@ pub(super) struct RecordUser<'a> {
 
 /// Reads of the record at the start of `records` only whose it is, after its checksum.
 pub(super) fn read_user(records: &[u8]) -> Result<RecordUser<'_>, NoRecord> {
-    let mut rest = records;
-    let (Some(length), Some(checksum)) = (take_u32(&mut rest), take_u32(&mut rest)) else {
-        return Err(NoRecord::Longer(RECORD_HEADER));
-    };
-    let length = usize::try_from(length).map_err(|_| NoRecord::Damaged)?;
-    let body = rest.get(..length).ok_or(NoRecord::Longer(RECORD_HEADER + length))?;
-    if crc32fast::hash(body) != checksum {
-        return Err(NoRecord::Damaged);
-    }
+    let body = body_of(records)?;
     let (user, payload) = user_of(body).ok_or(NoRecord::Damaged)?;
-    Ok(RecordUser { user, is_erased: payload.first() == Some(&ERASED), bytes: RECORD_HEADER + length })
+    Ok(RecordUser { user, is_erased: payload.first() == Some(&ERASED), bytes: RECORD_HEADER + body.len() })
 }
 
 /// The user and the payload of a body.

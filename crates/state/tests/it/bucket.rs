@@ -1,143 +1,23 @@
 //! Files of the state in a bucket, beside PostgreSQL: any machine continues where another one was.
 
-use std::collections::BTreeMap;
+mod memory;
+
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
-use tidegate_model::bucket::Content;
 use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowQuery, RowStatus, RowVersion, RunEnd};
 use tidegate_model::{
-    Bucket, BucketFile, Cause, Claimed, Clock as _, Ending, Error, ErrorKind, ObjectKind, RowHash, Secret,
-    Store, SyncId, Value,
+    Cause, Claimed, Clock as _, Ending, ErrorKind, ObjectKind, RowHash, Secret, Store, SyncId, Value,
 };
 use tidegate_state::{BucketConfig, CACHE_BYTES, MasterKeys, StateConfig};
-use tidegate_testkit::{ManualClock, rows};
-use tokio::sync::Notify;
+use tidegate_testkit::rows;
 
+use self::memory::{MARKS, Memory};
 use crate::postgres::Database;
-
-/// The time and the bytes of each file.
-type Files = BTreeMap<String, (Timestamp, Vec<u8>)>;
-
-/// The folder of the marks by which an older state is recognized.
-const MARKS: &str = "recency/";
-
-/// A bucket in memory, which fails when it is told to.
-#[derive(Clone, Default)]
-struct Memory {
-    address: String,
-    files: Arc<Mutex<Files>>,
-    clock: ManualClock,
-    /// Requests until one fails; none if it is negative.
-    until_failure: Arc<AtomicI64>,
-    /// The names of the files that were read.
-    read: Arc<Mutex<Vec<String>>>,
-    /// Where uploads of history wait, if there is one.
-    gate: Arc<Mutex<Option<Arc<Gate>>>>,
-}
-
-/// Where uploads wait until it is opened.
-struct Gate {
-    reached: Notify,
-    opened: Notify,
-}
-
-impl Memory {
-    fn new(clock: &ManualClock) -> Memory {
-        let never = Arc::new(AtomicI64::new(-1));
-        Memory {
-            address: "s3://acme/".into(),
-            clock: clock.clone(),
-            until_failure: never,
-            ..Memory::default()
-        }
-    }
-
-    fn asked(&self) -> Result<(), Error> {
-        match self.until_failure.fetch_sub(1, Ordering::SeqCst) {
-            0 => Err(Error::new(ErrorKind::Unavailable, "the bucket does not answer")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Keeps the next upload of history until the gate is opened.
-    fn close(&self) -> Arc<Gate> {
-        let gate = Arc::new(Gate { reached: Notify::new(), opened: Notify::new() });
-        *self.gate.lock().expect("whole") = Some(Arc::clone(&gate));
-        gate
-    }
-
-    fn names(&self, folder: &str) -> Vec<String> {
-        let files = self.files.lock().expect("whole");
-        files.keys().filter(|name| name.starts_with(folder)).cloned().collect()
-    }
-
-    /// The files of a folder that were read, as often as they were.
-    fn read(&self, folder: &str) -> Vec<String> {
-        let read = self.read.lock().expect("whole");
-        read.iter().filter(|name| name.starts_with(folder)).cloned().collect()
-    }
-
-    fn holds(&self, text: &str) -> bool {
-        let files = self.files.lock().expect("whole");
-        files.values().any(|(_, bytes)| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
-    }
-}
-
-#[async_trait]
-impl Bucket for Memory {
-    fn address(&self) -> String {
-        self.address.clone()
-    }
-
-    /// The file may be there although the answer is lost.
-    async fn put(&self, name: &str, content: Content) -> Result<(), Error> {
-        let bytes = content.try_collect::<Vec<Bytes>>().await?.concat();
-        if name.starts_with(MARKS) {
-            // Written beside everything else, whenever that is.
-            self.files.lock().expect("whole").insert(name.to_owned(), (self.clock.now(), bytes));
-            return Ok(());
-        }
-        let gate = self.gate.lock().expect("whole").take_if(|_| name.starts_with("history/"));
-        if let Some(gate) = gate {
-            gate.reached.notify_one();
-            gate.opened.notified().await;
-        }
-        self.asked()?;
-        self.files.lock().expect("whole").insert(name.to_owned(), (self.clock.now(), bytes));
-        self.asked()
-    }
-
-    async fn get(&self, name: &str) -> Result<Option<Content>, Error> {
-        self.asked()?;
-        self.read.lock().expect("whole").push(name.to_owned());
-        let found = self.files.lock().expect("whole").get(name).map(|(_, bytes)| Bytes::from(bytes.clone()));
-        Ok(found.map(|bytes| stream::once(async move { Ok(bytes) }).boxed()))
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), Error> {
-        self.asked()?;
-        self.files.lock().expect("whole").remove(name);
-        self.asked()
-    }
-
-    fn list(&self, folder: &str) -> BoxStream<'static, Result<BucketFile, Error>> {
-        let files = self.files.lock().expect("whole");
-        let of_folder = files.iter().filter(|(name, _)| name.starts_with(&format!("{folder}/")));
-        let listed: Vec<_> = of_folder
-            .map(|(name, (written_at, _))| Ok(BucketFile { name: name.clone(), written_at: *written_at }))
-            .collect();
-        stream::iter(self.asked().map_or_else(|error| vec![Err(error)], |()| listed)).boxed()
-    }
-}
 
 /// A state database and a bucket, without any machine.
 struct Scene {
