@@ -94,6 +94,7 @@ impl Archive {
             trimmed: None,
             behind: false,
             upload_failed: None,
+            erasures: None,
             waiting_files: 0,
             unknown_after: None,
         };

@@ -80,6 +80,11 @@ impl SharedHistory {
         let found = self.files.download(&key(name), &path).await?;
         let bytes = path.metadata().map_or(0, |about| about.len());
         self.copied.fetch_add(bytes, Ordering::Relaxed);
+        if found && !self.is_listed(name).await? {
+            // A user was erased from it meanwhile: the copy has the rows.
+            self.remove_copy(name.to_owned()).await?;
+            return Ok(false);
+        }
         Ok(found)
     }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
@@ -174,6 +175,26 @@ async fn an_erased_user_is_in_no_file_of_the_bucket_and_in_no_copy_of_a_machine_
     let again = Machine { store: again, disk: second.disk };
     again.run(&scene, &[9]).await;
     assert_eq!(again.copies(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erased_user_is_soon_in_no_copy_of_a_machine_that_continues_and_does_nothing() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.machine().await, scene.machine().await);
+    first.run(&scene, &[1, 2]).await;
+    let rows = second.store.rows(&RowQuery { limit: 9, ..RowQuery::default() }).await.expect("rows");
+    let user = &rows.iter().find(|row| row.key == "1").expect("there").user;
+    assert_eq!(second.copies(), 1);
+
+    let removed = first.store.erase_user(user).await.expect("erased");
+    first.store.note_erasure(user, &removed, scene.bucket.clock.now()).await.expect("noted");
+
+    let begun = Instant::now();
+    while second.copies() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the copy with the user is still there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(second.keys().await, ["2"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

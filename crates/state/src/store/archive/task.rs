@@ -36,6 +36,8 @@ const FILE_SPAN: SignedDuration = SignedDuration::from_hours(6);
 const FILES_READ: u64 = 64;
 /// How long no file is made after one could not be uploaded.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
+/// How often it is asked whether another machine erased a user.
+const ERASURES_ASKED: Duration = Duration::from_secs(10);
 
 /// What makes the files.
 pub(super) struct Task {
@@ -53,6 +55,8 @@ pub(super) struct Task {
     /// Whether a sync was left to another process, which may have died since.
     pub(super) behind: bool,
     pub(super) upload_failed: Option<Instant>,
+    /// Erasures after which the copies of this machine were looked through.
+    pub(super) erasures: Option<u64>,
     /// Files that were listed with their users since a part of the index was made.
     pub(super) waiting_files: u64,
     /// The last file whose users were read, while there may be more of which they are not known.
@@ -91,7 +95,31 @@ impl Task {
                 tracing::warn!(error = %error.chain(), "rows of one user are found slowly: each file is opened");
             }
         }
-        jobs.recv().await
+        if self.shared.is_none() {
+            return jobs.recv().await;
+        }
+        loop {
+            if let Ok(job) = tokio::time::timeout(ERASURES_ASKED, jobs.recv()).await {
+                return job;
+            }
+            if let Err(error) = self.follow_erasures().await {
+                tracing::warn!(error = %error.chain(), "copies of history files may hold a user who was erased");
+            }
+        }
+    }
+
+    /// Removes the copies of files in whose place another machine listed one without a user.
+    async fn follow_erasures(&mut self) -> Result<(), Error> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let noted = self.database.first(sql("SELECT COUNT(*) AS noted FROM erasures")).await?;
+        let noted = noted.map(|record| record.count("noted")).transpose()?;
+        if noted == self.erasures {
+            return Ok(());
+        }
+        let Some(_lock) = self.database.lock_file(LOCK)? else { return Ok(()) };
+        shared.tidy().await?;
+        self.erasures = noted;
+        Ok(())
     }
 
     /// Reads the users of a few files of this machine.
