@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use jiff::SignedDuration;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 use tempfile::TempDir;
@@ -14,6 +15,9 @@ use tidegate_state::StateConfig;
 use tidegate_testkit::{ManualClock, rows};
 
 use crate::embedded::config;
+
+/// Runs that a process has at once: those that are due together wait for their turn.
+const AT_ONCE: usize = 8;
 
 /// Syncs that run for a number of days, a number of times a day.
 struct Months {
@@ -101,9 +105,9 @@ async fn drive(data: &Path, months: &Months) -> (Standing, Standing) {
         let began = Instant::now();
         for number in 0..months.runs_a_day {
             clock.advance(span);
-            for sync in &syncs {
-                run(&*store, &clock, sync, day * months.runs_a_day + number).await;
-            }
+            let number = day * months.runs_a_day + number;
+            let due = stream::iter(&syncs);
+            due.for_each_concurrent(AT_ONCE, |sync| run(&*store, &clock, sync, number)).await;
         }
         let runs = u32::try_from(months.runs_a_day * months.syncs).expect("small");
         let took = began.elapsed() / runs;
