@@ -137,6 +137,16 @@ impl Input {
     pub fn rows(rows: Batch<Row>) -> Input {
         Input::Rows(futures_util::stream::iter([Ok(rows)]).boxed())
     }
+
+    fn kind(&self) -> RunKind {
+        match self {
+            Input::Changes => RunKind::CatchUp,
+            Input::Everything => RunKind::Full,
+            Input::Following => RunKind::Follow,
+            Input::Rows(_) => RunKind::Retry,
+            Input::Backfill(_) => RunKind::Backfill,
+        }
+    }
 }
 
 /// Runs an import to its end, or until `stop` fires.
@@ -152,14 +162,7 @@ pub async fn run(
     stop: CancellationToken,
     progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
-    let object = import.platform.object();
-    let kind = match input {
-        Input::Changes => RunKind::CatchUp,
-        Input::Everything => RunKind::Full,
-        Input::Following => RunKind::Follow,
-        Input::Rows(_) => RunKind::Retry,
-        Input::Backfill(_) => RunKind::Backfill,
-    };
+    let kind = input.kind();
     let state = parts.store.sync_state(&import.sync).await?;
     let kept = Arc::new(KeptRows::of(parts.store.clone(), &import.sync).await?);
     let duplicates = Duplicates::default();
@@ -172,21 +175,12 @@ pub async fn run(
         transform: Arc::new(Rows::of(import, begins, kept.clone(), &duplicates, sent)),
         destination: platform.clone(),
         connection: import.connection.clone(),
-        object: object.kind,
+        object: import.platform.object().kind,
         idempotency: platform.object().idempotency,
         resend: import.resend,
         retry_for: import.retry_for,
         isolates: true,
-        retention: match &import.tracking {
-            // It looks nothing up, and leaves nothing.
-            _ if kind == RunKind::Backfill => Retention::UntilComplete,
-            ChangeTracking::Cursor { lookback, origin, .. } => {
-                Retention::Lookback(lookback.clone(), origin.clone())
-            }
-            ChangeTracking::Mirror => Retention::ByKey,
-            ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,
-            ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
-        },
+        retention: import.retention(kind),
         changed: import.changed,
         keys_for: import.keys_for,
         keeps_users: import.removal.is_some(),
@@ -221,15 +215,7 @@ pub async fn run(
         if let Some(systems) = systems_to_note {
             parts.store.note_systems(&parts.lease, systems).await?;
         }
-        if begins.leaves_source {
-            // Entries at the source no longer hold once anything is sent.
-            let checkpoint = begins.mirror.as_ref().map(SharedMirrorState::checkpoint);
-            let commit = BatchCommit { batch: interrupted::BATCH, checkpoint, ..BatchCommit::default() };
-            parts.store.commit_batch(&run, commit).await?;
-        }
-        if is_noted(import, &import.platform) {
-            interrupted::take_over(import, parts.store.as_ref(), &run).await?;
-        }
+        take_over(import, parts, begins, &run).await?;
         match (&import.tracking, input) {
             (ChangeTracking::Mirror, Input::Changes | Input::Everything | Input::Following) => {
                 let (feed, removed) =
@@ -250,24 +236,54 @@ pub async fn run(
         }
     };
     let run = run::run_job(&job, parts, cause, feed, stop, progress).await?;
-    if let Some(at_source) = begins.at_source.as_ref().filter(|_| kind.moves_checkpoint()) {
-        let complete = matches!(run.ending, Some(Ending::Succeeded | Ending::Partial));
-        if let Err(error) = at_source.end(complete).await {
-            // The source shows these rows once more, and the ledger knows them.
-            let (sync, error) = (&import.sync, error.chain());
-            tracing::warn!(%sync, error, "the source could not note rows that were committed");
-        }
+    let complete = matches!(run.ending, Some(Ending::Succeeded | Ending::Partial));
+    if let Some(at_source) = begins.at_source.as_ref().filter(|_| kind.moves_checkpoint())
+        && let Err(error) = at_source.end(complete).await
+    {
+        // The source shows these rows once more, and the ledger knows them.
+        let (sync, error) = (&import.sync, error.chain());
+        tracing::warn!(%sync, error, "the source could not note rows that were committed");
     }
-    if kind == RunKind::Full && matches!(run.ending, Some(Ending::Succeeded | Ending::Partial)) {
+    if kind == RunKind::Full && complete {
         parts.store.note_systems(&parts.lease, &import.systems).await?;
     }
     Ok(run)
+}
+
+/// Brings into order what earlier runs left, before anything is read.
+async fn take_over(import: &Import, parts: &Parts, begins: &Begins, run: &RunId) -> Result<(), Error> {
+    if begins.leaves_source {
+        // Entries at the source no longer hold once anything is sent.
+        let checkpoint = begins.mirror.as_ref().map(SharedMirrorState::checkpoint);
+        let commit = BatchCommit { batch: interrupted::BATCH, checkpoint, ..BatchCommit::default() };
+        parts.store.commit_batch(run, commit).await?;
+    }
+    if is_noted(import, &import.platform) {
+        interrupted::take_over(import, parts.store.as_ref(), run).await?;
+    }
+    Ok(())
 }
 
 impl Import {
     /// Returns whether a run can follow the source, until it is stopped.
     pub(crate) fn follows(&self) -> bool {
         matches!(self.tracking, ChangeTracking::Checkpoint) && self.source.supports_streaming()
+    }
+
+    /// Returns which committed rows a run keeps for later ones.
+    fn retention(&self, kind: RunKind) -> Retention {
+        match &self.tracking {
+            // It looks nothing up, and leaves nothing.
+            _ if kind == RunKind::Backfill => Retention::UntilComplete,
+            ChangeTracking::Cursor { lookback, origin, .. } => {
+                Retention::Lookback(lookback.clone(), origin.clone())
+            }
+            ChangeTracking::Mirror => Retention::ByKey,
+            ChangeTracking::Full if self.platform.object().idempotency != Idempotency::Idempotent => {
+                Retention::UntilComplete
+            }
+            ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
+        }
     }
 
     /// Reads the source. What fails there is said to fail at its connection.

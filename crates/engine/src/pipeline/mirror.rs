@@ -65,45 +65,10 @@ pub(crate) async fn compared(
     (duplicates, sent): (&Duplicates, Option<&Arc<SentAttributes>>),
     progress: watch::Sender<Progress>,
 ) -> Result<(Feed<Row>, Option<Feed<Row>>), Error> {
-    let batch_rows = batch_items(&import.platform.limits());
     let removes = import.removal.is_some();
-    let about_to_be_sent = match is_noted(import, &import.platform) {
-        true => HashMap::new(),
-        false => removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?),
-    };
     let lookback: Arc<dyn Lookback> = Arc::from(parts.store.lookback(&import.sync).await?);
-    let (kind, at_source) = (begins.kind, begins.at_source.clone());
-    let comparison: Box<dyn Comparison> = match &at_source {
-        Some(at_source) if at_source.continues && kind.skips_committed() => {
-            Box::new(SourceComparison::new(at_source, Arc::clone(&lookback)))
-        }
-        Some(_) => {
-            let (comparison, lookback) = (parts.store.compare(&import.sync).await?, Arc::clone(&lookback));
-            Box::new(CertainComparison { comparison, lookback })
-        }
-        None => parts.store.compare(&import.sync).await?,
-    };
-    let by_hash = match begins.hashes {
-        Some(name) => Some(ByHash::new(import, parts.store.hash_memo(&import.sync, name).await?)),
-        None => None,
-    };
-    let held = Some(parts.store.held_rows());
-    let rejected = match kind.skips_committed() {
-        true => RejectedRows::load(parts.store.as_ref(), &import.sync).await?,
-        false => RejectedRows::default(),
-    };
-    let mut comparing = Comparing {
-        import,
-        kind,
-        at_source,
-        by_hash,
-        batch_rows,
-        held,
-        progress,
-        about_to_be_sent,
-        rejected,
-    };
-    let mut found = comparing.compare(comparison).await?;
+    let mut comparing = comparing(import, parts, begins, progress).await?;
+    let mut found = comparing.compare(comparison(import, parts, begins, &lookback).await?).await?;
     if let Some(at_source) = &begins.at_source {
         found.comparison = at_source.take_over(found.comparison, Arc::clone(&lookback)).await?;
     }
@@ -113,17 +78,7 @@ pub(crate) async fn compared(
         let (rows, differing) = (added + changed + unchanged, added + changed);
         state.measured(Measured { row_bytes, rows, differing, by_hash: begins.hashes.is_some() });
     }
-    if let Some(limits) = &import.limits
-        && let Some(exceeded) = ExceededLimit::by_mirror(
-            limits,
-            removal::on_removed(import),
-            &found.differences.compared,
-            &begins.vanished,
-            import.confirmed,
-        )
-    {
-        return Err(exceeded.error(&import.sync));
-    }
+    within_limits(import, begins, &found.differences.compared)?;
     close_restored(parts, run, std::mem::take(&mut found.restored)).await?;
     duplicates.add(found.differences.duplicates.drain(..));
     let differing = comparing.differing(&mut found, Arc::clone(&lookback)).await?;
@@ -146,9 +101,69 @@ pub(crate) async fn compared(
             comparison: found.comparison,
             columns: import.columns.clone(),
             mapping: import.mapping.clone(),
-            batch_rows,
+            batch_rows: batch_items(&import.platform.limits()),
         };
         removed.feed(&unknown)
     });
     Ok((differing, removed))
+}
+
+/// Prepares to read the rows of the source.
+async fn comparing<'a>(
+    import: &'a Import,
+    parts: &Parts,
+    begins: &Begins,
+    progress: watch::Sender<Progress>,
+) -> Result<Comparing<'a>, Error> {
+    let kind = begins.kind;
+    let about_to_be_sent = match is_noted(import, &import.platform) {
+        true => HashMap::new(),
+        false => removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?),
+    };
+    let by_hash = match begins.hashes {
+        Some(name) => Some(ByHash::new(import, parts.store.hash_memo(&import.sync, name).await?)),
+        None => None,
+    };
+    let rejected = match kind.skips_committed() {
+        true => RejectedRows::load(parts.store.as_ref(), &import.sync).await?,
+        false => RejectedRows::default(),
+    };
+    Ok(Comparing {
+        import,
+        kind,
+        at_source: begins.at_source.clone(),
+        by_hash,
+        batch_rows: batch_items(&import.platform.limits()),
+        held: Some(parts.store.held_rows()),
+        progress,
+        about_to_be_sent,
+        rejected,
+    })
+}
+
+/// Opens what the rows are compared with.
+async fn comparison(
+    import: &Import,
+    parts: &Parts,
+    begins: &Begins,
+    lookback: &Arc<dyn Lookback>,
+) -> Result<Box<dyn Comparison>, Error> {
+    Ok(match &begins.at_source {
+        Some(at_source) if at_source.continues && begins.kind.skips_committed() => {
+            Box::new(SourceComparison::new(at_source, Arc::clone(lookback)))
+        }
+        Some(_) => {
+            let comparison = parts.store.compare(&import.sync).await?;
+            Box::new(CertainComparison { comparison, lookback: Arc::clone(lookback) })
+        }
+        None => parts.store.compare(&import.sync).await?,
+    })
+}
+
+/// Stops a run that would change more than it may.
+fn within_limits(import: &Import, begins: &Begins, compared: &Compared) -> Result<(), Error> {
+    let Some(limits) = &import.limits else { return Ok(()) };
+    let on_removed = removal::on_removed(import);
+    let exceeded = ExceededLimit::by_mirror(limits, on_removed, compared, &begins.vanished, import.confirmed);
+    exceeded.map_or(Ok(()), |exceeded| Err(exceeded.error(&import.sync)))
 }

@@ -188,43 +188,23 @@ impl Engine {
         let tracking = tracking(sync, source.as_ref(), &selection, &dataset, &described, &zone)
             .map_err(|error| error.context(format!("sync `{id}`")))?;
         let key = sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone());
-        if sync.mode == Mode::Mirror && key.is_empty() {
-            return Err(Error::settings("`mode: mirror` compares rows by their key, and these have none")
-                .hint("add `primary_key:` with the columns whose values are different in each row")
-                .context(format!("sync `{id}`")));
-        }
         let changed = sync.changed(!key.is_empty());
-        if sync.changed == Some(Changed::Ignore) && key.is_empty() {
-            return Err(Error::settings(
-                "`changed: ignore` needs a key: without one a changed row is a new row",
-            )
-            .hint("add `primary_key:` with the columns that name a row, or remove `changed`")
-            .context(format!("sync `{id}`")));
-        }
-        if changed == Changed::Attributes && platform.object().idempotency != Idempotency::Idempotent {
-            return Err(Error::settings(
-                "`changed: attributes` leaves out what was sent before, and increments count each time",
-            )
-            .hint("send increments by a sync of their own, or remove `changed`")
-            .context(format!("sync `{id}`")));
-        }
-        if let Some(spec) = written.filter(|_| removal.is_some())
-            && let Some(error) = not_removable(spec, sync.destination.object, &key)
-        {
-            return Err(error.context(format!("sync `{id}`")));
-        }
+        let removed = written.filter(|_| removal.is_some());
+        let not_removable = removed.and_then(|spec| not_removable(spec, sync.destination.object, &key));
+        fits_key(sync, &key)
+            .and_then(|()| fits_platform(changed, platform.as_ref()))
+            .and_then(|()| not_removable.map_or(Ok(()), Err))
+            .map_err(|error| error.context(format!("sync `{id}`")))?;
+        let cursor = match &tracking {
+            ChangeTracking::Cursor { column, .. } => Some(column),
+            ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => None,
+        };
         let target = Target {
             sync: id.clone(),
             object: sync.destination.object,
             key,
-            cursor: match &tracking {
-                ChangeTracking::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
-                _ => None,
-            },
-            cursor_column: match &tracking {
-                ChangeTracking::Cursor { column, .. } => Some(column.name.clone()),
-                ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => None,
-            },
+            cursor: cursor.filter(|column| is_time(column)).map(|column| column.name.clone()),
+            cursor_column: cursor.map(|column| column.name.clone()),
             time_zone: zone,
             absent: sync.absent,
         };
@@ -234,17 +214,7 @@ impl Engine {
             (None, None) => Err(Error::settings("neither `mapping` nor `contract` is given")),
         };
         let mapping = mapping.map_err(|error| error.context(format!("sync `{id}`")))?;
-        let chosen = match sync.compare {
-            Compare::Rows => false,
-            Compare::Hashes => true,
-            // A query is as much work for the source whatever is read of its rows.
-            Compare::Auto => {
-                sync.mode == Mode::Mirror
-                    && sync.state == State::Ours
-                    && selection.members().contains_key("table")
-            }
-        };
-        let hashes = chosen.then(|| memo_name(&dataset, &mapping));
+        let hashes = reads_hashes(sync, &selection).then(|| memo_name(&dataset, &mapping));
         Ok(narrowed(Import {
             compare: sync.compare,
             hashes,
@@ -269,6 +239,47 @@ impl Engine {
             resend: sync.in_doubt == InDoubt::Resend,
             retry_for: sync.options.retry_for,
         }))
+    }
+}
+
+/// Checks what a sync asks of the key of its rows.
+fn fits_key(sync: &ImportSpec, key: &[String]) -> Result<(), Error> {
+    if !key.is_empty() {
+        return Ok(());
+    }
+    if sync.mode == Mode::Mirror {
+        return Err(Error::settings("`mode: mirror` compares rows by their key, and these have none")
+            .hint("add `primary_key:` with the columns whose values are different in each row"));
+    }
+    if sync.changed == Some(Changed::Ignore) {
+        return Err(Error::settings("`changed: ignore` needs a key: without one a changed row is a new row")
+            .hint("add `primary_key:` with the columns that name a row, or remove `changed`"));
+    }
+    Ok(())
+}
+
+/// Checks that what is sent of a changed row has the effect that is meant.
+fn fits_platform(changed: Changed, platform: &dyn Platform) -> Result<(), Error> {
+    if changed != Changed::Attributes || platform.object().idempotency == Idempotency::Idempotent {
+        return Ok(());
+    }
+    Err(Error::settings(
+        "`changed: attributes` leaves out what was sent before, and increments count each time",
+    )
+    .hint("send increments by a sync of their own, or remove `changed`"))
+}
+
+/// Whether hashes of the rows are read before the rows.
+fn reads_hashes(sync: &ImportSpec, selection: &Settings) -> bool {
+    match sync.compare {
+        Compare::Rows => false,
+        Compare::Hashes => true,
+        // A query is as much work for the source whatever is read of its rows.
+        Compare::Auto => {
+            sync.mode == Mode::Mirror
+                && sync.state == State::Ours
+                && selection.members().contains_key("table")
+        }
     }
 }
 
