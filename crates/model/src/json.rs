@@ -113,6 +113,19 @@ pub fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends JSON with a space in place of each line break, which means the same: a string of JSON
+/// holds none. A file of lines and a body of lines have one event a line.
+pub fn write_on_one_line(json: &str, out: &mut String) {
+    out.reserve(json.len());
+    let mut written = 0;
+    for at in memchr::memchr2_iter(b'\n', b'\r', json.as_bytes()) {
+        out.push_str(&json[written..at]);
+        out.push(' ');
+        written = at + 1;
+    }
+    out.push_str(&json[written..]);
+}
+
 #[cold]
 fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     let mut written = 0;
@@ -239,6 +252,20 @@ mod tests {
                 assert_eq!(string, expected);
                 assert_eq!(bytes, expected.as_bytes());
             }
+        }
+    }
+
+    #[test]
+    fn json_of_several_lines_is_the_same_on_one() {
+        for (json, line) in [
+            ("{\r\n  \"a\\n\": [1,\n2],\r\"é\":3\n}\n", "{    \"a\\n\": [1, 2], \"é\":3 } "),
+            ("\n{}", " {}"),
+            ("{}", "{}"),
+            ("", ""),
+        ] {
+            let mut out = String::from("before ");
+            write_on_one_line(json, &mut out);
+            assert_eq!(out, format!("before {line}"));
         }
     }
 

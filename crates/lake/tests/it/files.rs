@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use tidegate_model::{ErrorKind, LogId};
+use tidegate_model::{ErrorKind, Json, Layout, LogId, SinkTarget};
 
 use crate::support::{
     all_delivered, counts, event_on, events, files_below, once, open, parquet_rows, target,
@@ -176,6 +176,28 @@ async fn json_lines_hold_one_event_each() {
     assert_eq!(lines[0]["event_id"], "event-1");
     assert_eq!(lines[0]["message_title"], "Grüße \"you\"");
     assert!(lines[0].get("template_id").is_none(), "empty columns are left out");
+}
+
+#[tokio::test]
+async fn a_pretty_printed_event_is_one_json_line() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({ "format": "jsonl", "partition_by_date": false }));
+    let target = SinkTarget { layout: Layout::Events, ..target };
+    let mut events = events(1..=3);
+    events[1].event.payload = Json::parse("{\r\n\"n\": 1,\n\"text\": \"a\\nb\"\r}\n".into()).expect("JSON");
+
+    open(FILES, project.path(), &target).deliver(&events).await.expect("a receipt");
+
+    let files = files_below(&project.path().join("lake"), ".jsonl");
+    let text = std::fs::read_to_string(&files[0]).expect("file");
+    // Some readers take a carriage return alone for the end of a line.
+    let lines: Vec<&str> = text.strip_suffix('\n').expect("a last line").split(['\n', '\r']).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let line: Value = serde_json::from_str(lines[1]).expect("JSON");
+    assert_eq!(
+        (&line["event_id"], &line["payload"]),
+        (&json!("event-2"), &json!({ "n": 1, "text": "a\nb" }))
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tidegate_model::LoggedEvent;
-use tidegate_model::json::write_string;
+use tidegate_model::json::{write_on_one_line, write_string};
 
 use super::settings::Target;
 use crate::shape::{Writer, base64_len};
@@ -31,14 +31,14 @@ pub(super) fn put_record_batch(target: &Target, writer: &Writer, events: &[Logge
     body.push_str("{\"DeliveryStreamName\":");
     write_string(&target.delivery_stream, &mut body);
     body.push_str(",\"Records\":[");
-    let mut line = Vec::new();
+    let mut line = String::new();
     for (at, logged) in events.iter().enumerate() {
         body.push_str(if at == 0 { "{\"Data\":\"" } else { ",{\"Data\":\"" });
         let text = writer.write(logged);
         if target.newline {
             line.clear();
-            line.extend(text.bytes().map(on_one_line));
-            line.push(b'\n');
+            write_on_one_line(&text, &mut line);
+            line.push('\n');
             STANDARD.encode_string(&line, &mut body);
         } else {
             STANDARD.encode_string(text.as_bytes(), &mut body);
@@ -47,9 +47,4 @@ pub(super) fn put_record_batch(target: &Target, writer: &Writer, events: &[Logge
     }
     body.push_str("]}");
     body.into()
-}
-
-/// A line break in JSON is between its parts only: a space means the same.
-fn on_one_line(byte: u8) -> u8 {
-    if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_model::event::table::PARTITION_COLUMN;
 use tidegate_model::event::{Cell, ColumnType, TableColumn};
-use tidegate_model::json::write_string;
+use tidegate_model::json::{write_on_one_line, write_string};
 use tidegate_model::{Layout, LoggedEvent, Value};
 
 use super::target::Indices;
@@ -62,11 +62,8 @@ pub(super) fn bulk(indices: &Indices, layout: Layout, events: &[LoggedEvent]) ->
 
 fn write(name: &str, cell: &Cell<'_>, out: &mut String) {
     match cell {
-        // Text of a table, and an object here. A document has no line breaks, and inside of JSON they
-        // mean nothing.
-        Cell::Text(json) if name == PAYLOAD => {
-            out.extend(json.chars().map(|char| if matches!(char, '\n' | '\r') { ' ' } else { char }));
-        }
+        // Text of a table, and an object here.
+        Cell::Text(json) if name == PAYLOAD => write_on_one_line(json, out),
         Cell::Text(text) => write_string(text, out),
         Cell::Int(number) => out.push_str(&number.to_string()),
         Cell::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),

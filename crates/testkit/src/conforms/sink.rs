@@ -271,6 +271,22 @@ pub async fn every_event_arrives(suite: &SinkSuite) {
     }
 }
 
+/// An event may come in as JSON of several lines, which is one event also where a line is one.
+pub async fn an_event_of_several_lines_arrives_as_one(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let (kind, sink, mut events) = (world.connector.kind, world.open(false), events(5));
+        for logged in &mut events[1..4] {
+            let id = &logged.event.id;
+            let payload = format!("{{\r\n  \"event_id\": \"{id}\",\n\r  \"more\": [\n1,\r2]\n}}\n");
+            logged.event.payload = Json::trusted(payload);
+        }
+
+        deliver_all(kind, &sink, &events).await;
+
+        assert_eq!(world.there().await, once_each(&events), "{kind}");
+    }
+}
+
 /// Before the first delivery and after it, and when others come in its place: half
 /// of it, or what is not prepared at all.
 pub async fn what_is_prepared_and_not_delivered_has_no_effect(suite: &SinkSuite) {
@@ -425,6 +441,7 @@ macro_rules! sinks_conform {
             no_settings_make_opening_panic
             nothing_is_delivered_without_an_effect
             every_event_arrives
+            an_event_of_several_lines_arrives_as_one
             what_is_prepared_and_not_delivered_has_no_effect
             a_full_request_is_taken
             what_is_too_large_is_not_admitted

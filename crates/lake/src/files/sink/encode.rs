@@ -91,7 +91,10 @@ fn line(columns: &[TableColumn], cells: &[Cell<'_>], out: &mut String) {
         // Writing to a string does not fail.
         let _ = match cell {
             Cell::Null => Ok(()),
-            Cell::Text(text) if column.name == PAYLOAD => out.write_str(text),
+            Cell::Text(text) if column.name == PAYLOAD => {
+                json::write_on_one_line(text, out);
+                Ok(())
+            }
             Cell::Text(text) => {
                 json::write_string(text, out);
                 Ok(())
