@@ -84,7 +84,10 @@ impl<F: Transform> Reader<F> {
                 lookup.recalled.extend(self.resume.take_intended(keys.key));
             }
             let known = known.as_mut().and_then(Iterator::next).unwrap_or_default();
-            let prior = self.prior(at, &mut keys, &known, &mut lookup.kept);
+            // The rest could not be parsed.
+            let item = items.get(lookup.known.len());
+            let by_key = item.is_some_and(|item| self.is_sent_by_key(item, keys));
+            let prior = self.prior(at, &mut keys, &known, by_key, &mut lookup.kept);
             match prior {
                 PriorState::Committed => lookup.skipped += 1,
                 PriorState::Ignored => lookup.ignored += 1,
@@ -142,12 +145,30 @@ impl<F: Transform> Reader<F> {
         (all, highest, marks)
     }
 
-    /// What is known of one item; its version is marked with the number of its changes.
+    /// Whether an item counts as sent if another version of it was: changes are ignored. One without a cursor value
+    /// is rejected whatever was sent.
+    fn is_sent_by_key(&self, item: &F::Read, keys: ItemKeys) -> bool {
+        self.changed == Changed::Ignore
+            && self.kind != RunKind::Full
+            && !keys.version.is_removed()
+            && !self.transform.cursor(item).is_some_and(Value::is_null)
+    }
+
+    /// What is known of one item; its version is marked with the number of its changes. If it is another version that
+    /// was sent (`by_key`), it has the version of that.
     #[inline]
-    fn prior(&mut self, at: u32, keys: &mut ItemKeys, known: &Known, kept: &mut Kept) -> PriorState {
+    fn prior(
+        &mut self,
+        at: u32,
+        keys: &mut ItemKeys,
+        known: &Known,
+        by_key: bool,
+        kept: &mut Kept,
+    ) -> PriorState {
         let skips = self.kind.skips_committed();
         let rows = known.rows();
-        let keep = |row: &RowHash| RowVersion { key: keys.key, row: *row };
+        let key = keys.key;
+        let keep = |row: &RowHash| RowVersion { key, row: *row };
         let took_effect = || rows.iter().filter(|row| !row.is_rejected());
         if let Some(same) = rows.iter().find(|row| row.is_row(keys.version)) {
             keys.version = keys.version.with_changes(same.changes());
@@ -179,7 +200,7 @@ impl<F: Transform> Reader<F> {
         } else if skips && self.resume.take_committed(*keys) {
             return PriorState::Committed;
         }
-        self.resume.lookup_sent(*keys)
+        self.resume.lookup_sent(keys, by_key)
     }
 
     /// What follows for a row that is as it was committed (`same`), if a change of it was rejected since that
@@ -268,10 +289,17 @@ impl<F: Transform> Reader<F> {
             | PriorState::New
             | PriorState::Committed
             | PriorState::Ignored
-            | PriorState::Restored => match sent {
-                Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
-                Err(reason) => Some(RowStatus::Rejected(reason.clone())),
-            },
+            | PriorState::Restored => {
+                let reason = match sent {
+                    Ok(sent) => self.destination.validate(sent).err(),
+                    Err(reason) => Some(reason.clone()),
+                };
+                reason.map(|reason| match known {
+                    // It has changed since it was sent: that it cannot be sent as it is now says nothing of that.
+                    PriorState::InDoubt(doubt) => RowStatus::InDoubt(doubt.reason.clone()),
+                    _ => RowStatus::Rejected(reason),
+                })
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a run resumes from: the state that earlier runs left.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion, RunStore};
 use tidegate_model::{Error, Outcome, Reason, RowHash, SyncId, Value};
@@ -19,6 +19,8 @@ pub(crate) struct ResumeState {
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, by key and version, oldest first. None of them was committed.
     intended: HashMap<RowHash, Vec<(RowHash, VecDeque<Intended>)>>,
+    /// The keys under which a row was taken for another version of it, which had been sent.
+    changed_since: HashSet<RowHash>,
     /// Whether rows that were rejected or in doubt are still open.
     pub(crate) any_failed: bool,
     /// The rejected ones of them, for a retry.
@@ -54,6 +56,11 @@ impl Intended {
                 PriorState::InDoubt(Box::new(Doubt { sends: sends + 1, since, reason }))
             }
         }
+    }
+
+    /// Returns whether the platform may have it.
+    fn may_have_effect(&self) -> bool {
+        !matches!(self.response, Ok(RowStatus::Rejected(_)))
     }
 
     fn into_status(self) -> (IntentRow, RowStatus) {
@@ -175,20 +182,29 @@ impl ResumeState {
         rows.iter().flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
     }
 
-    /// Returns what is known of a row that was not committed, and consumes the entry.
+    /// Returns what is known of a row that was not committed, and consumes the entry. With `by_key`, another
+    /// version of the row counts too, if the platform may have it: `keys` become those of what was sent, and
+    /// further rows under the key are ignored.
     #[inline]
-    pub(crate) fn lookup_sent(&mut self, keys: ItemKeys) -> PriorState {
-        if self.intended.is_empty() {
-            return PriorState::New;
+    pub(crate) fn lookup_sent(&mut self, keys: &mut ItemKeys, by_key: bool) -> PriorState {
+        if by_key && self.changed_since.contains(&keys.key) {
+            return PriorState::Ignored;
         }
         let Some(versions) = self.intended.get_mut(&keys.key) else { return PriorState::New };
-        let waiting = versions.iter_mut().find(|(row, _)| *row == keys.version);
-        let first = waiting.and_then(|(_, waiting)| waiting.pop_front());
+        let same = versions.iter_mut().find(|(row, _)| *row == keys.version);
+        let mut sent = same.and_then(|(_, waiting)| waiting.pop_front());
+        if sent.is_none() && by_key {
+            sent = take_newest(versions);
+            if let Some(other) = &sent {
+                keys.version = other.row.row;
+                self.changed_since.insert(keys.key);
+            }
+        }
         versions.retain(|(_, waiting)| !waiting.is_empty());
         if versions.is_empty() {
             self.intended.remove(&keys.key);
         }
-        first.map_or(PriorState::New, Intended::prior)
+        sent.map_or(PriorState::New, Intended::prior)
     }
 
     /// Takes every row under a key that was sent or about to be.
@@ -202,6 +218,14 @@ impl ResumeState {
         let rows = self.intended.drain().flat_map(|(_, versions)| versions).flat_map(|(_, rows)| rows);
         rows.map(Intended::into_status).collect()
     }
+}
+
+/// Takes the newest row under a key that the platform may have.
+fn take_newest(versions: &mut [(RowHash, VecDeque<Intended>)]) -> Option<Intended> {
+    versions.iter_mut().rev().find_map(|(_, waiting)| {
+        let at = waiting.iter().position(Intended::may_have_effect)?;
+        waiting.remove(at)
+    })
 }
 
 /// The same row whatever is noted of it.

@@ -109,7 +109,17 @@ fn grow(table: &Table, dice: &mut Dice, next: &mut i64) {
     }
 }
 
-fn play(seed: u64, idempotency: Idempotency, resend: bool) {
+/// Changes some of the late rows, which come last then.
+fn change(table: &Table, dice: &mut Dice, next: &mut i64) {
+    for row in table.0.lock().expect("no panic").iter_mut().filter(|row| row.1 == "late") {
+        if dice.roll(3) == 0 {
+            row.2 = *next;
+            *next += 1;
+        }
+    }
+}
+
+fn play(seed: u64, idempotency: Idempotency, resend: bool, changed: Changed) {
     let mut dice = Dice(seed);
     let (table, mut next, effects) = (Table::default(), 0, Effects::default());
     let refused = Effects::default();
@@ -124,9 +134,14 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
     let mut stage = Stage::new(&table, idempotency, limits, all_delivered());
     stage.import.source = Arc::new(Trickle(table.clone()));
     stage.import.resend = resend;
+    stage.import.changed = changed;
+    let changes = changed == Changed::Ignore;
     stage.import.retry_for = Duration::from_secs(5);
     for _ in 0..=dice.roll(6) {
         grow(&table, &mut dice, &mut next);
+        if changes {
+            change(&table, &mut dice, &mut next);
+        }
         *stage.platform.answer.lock().expect("no panic") =
             moody(Dice(dice.roll(u64::MAX)), effects.clone(), refused.clone());
         stage.parts.rate_limiters = Arc::default();
@@ -147,23 +162,32 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
     stage.parts.rate_limiters = Arc::default();
     let last = runtime().block_on(stage.run());
     let again = runtime().block_on(stage.run());
-    let context = format!("seed {seed}, {idempotency:?}, resend {resend}");
+    let context = format!("seed {seed}, {idempotency:?}, resend {resend}, changed {changed:?}");
     assert!(matches!(last.ending, Some(Ending::Succeeded | Ending::Partial)), "{context}: {last:?}");
     for run in [&last, &again] {
-        let Counts { read, skipped, delivered, rejected, in_doubt, .. } = run.counts;
-        assert_eq!(read, skipped + delivered + rejected + in_doubt, "{context}: {run:?}");
+        let Counts { read, skipped, ignored, delivered, rejected, in_doubt, .. } = run.counts;
+        assert_eq!(read, skipped + ignored + delivered + rejected + in_doubt, "{context}: {run:?}");
     }
-    assert_eq!(again.counts.read, again.counts.skipped, "{context}: {again:?}");
+    assert_eq!(again.counts.read, again.counts.skipped + again.counts.ignored, "{context}: {again:?}");
     let once = idempotency == Idempotency::None && !resend;
     let refused = refused.lock().expect("no panic");
-    judge(&stage, &table, &effects.lock().expect("no panic"), &refused, once, &context);
+    let is_changed = |user: &str| changes && user == "late";
+    judge(&stage, &table, &effects.lock().expect("no panic"), &refused, (once, &is_changed), &context);
 }
 
 /// Holds what took effect and what the ledger says against the rows.
 ///
 /// A row that was `refused` on its own and skipped, by a run that died before
-/// it could write that down, may be taken by the next run: after later ones.
-fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: bool, context: &str) {
+/// it could write that down, may be taken by the next run: after later ones. A row that is rejected and
+/// changes is sent once more.
+fn judge(
+    stage: &Stage,
+    table: &Table,
+    effects: &[i64],
+    refused: &[i64],
+    (once, is_changed): (bool, &dyn Fn(&str) -> bool),
+    context: &str,
+) {
     let mut rows: HashMap<i64, (u64, u64, u64, String)> = HashMap::new();
     for (id, user, _) in table.0.lock().expect("no panic").iter() {
         let row = rows.entry(*id).or_insert((0, 0, 0, user.clone()));
@@ -173,7 +197,9 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
     let mut totals = [0_u64; 3];
     for result in stage.store.results(&SyncId::new("s")) {
         let row = rows.get_mut(&result.key_text.parse().expect("an id")).expect("a row of the table");
-        row.1 += 1;
+        let is_sent_once_more =
+            is_changed(&row.3) && result.status.kind() == tidegate_model::store::StatusKind::Rejected;
+        row.1 += u64::from(!is_sent_once_more);
         match result.status.kind() {
             tidegate_model::store::StatusKind::Delivered => {
                 row.2 += 1;
@@ -182,7 +208,7 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
             tidegate_model::store::StatusKind::Rejected => totals[1] += 1,
             tidegate_model::store::StatusKind::InDoubt => totals[2] += 1,
         }
-        if result.status.reason().is_some() && row.0 == 1 {
+        if result.status.reason().is_some() && row.0 == 1 && !is_changed(&row.3) {
             open.insert(result.key_text.to_string());
         }
     }
@@ -198,13 +224,17 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
     }
     for (id, (copies, statuses, delivered, user)) in &rows {
         let took_effect = seen.get(id).copied().unwrap_or(0);
-        assert_eq!(copies, statuses, "{context}: each row {id} of {user} has one status");
+        assert!(statuses <= copies, "{context}: row {id} of {user} has one status");
+        assert!(is_changed(user) || copies == statuses, "{context}: each row {id} of {user} has a status");
         assert!(took_effect >= *delivered, "{context}: row {id} is told to be delivered");
         assert!(!once || took_effect <= *copies, "{context}: row {id} took effect {took_effect} times");
     }
     let failed_rows = runtime().block_on(stage.failed_rows());
-    let twin = |key: &String| rows[&key.parse().expect("an id")].0 > 1;
-    let failed_rows: HashSet<String> = failed_rows.into_iter().filter(|key| !twin(key)).collect();
+    let is_judged = |key: &String| {
+        let (copies, _, _, user) = &rows[&key.parse().expect("an id")];
+        *copies == 1 && !is_changed(user)
+    };
+    let failed_rows: HashSet<String> = failed_rows.into_iter().filter(is_judged).collect();
     assert_eq!(failed_rows, open, "{context}: every row that was not delivered is listed");
     let mut counted = Counts::default();
     for run in runtime().block_on(stage.store.runs(None, 100)).expect("runs") {
@@ -226,7 +256,8 @@ fn whatever_happens_each_row_has_one_status_and_the_ledger_is_right() {
             (Idempotency::Keyed(Duration::from_secs(3_600)), false),
             (Idempotency::Idempotent, false),
         ] {
-            play(seed, idempotency, resend);
+            play(seed, idempotency, resend, Changed::Send);
+            play(seed, idempotency, resend, Changed::Ignore);
         }
     }
 }

@@ -5,7 +5,7 @@ use tidegate_model::store::PausedBy;
 use super::*;
 
 /// Runs until `after`, then the process dies with all its tasks.
-fn die(stage: &Stage, after: u64, input: Input) {
+pub(super) fn die(stage: &Stage, after: u64, input: Input) {
     let process = runtime();
     let run = stage.run_until(CancellationToken::new(), input);
     process

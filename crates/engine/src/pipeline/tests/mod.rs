@@ -30,6 +30,7 @@ mod chance;
 mod faults;
 mod follow;
 mod identity;
+mod interrupted;
 mod lease;
 mod lookback;
 mod mirror;
