@@ -19,7 +19,8 @@ pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, yes: bool, out: Out
     if !yes {
         ask(sync, &consequences(&engine, sync).await?)?;
     }
-    engine.reset(sync).await?;
+    // Listened for after the question: until then the signal ends the command.
+    engine.reset_unless(sync, &super::signals::stop_on_signals()).await?;
     done(&engine, "reset_sync", sync.as_str()).await;
     let text = format!("checkpoint of {sync} cleared: its next run starts from {begins}");
     changed(sync, "reset", &text, out);

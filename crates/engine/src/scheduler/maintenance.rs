@@ -21,7 +21,7 @@ const ALERT_DAYS: u32 = 90;
 const TRIM: Duration = Duration::from_secs(3_600);
 
 impl Engine {
-    /// Removes events beyond their retention.
+    /// Removes events beyond their retention, and requests whose askers are gone.
     pub(crate) async fn keep_log_trimmed(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.trim_log().await {
@@ -32,6 +32,7 @@ impl Engine {
             if let Err(error) = self.config.store.alert_book().trim(before).await {
                 tracing::warn!(error = error.chain(), "old alerts could not be removed");
             }
+            self.note_abandoned_work().await;
             rest(TRIM, &stop, &stop).await;
         }
     }

@@ -52,7 +52,7 @@ impl Rounds {
                 wait::span(LOOK).await;
                 // One that follows would never reach the request; it continues afterwards.
                 if engine.seen_paused(id).await.is_some_and(|by| by != PausedBy::System)
-                    || (mode == RunMode::Follow && engine.is_asked_for_work(id).await)
+                    || (mode == RunMode::Follow && engine.is_asked_for_work(claim).await)
                 {
                     return;
                 }

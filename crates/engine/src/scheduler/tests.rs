@@ -1,6 +1,7 @@
 //! The scheduler on a driven clock.
 
 mod calendar;
+mod requested_work;
 
 use std::cell::Cell;
 use std::sync::Arc;

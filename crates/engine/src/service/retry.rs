@@ -73,7 +73,7 @@ struct Left {
 impl Engine {
     /// Sends rejected rows, or rows in doubt, again: as the source has them now if it can look them
     /// up, else as they were. Memory does not follow their number. If another process holds the
-    /// sync, asks it and waits at least 30 s before giving up.
+    /// sync, asks it, and gives up if it does not begin within 30 s.
     ///
     /// # Errors
     /// As [`Engine::run`].

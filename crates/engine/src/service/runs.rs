@@ -434,13 +434,24 @@ impl Engine {
     /// Resets a sync, so that its next run reads from the beginning.
     ///
     /// # Errors
-    /// If there is no such sync, the process that runs it does not do it in time, or the store
+    /// If there is no such sync, the process that runs it does not begin in time, or the store
     /// cannot be written.
     pub async fn reset(&self, id: &SyncId) -> Result<(), Error> {
+        self.reset_unless(id, &self.background.stop).await
+    }
+
+    /// Resets a sync, as [`Engine::reset`] does. When `stop` fires, the process that runs the sync is
+    /// no longer asked for it.
+    ///
+    /// # Errors
+    /// As [`Engine::reset`].
+    pub async fn reset_unless(&self, id: &SyncId, stop: &CancellationToken) -> Result<(), Error> {
         self.sync(id)?;
         let claim = match self.claim(id).await {
             Ok(claim) => claim,
-            Err(error) if error.kind() == ErrorKind::Held => return self.ask_for_reset(id, error).await,
+            Err(error) if error.kind() == ErrorKind::Held => {
+                return self.ask_for_reset(id, error, stop).await;
+            }
             Err(error) => return Err(error),
         };
         let done = self.config.store.reset(&claim).await;

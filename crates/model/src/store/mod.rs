@@ -44,7 +44,7 @@ pub use run_ledger::RunLedger;
 pub use secrets::{KeyRotation, SecretStore};
 pub use sync_control::SyncControl;
 pub use sync_state::{NextRun, Pause, PausedBy, SyncState};
-pub use work_requests::{WorkRequest, WorkRequests};
+pub use work_requests::{ASKED_FOR, AbandonedWork, FORGOTTEN, RequestState, WorkRequest, WorkRequests};
 
 /// Everything the engine asks of storage. Each subject is a trait of its own, and code that needs one of them
 /// asks for that one.

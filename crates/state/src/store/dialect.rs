@@ -55,13 +55,14 @@ const USER_INDEX: i64 = MIGRATIONS + 1;
 const FOR_SHARE: &str = " FOR KEY SHARE";
 
 /// The tables of which rows of a user are removed.
-const ERASED_FROM: [&str; 8] = [
+const ERASED_FROM: [&str; 9] = [
     "blocks",
     "dismissed_blocks",
     "failed_blocks",
     "history_files",
     "intents",
     "kept_users",
+    "requests",
     "sent_users",
     "user_index",
 ];

@@ -45,6 +45,8 @@ async fn erase(
     counts.sent_users = sent_users::erase(&mut tx, &keys.opening, user).await?;
     counts.intents = intents::erase(&mut tx, user).await?;
     counts.history_rows = blocks(&mut tx, user).await?;
+    // All of them: they may name the user, in words that are not known here.
+    tx.execute(sql("DELETE FROM requests")).await?;
     // Before the files: from now on those of the user are opened.
     user_index::erase(database, &mut tx, user).await?;
     tx.commit().await?;

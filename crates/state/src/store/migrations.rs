@@ -299,6 +299,10 @@ CREATE INDEX runs_by_ending ON runs (ending, id);
 "#,
     "ALTER TABLE syncs ADD COLUMN systems TEXT",
     "ALTER TABLE runs ADD COLUMN failure TEXT",
+    r#"
+ALTER TABLE requests ADD COLUMN asked_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN begun BIGINT NOT NULL DEFAULT 0;
+"#,
 ];
 
 /// Brings the tables to what this version needs. What is there already is copied first.
@@ -375,13 +379,14 @@ mod tests {
             STEPS[4],
             STEPS[5],
             STEPS[6],
+            STEPS[7],
             "ALTER TABLE syncs ADD COLUMN colour TEXT",
         ];
         let data = tempfile::tempdir().expect("folder");
         let now = Database::embedded(data.path()).await.expect("made");
         step_through(STEPS, &now, &SystemClock).await.expect("stepped");
         now.execute(sql("INSERT INTO syncs (id) VALUES ('orders')")).await.expect("written");
-        let copy = data.path().join("tidegate.db.before-step-8");
+        let copy = data.path().join("tidegate.db.before-step-9");
         assert!(!copy.exists());
 
         let next = Database::embedded(data.path()).await.expect("opened");

@@ -58,6 +58,8 @@ async fn fill(store: &dyn Store, at: jiff::Timestamp) {
         IntentRow { key, row, key_text: "key".into(), user: user.into(), sends: 0, since: at }
     };
     store.intend(&run.id, 9, intended([intent(1, CANARY), intent(2, "bob")])).await.expect("noted");
+    // Of one who asked and is gone.
+    store.request_work(&orders(), &format!("{{\"user\":\"{CANARY}\"}}")).await.expect("asked");
     claim.release().await;
 }
 

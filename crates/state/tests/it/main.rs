@@ -19,5 +19,6 @@ mod many_failed;
 mod older;
 mod pooler;
 mod postgres;
+mod requests;
 mod secrets;
 mod user_index;

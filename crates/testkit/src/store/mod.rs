@@ -18,6 +18,7 @@ macro_rules! store_conforms {
             leases::an_attempt_that_could_not_begin_is_a_run_that_failed
             leases::the_next_run_is_kept
             leases::requested_work_is_answered_by_the_holder
+            leases::requested_work_that_was_begun_is_not_withdrawn
             leases::an_ending_changes_no_pause_of_a_person
             state::a_sync_that_never_ran_has_the_default_state
             state::a_pause_is_kept_until_it_is_lifted

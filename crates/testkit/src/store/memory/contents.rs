@@ -13,6 +13,7 @@ use tidegate_model::{
 };
 
 use super::lookback::MemoryLookback;
+use super::requests::MemoryRequest;
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -29,8 +30,8 @@ pub(super) struct Memory {
     pub(super) ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
     pub(super) failed_rows: Vec<(SyncId, FailedRow)>,
-    /// The sync, the work and the answer, by the name of the request.
-    pub(super) requests: BTreeMap<String, (SyncId, String, Option<String>)>,
+    /// By the name of the request.
+    pub(super) requests: BTreeMap<String, MemoryRequest>,
     pub(super) asked: u64,
     /// Whether the next lookback is not cleared.
     pub(super) away: bool,

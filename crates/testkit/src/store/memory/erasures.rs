@@ -35,6 +35,7 @@ impl ErasureStore for MemoryStore {
             }
         }
         memory.intents.retain(|_, (_, _, intent)| !intent.rows.is_empty());
+        memory.requests.clear();
         Ok(counts)
     }
 

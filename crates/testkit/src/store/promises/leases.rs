@@ -1,7 +1,7 @@
 //! What a process that lost its lease can still do: nothing.
 
 use serde_json::json;
-use tidegate_model::store::{BatchCommit, PauseChange, PausedBy, RowStatus, RunEnd};
+use tidegate_model::store::{BatchCommit, PauseChange, PausedBy, RequestState, RowStatus, RunEnd};
 use tidegate_model::{Cause, Checkpoint, Clock, Ending, Error, ErrorKind, ObjectKind, Outcome};
 
 use super::steps::{all_of, orders, results, rows, start, take};
@@ -98,20 +98,52 @@ pub async fn requested_work_is_answered_by_the_holder(backend: &dyn Backend) {
     let second = asking.request_work(&orders(), "reset").await.expect("asked");
     asking.request_work(&tidegate_model::SyncId::new("users"), "reset").await.expect("asked");
 
-    let open = holding.requested_work(&orders()).await.expect("requests");
+    let open = holding.requested_work(&claim).await.expect("requests");
     let open: Vec<_> = open.iter().map(|request| (request.id.as_str(), request.work.as_str())).collect();
     assert_eq!(open, [(first.as_str(), "retry"), (second.as_str(), "reset")]);
     assert_eq!(asking.take_answer(&first).await.expect("asked"), None);
-    holding.answer_work(&claim, &first, "done").await.expect("answered");
+    assert!(holding.begin_work(&claim, &first).await.expect("begun"));
+    assert!(holding.answer_work(&claim, &first, "done").await.expect("answered"));
     assert!(asking.withdraw_work(&second).await.expect("withdrawn"));
 
-    assert!(holding.requested_work(&orders()).await.expect("requests").is_empty());
+    assert!(holding.requested_work(&claim).await.expect("requests").is_empty());
     assert!(!asking.withdraw_work(&first).await.expect("asked"), "it was answered");
+    assert_eq!(asking.keep_request(&first).await.expect("asked"), RequestState::Answered);
     assert_eq!(asking.take_answer(&first).await.expect("asked").as_deref(), Some("done"));
     assert_eq!(asking.take_answer(&first).await.expect("asked"), None);
+    assert_eq!(asking.keep_request(&first).await.expect("asked"), RequestState::Gone);
+    assert!(!holding.answer_work(&claim, &first, "done").await.expect("asked"), "it is gone");
+    let third = asking.request_work(&orders(), "reset").await.expect("asked");
     claim.release().await;
     let stale = stale(&*holding, claim).await;
-    held(holding.answer_work(&stale, &second, "done").await, "an answer");
+    held(holding.begin_work(&stale, &third).await, "a beginning");
+    held(holding.answer_work(&stale, &third, "done").await, "an answer");
+}
+
+/// Once, by each holder; and what was withdrawn is not begun.
+pub async fn requested_work_that_was_begun_is_not_withdrawn(backend: &dyn Backend) {
+    let (asking, holding) = (backend.open().await, backend.open().await);
+    let claim = take(&*holding, &orders()).await;
+    let begun = asking.request_work(&orders(), "retry").await.expect("asked");
+    let withdrawn = asking.request_work(&orders(), "reset").await.expect("asked");
+    assert_eq!(asking.keep_request(&begun).await.expect("asked"), RequestState::Open);
+
+    assert!(holding.begin_work(&claim, &begun).await.expect("begun"));
+    assert!(!asking.withdraw_work(&begun).await.expect("asked"));
+    assert_eq!(asking.keep_request(&begun).await.expect("asked"), RequestState::Begun);
+    assert!(!holding.begin_work(&claim, &begun).await.expect("asked"), "it was begun");
+    assert!(asking.withdraw_work(&withdrawn).await.expect("withdrawn"));
+    assert!(!holding.begin_work(&claim, &withdrawn).await.expect("asked"));
+    assert_eq!(asking.keep_request(&withdrawn).await.expect("asked"), RequestState::Gone);
+    assert!(holding.requested_work(&claim).await.expect("requests").is_empty());
+    assert!(holding.forget_requests().await.expect("looked").is_empty(), "its asker is there");
+    claim.release().await;
+
+    let next = take(&*holding, &orders()).await;
+    let open = holding.requested_work(&next).await.expect("requests");
+    assert_eq!(open.iter().map(|request| &request.id).collect::<Vec<_>>(), [&begun], "it was not answered");
+    assert!(holding.begin_work(&next, &begun).await.expect("begun again"));
+    assert!(!asking.withdraw_work(&begun).await.expect("asked"));
 }
 
 /// Over a restart, whatever runs meanwhile.
