@@ -65,7 +65,6 @@ use self::lineage::Start;
 use self::position::CheckpointOffset;
 use self::queue::Queue;
 use self::recovery::{About, LogEnd};
-use self::segment::SegmentReader;
 use self::stream::Stream;
 use self::writer::{Bounds, Hold, Job, Progress};
 use crate::blocking::blocking;
@@ -259,27 +258,8 @@ impl EventLog for EmbeddedLog {
 
     async fn streams(&self) -> Result<Vec<StreamId>, Error> {
         let folder = self.config.folder.clone();
-        blocking(move || {
-            let failed = |cause| failure::reading(cause, &folder);
-            let mut found = Vec::new();
-            if !folder.exists() {
-                return Ok(found);
-            }
-            for entry in fs::read_dir(&folder).map_err(failed)? {
-                let path = entry.map_err(failed)?.path();
-                if !path.is_dir() {
-                    continue;
-                }
-                // Each segment tells the name; a damaged one is told by those who read it.
-                let firsts = segment::list(&path).map_err(failed)?;
-                let mut readers = firsts.iter().map(|&first| SegmentReader::open(&path, first));
-                let named = readers.find_map(|reader| reader.ok().flatten());
-                found.extend(named.map(|reader| StreamId::new(reader.stream())));
-            }
-            found.sort();
-            Ok(found)
-        })
-        .await
+        let found = blocking(move || stream::list(&folder)).await?;
+        Ok(found.into_iter().filter_map(|(_, stream)| stream).collect())
     }
 
     async fn fence(&self, exports: &[Exported]) -> Result<(), Error> {
@@ -319,14 +299,23 @@ impl EventLog for EmbeddedLog {
         if in_use() > 0 {
             return Err(Error::internal("events are to be erased from streams that are written"));
         }
-        let mut erased = 0;
-        for stream in self.streams().await? {
-            let (folder, named) = (self.folder(&stream), Named::new(user));
-            erased += blocking(move || erase::erase(&folder, &named)).await?;
+        let folder = self.config.folder.clone();
+        let (mut erased, mut failed) = (0, None);
+        for (folder, stream) in blocking(move || stream::list(&folder)).await? {
+            let named = Named::new(user);
+            let found = blocking(move || erase::erase(&folder, &named)).await;
             // Opening it cuts off what was not finished, which may hold the user as well.
-            self.progress(&stream).await?;
+            let opened = match &stream {
+                Some(stream) => self.progress(stream).await.map(drop),
+                None => Ok(()),
+            };
+            match found.and_then(|found| opened.map(|()| found)) {
+                Ok(found) => erased += found,
+                // One stream that is damaged keeps no other from it.
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(erased)
+        failed.map_or(Ok(erased), Err)
     }
 
     async fn trim(&self, retention: &Retention) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! A stream that is open: its thread, and how it is asked.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
@@ -7,6 +9,8 @@ use tidegate_model::{Error, ErrorKind, StreamId};
 use tokio::sync::watch;
 
 use super::config::WriterConfig;
+use super::failure;
+use super::segment::{self, SegmentReader};
 use super::writer::{self, Job, Progress};
 
 /// The thread that writes a stream. Dropping this waits until all is written
@@ -54,6 +58,30 @@ impl Drop for Stream {
             let _ = thread.join();
         }
     }
+}
+
+/// Returns the folders of the streams in a log, and the streams, in their order. A folder has no name
+/// if none of its segments says one: they are damaged, or there are none.
+pub(super) fn list(log: &Path) -> Result<Vec<(PathBuf, Option<StreamId>)>, Error> {
+    let failed = |cause| failure::reading(cause, log);
+    let mut found = Vec::new();
+    if !log.exists() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir(log).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if !path.is_dir() {
+            continue;
+        }
+        // Each segment tells the name; a damaged one is told by those who read it.
+        let firsts = segment::list(&path).map_err(failed)?;
+        let mut readers = firsts.iter().map(|&first| SegmentReader::open(&path, first));
+        let named = readers.find_map(|reader| reader.ok().flatten());
+        let stream = named.map(|reader| StreamId::new(reader.stream()));
+        found.push((path, stream));
+    }
+    found.sort_by(|(_, one), (_, other)| one.cmp(other));
+    Ok(found)
 }
 
 /// The error of those who asked a thread that has ended.

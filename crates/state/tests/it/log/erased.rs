@@ -1,6 +1,9 @@
 //! A user is erased, and the log is as whole as before.
 
-use tidegate_model::Json;
+use std::path::{Path, PathBuf};
+
+use futures_util::StreamExt as _;
+use tidegate_model::{Json, Reading, StreamId};
 use tidegate_state::LogAccess;
 use tidegate_testkit::event_log::{event, events};
 
@@ -67,6 +70,95 @@ async fn an_erased_user_is_in_no_segment_and_the_others_keep_their_offsets() {
     }
 }
 
+/// Flips a bit of the byte at this position of a file.
+fn flip(file: &Path, position: impl Fn(&[u8]) -> usize) {
+    let mut bytes = std::fs::read(file).expect("read");
+    let at = position(&bytes);
+    bytes[at] ^= 1;
+    std::fs::write(file, bytes).expect("damaged");
+}
+
+/// The positions of a byte in the header of each frame.
+fn frames(bytes: &[u8]) -> Vec<usize> {
+    let starts = bytes.windows(4).enumerate().filter(|(_, window)| *window == b"\xF5TGF");
+    starts.map(|(at, _)| at + 20).collect()
+}
+
+/// A log of twenty writes of one event of the user.
+async fn twenty(segment_bytes: u64) -> (Folder, Vec<PathBuf>) {
+    let folder = Folder::with_segments_of(segment_bytes);
+    let log = folder.append();
+    for id in 0..20 {
+        let mut one = event(&id.to_string());
+        one.user = CANARY.into();
+        log.append(&shop(), vec![one]).await.expect("appended");
+    }
+    drop(log);
+    let segments = folder.files("log");
+    (folder, segments)
+}
+
+#[tokio::test]
+async fn events_behind_a_damaged_frame_are_not_said_to_be_erased() {
+    // A closed segment, whose ids are beside it, so that opening does not read it.
+    let (folder, segments) = twenty(500).await;
+    flip(&segments[1], |bytes| frames(bytes)[0]);
+    let error = folder.append().erase(CANARY).await.expect_err("a closed segment");
+    assert!(error.message().contains("damaged"), "{error:?}");
+    assert!(holds(&folder), "what is behind the damage stays");
+    // The file that the error names is moved out of its folder, and the others have no such user.
+    std::fs::remove_file(&segments[1]).expect("moved");
+    assert_eq!(folder.append().erase(CANARY).await.expect("erased"), 0);
+    assert!(!holds(&folder));
+
+    // The segment that is written: before another frame, or before what was acknowledged.
+    for (frame, without_end) in [(3, true), (3, false), (19, false)] {
+        let (folder, segments) = twenty(64 << 20).await;
+        flip(&segments[0], |bytes| frames(bytes)[frame]);
+        if without_end {
+            std::fs::remove_file(folder.log().join("shop/end")).expect("removed");
+        }
+        let error = folder.append().erase(CANARY).await.expect_err("the last segment");
+        assert!(error.message().contains("damaged"), "frame {frame}: {error:?}");
+    }
+
+    // A stream that no segment can tell the name of.
+    let (folder, segments) = twenty(64 << 20).await;
+    flip(&segments[0], |_| 30);
+    let error = folder.append().erase(CANARY).await.expect_err("a header");
+    assert!(error.message().contains("damaged at byte 0"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_write_that_a_crash_left_unfinished_is_erased_and_no_damage() {
+    let (folder, segments) = twenty(64 << 20).await;
+    let bytes = std::fs::read(&segments[0]).expect("read");
+    let frames = frames(&bytes);
+    // In the last frame: in its header, in its record, behind both.
+    for length in [frames[19], frames[19] + 40, bytes.len() - 1, bytes.len()] {
+        std::fs::write(&segments[0], &bytes[..length]).expect("cut");
+        std::fs::remove_file(folder.log().join("shop/end")).expect("removed");
+        let whole = if length == bytes.len() { 20 } else { 19 };
+        assert_eq!(folder.append().erase(CANARY).await.expect("erased"), whole, "cut at {length}");
+        assert!(!holds(&folder), "cut at {length}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_stream_keeps_no_other_stream_from_being_erased() {
+    let (folder, segments) = twenty(64 << 20).await;
+    let other = StreamId::new("web");
+    let mut one = event("1");
+    one.user = CANARY.into();
+    folder.append().append(&other, vec![one]).await.expect("appended");
+    flip(&segments[0], |bytes| frames(bytes)[0]);
+
+    folder.append().erase(CANARY).await.expect_err("damaged");
+
+    let (log, reading) = (folder.append(), Reading { batch_events: 10, follow: false });
+    assert!(log.read(&other, None, reading).await.expect("a feed").next().await.is_none());
+}
+
 #[tokio::test]
 async fn events_in_front_of_a_damaged_place_are_erased_and_the_damage_is_said() {
     let folder = Folder::with_segments_of(500);
@@ -78,10 +170,7 @@ async fn events_in_front_of_a_damaged_place_are_erased_and_the_damage_is_said() 
     }
     drop(log);
     let segments = files(&folder.log().join("shop"), "log");
-    let mut bytes = std::fs::read(&segments[1]).expect("read");
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    std::fs::write(&segments[1], bytes).expect("damaged");
+    flip(&segments[1], |bytes| bytes.len() - 1);
 
     let error = folder.append().erase(CANARY).await.expect_err("damaged");
 
