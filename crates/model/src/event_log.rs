@@ -155,10 +155,11 @@ pub trait EventLog: Send + Sync {
     /// was replaced by an older copy: it gets a new id, which distinguishes events that are
     /// appended from now on from those that had the same offsets.
     ///
-    /// Called once, before events are appended.
+    /// Called once, before events are appended. A checkpoint of another kind of log counts for none.
+    /// A stream whose new id cannot be stored takes no events until that works.
     ///
     /// # Errors
-    /// If the new id cannot be stored.
+    /// If a stream could not be compared, after all others were: no events may be appended.
     async fn fence(&self, exports: &[Exported]) -> Result<(), Error> {
         let _ = exports;
         Ok(())

@@ -81,10 +81,11 @@ impl Server {
         every_variable_is_set(engine.project())?;
         // Settings that cannot work are an error first, not a warning about what they prevent.
         engine.open_ingest_endpoints().await?;
-        if let Err(error) = engine.fence_log().await {
-            let error = error.chain();
-            tracing::warn!(error, "the event log could not be compared with what was exported");
-        }
+        // Events that an older copy of the log took would have the offsets of those that it has lost.
+        engine
+            .fence_log()
+            .await
+            .map_err(|error| error.context("comparing the event log with what was exported"))?;
         let listener = tidegate_web::listen(address).await?;
         let address = listener.local_addr().unwrap_or(address);
         tidegate_transport::http::listens_on(address);

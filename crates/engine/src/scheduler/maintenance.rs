@@ -50,7 +50,7 @@ impl Engine {
     /// copy of it is noticed before events are appended.
     ///
     /// # Errors
-    /// If the store cannot be read, or the log cannot be written.
+    /// If the store cannot be read, or a stream cannot be compared: no events may be appended.
     pub async fn fence_log(&self) -> Result<(), Error> {
         self.config.log.fence(&self.exported().await?).await
     }

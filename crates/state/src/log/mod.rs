@@ -264,14 +264,14 @@ impl EventLog for EmbeddedLog {
 
     async fn fence(&self, exports: &[Exported]) -> Result<(), Error> {
         self.writes()?;
-        let streams = self.streams().await?;
-        for export in exports.iter().filter(|export| streams.contains(&export.stream)) {
-            let given = CheckpointOffset::of(export.checkpoint.as_ref())?;
-            let (answer, answered) = oneshot::channel();
-            self.with(&export.stream, |known| known.ask(Job::Fence { given, answer }))?;
-            answered.await.map_err(|_| stream::gone(&export.stream))??;
+        let mut failed = None;
+        for export in exports {
+            // A checkpoint of another log says nothing about this one.
+            let Ok(given) = CheckpointOffset::of(export.checkpoint.as_ref()) else { continue };
+            // One stream that cannot be asked keeps no other from it.
+            failed = failed.or(self.fence_one(&export.stream, given).await.err());
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     async fn events_of(
@@ -338,11 +338,26 @@ struct Known {
 }
 
 impl EmbeddedLog {
+    async fn fence_one(&self, stream: &StreamId, given: CheckpointOffset) -> Result<(), Error> {
+        let folder = self.folder(stream);
+        if !blocking(move || Ok(folder.is_dir())).await? {
+            return Ok(());
+        }
+        let (answer, answered) = oneshot::channel();
+        self.with(stream, |known| known.ask(Job::Fence { given, answer }))?;
+        if let Err(error) = answered.await.map_err(|_| stream::gone(stream))? {
+            let error = error.chain();
+            warn!(%stream, error, "the event log takes no events of a stream: it ends before what was exported, or cannot be opened");
+        }
+        Ok(())
+    }
+
     async fn trim_one(&self, stream: &StreamId, retention: &Retention) -> Result<(), Error> {
         let about = self.progress(stream).await?.about;
         let mut hold: Option<Hold> = None;
         for export in retention.exports.iter().filter(|export| export.stream == *stream) {
-            let place = CheckpointOffset::of(export.checkpoint.as_ref())?;
+            // One of another log has read nothing of this one.
+            let place = CheckpointOffset::of(export.checkpoint.as_ref()).unwrap_or_default();
             let offset = about.lineage.start(place.log, place.offset).offset();
             if hold.as_ref().is_none_or(|hold| offset < hold.offset) {
                 hold = Some(Hold { sync: export.sync.clone(), offset });

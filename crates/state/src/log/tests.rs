@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
-use tidegate_model::{ErrorKind, EventLog as _, Reading, StreamId};
+use tidegate_model::{Checkpoint, ErrorKind, EventLog as _, Exported, Reading, StreamId, SyncId};
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::event_log::{event, events};
 
@@ -199,6 +199,32 @@ async fn a_segment_that_could_not_be_made_is_made_by_the_next_append() {
         log.append(&shop(), events(3, 6)).await.expect("appended");
         assert_eq!(ids(&log).await, [0, 1, 2, 3, 4, 5], "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn an_older_copy_on_a_full_disk_takes_no_events_until_it_has_an_id_of_its_own() {
+    let case = FaultyLog::new();
+    let log = case.open();
+    log.append(&shop(), events(0, 5)).await.expect("appended");
+    let reading = Reading { batch_events: 100, follow: false };
+    let first = log.read(&shop(), None, reading).await.expect("feed").next().await.expect("a batch");
+    let former = first.expect("events").items[0].offset.log;
+    // As if an export had read more than the copy has.
+    let checkpoint = Checkpoint(serde_json::json!({ "log": former, "offset": 9 }));
+    let ahead = Exported { sync: SyncId::new("lake"), stream: shop(), checkpoint: Some(checkpoint.clone()) };
+    drop(log);
+
+    let log = case.open();
+    case.faults.set(Fault::Full);
+    log.fence(&[ahead]).await.expect("the stream takes no events");
+    log.append(&shop(), events(20, 25)).await.expect_err("no id yet");
+    case.faults.set(Fault::None);
+    log.append(&shop(), events(20, 25)).await.expect("appended");
+
+    let mut feed = log.read(&shop(), Some(&checkpoint), reading).await.expect("feed");
+    let found = feed.next().await.expect("a batch").expect("events").items;
+    let found: Vec<_> = found.iter().map(|logged| (logged.offset.at, logged.offset.log == former)).collect();
+    assert_eq!(found, (5..10).map(|at| (at, false)).collect::<Vec<_>>());
 }
 
 #[tokio::test]

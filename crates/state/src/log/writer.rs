@@ -108,6 +108,8 @@ struct Writer<'a> {
     next: u64,
     dedup: DedupIndex,
     about: Arc<About>,
+    /// Whether the active segment is of the log before a fork: nothing is written to it.
+    is_forked: bool,
     end: EndFile,
     packer: Packer,
     progress: &'a watch::Sender<Progress>,
@@ -120,8 +122,19 @@ impl<'a> Writer<'a> {
         let (closed, about) = (closed.into(), Arc::new(about));
         let end = EndFile::default();
         let packer = Packer::start(&config.folder, config.compress_from);
-        let mut writer =
-            Writer { config, closed, active, next, dedup, about, end, packer, progress, stopped: None };
+        let mut writer = Writer {
+            config,
+            closed,
+            active,
+            next,
+            dedup,
+            about,
+            is_forked: false,
+            end,
+            packer,
+            progress,
+            stopped: None,
+        };
         // Those that a process before this one did not come to.
         writer.closed.iter().for_each(|closed| writer.packer.pack(closed.first));
         writer.publish();
@@ -219,7 +232,7 @@ impl<'a> Writer<'a> {
         let header = frame.header(self.next);
         let pieces = frame.pieces(&header);
         let mut active = match self.active.take() {
-            Some(active) if active.end < self.config.segment_bytes => active,
+            Some(active) if active.end < self.config.segment_bytes && !self.is_forked => active,
             full => self.roll(full)?,
         };
         let path = segment::path(&self.config.folder, active.first);
@@ -253,6 +266,7 @@ impl<'a> Writer<'a> {
     fn roll(&mut self, before: Option<Active>) -> Result<Active, Failure> {
         self.active = before;
         let active = self.create()?;
+        self.is_forked = false;
         // One without events has the name of the new one, which has taken its place.
         if let Some(before) = self.active.take().filter(|before| before.first < active.first) {
             let newest = newest(&before);
@@ -327,10 +341,12 @@ impl<'a> Writer<'a> {
         self.fork()
     }
 
-    /// Gives a new id to what is written from now on.
+    /// Gives a new id to what is written from now on. If that fails, nothing is written until it works:
+    /// each append tries it.
     fn fork(&mut self) -> Result<(), Error> {
         let lineage = self.about.lineage.fork(self.next);
         self.about = Arc::new(About { lineage, ..About::clone(&self.about) });
+        self.is_forked = true;
         let active = self.active.take();
         let fresh = self.roll(active).map_err(|failure| failure.error())?;
         self.active = Some(fresh);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tidegate_model::{Checkpoint, EventLog, Exported, LoggedEvent, SyncId};
+use tidegate_model::{Checkpoint, EventLog, Exported, LoggedEvent, StreamId, SyncId};
 use tidegate_state::LogAccess;
 use tidegate_testkit::event_log::events;
 
@@ -58,8 +58,8 @@ async fn a_log_that_was_lost_and_has_grown_past_a_checkpoint_is_read_from_its_be
     assert_eq!(trouble(&*log, &reached).await, "");
 }
 
-#[tokio::test]
-async fn a_log_that_was_restored_from_an_older_copy_gives_out_no_offset_a_second_time() {
+/// A log of ten events that was replaced by an older copy, of five; with what was read of the ten.
+async fn replaced() -> (Folder, Vec<LoggedEvent>) {
     let folder = Folder::new();
     let log = folder.append();
     log.append(&shop(), events(0, 5)).await.expect("appended");
@@ -69,10 +69,16 @@ async fn a_log_that_was_restored_from_an_older_copy_gives_out_no_offset_a_second
     let log = folder.append();
     log.append(&shop(), events(5, 10)).await.expect("appended");
     let read = read_all(&*log, None).await.0;
-    let (ahead, within) = (checkpoint_behind(&read[9]), checkpoint_behind(&read[2]));
     drop(log);
     fs::remove_dir_all(folder.log().join("shop")).expect("removed");
     copy(&kept, &folder.log().join("shop"));
+    (folder, read)
+}
+
+#[tokio::test]
+async fn a_log_that_was_restored_from_an_older_copy_gives_out_no_offset_a_second_time() {
+    let (folder, read) = replaced().await;
+    let (ahead, within) = (checkpoint_behind(&read[9]), checkpoint_behind(&read[2]));
 
     let log = folder.append();
     log.fence(&export(&ahead)).await.expect("fenced");
@@ -91,6 +97,48 @@ async fn a_log_that_was_restored_from_an_older_copy_gives_out_no_offset_a_second
     log.fence(&export(&ahead)).await.expect("fenced");
     assert_eq!(numbers(&read_all(&*log, Some(&ahead)).await.0), (20..30).collect::<Vec<_>>());
     assert_eq!(folder.files("log").len(), 2);
+}
+
+/// An export that has read a log in Kafka.
+fn of_kafka() -> Exported {
+    let checkpoint = Checkpoint(serde_json::json!({ "partitions": { "0": 7 } }));
+    Exported { sync: SyncId::new("former"), stream: shop(), checkpoint: Some(checkpoint) }
+}
+
+#[tokio::test]
+async fn an_export_that_has_read_kafka_keeps_no_other_from_noticing_an_older_copy() {
+    let (folder, read) = replaced().await;
+    let ahead = checkpoint_behind(&read[9]);
+    let exports = [vec![of_kafka()], export(&ahead).to_vec()].concat();
+
+    let log = folder.append();
+    log.fence(&exports).await.expect("fenced");
+    log.append(&shop(), events(20, 30)).await.expect("appended");
+
+    let (found, error) = read_all(&*log, Some(&ahead)).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(numbers(&found), (20..30).collect::<Vec<_>>());
+    assert!(found.iter().all(|logged| logged.offset.log != read[0].offset.log));
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_opened_keeps_no_other_from_noticing_an_older_copy() {
+    let (folder, read) = replaced().await;
+    let ahead = checkpoint_behind(&read[9]);
+    // The folder of another stream: this one takes no events before a restart.
+    let broken = StreamId::new("broken");
+    copy(&folder.log().join("shop"), &folder.log().join("broken"));
+    let exports = [Exported { stream: broken.clone(), ..of_kafka() }, export(&ahead)[0].clone()];
+    let exports = exports.map(|export| Exported { checkpoint: Some(ahead.clone()), ..export });
+
+    let log = folder.append();
+    log.fence(&exports).await.expect("fenced");
+    log.append(&shop(), events(20, 30)).await.expect("appended");
+
+    log.append(&broken, events(20, 30)).await.expect_err("not opened");
+    let (found, error) = read_all(&*log, Some(&ahead)).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(numbers(&found), (20..30).collect::<Vec<_>>());
 }
 
 #[tokio::test]

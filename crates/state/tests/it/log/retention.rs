@@ -109,6 +109,21 @@ async fn an_export_that_has_read_nothing_keeps_everything() {
 }
 
 #[tokio::test]
+async fn an_export_that_has_read_kafka_keeps_what_it_has_not_read_up_to_the_stated_size() {
+    let (folder, log) = ten_days().await;
+    let one = fs::metadata(&folder.files("log")[0]).expect("file").len();
+    let checkpoint = Some(Checkpoint(serde_json::json!({ "partitions": { "0": 7 } })));
+    let exports = vec![Exported { checkpoint, ..export("former", None) }, export("quick", Some(10))];
+    let by_age = Retention { exports, ..Retention::by_age(folder.clock.now() - DAY * 2) };
+
+    log.trim(&by_age).await.expect("trimmed");
+    assert_eq!(ids(&*log).await, (0..10).collect::<Vec<_>>());
+
+    log.trim(&Retention { max_bytes: Some(one * 4), ..by_age }).await.expect("trimmed");
+    assert_eq!(ids(&*log).await, [6, 7, 8, 9]);
+}
+
+#[tokio::test]
 async fn an_export_of_another_stream_keeps_nothing_here() {
     let (folder, log) = ten_days().await;
     let other = Exported { stream: tidegate_model::StreamId::new("other"), ..export("other", None) };
