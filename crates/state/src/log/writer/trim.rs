@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tidegate_model::{Error, SyncId};
 use tracing::warn;
 
-use super::{Writer, newest};
+use super::Writer;
 use crate::failure;
 use crate::log::recovery::Active;
 use crate::log::scan::UNKNOWN;
@@ -37,17 +37,23 @@ impl Writer<'_> {
     /// Removes segments that are older as a whole and that no export needs, and never
     /// what repetitions are known by. Beyond `max_bytes` the oldest go all the same.
     pub(super) fn trim(&mut self, bounds: Bounds) -> Result<(), Error> {
-        let window = second(self.config.clock.now()).saturating_sub(self.config.dedup.window_seconds);
+        let now = second(self.config.clock.now());
+        let window = now.saturating_sub(self.config.dedup.window_seconds);
         let oldest = second(bounds.before).min(window);
         let hold = bounds.hold.as_ref().map_or(u64::MAX, |hold| hold.offset);
         let next = self.next;
         let outdated =
-            |active: &mut Active| !active.seen.is_empty() && newest(active) < oldest && next <= hold;
+            |active: &mut Active| !active.seen.is_empty() && newest_by(active, now) < oldest && next <= hold;
         if self.stopped.is_none()
             && let Some(active) = self.active.take_if(outdated)
         {
+            let newest = newest_by(&active, now);
             let fresh = self.roll(Some(active)).map_err(|failure| failure.error())?;
             self.active = Some(fresh);
+            // Its newest second may be one of a clock that was ahead.
+            if let Some(closed) = self.closed.back_mut() {
+                closed.newest = newest;
+            }
             self.publish();
         }
         let mut bytes = bounds.max_bytes.map(|_| self.bytes());
@@ -87,11 +93,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The newest second of the oldest closed segment. One that cannot be read is as old
-    /// as the one after it at least.
+    /// The newest second of the oldest closed segment. One that cannot be read, or that a clock
+    /// which was ahead has logged, is as old as the one after it at least.
     fn front_newest(&self) -> u32 {
-        let known = self.closed.iter().map(|closed| closed.newest).find(|&newest| newest != UNKNOWN);
-        let active = || self.active.as_ref().filter(|active| !active.seen.is_empty()).map(newest);
+        let now = second(self.config.clock.now());
+        let is_known = |newest: &u32| *newest != UNKNOWN && *newest <= now;
+        let known = self.closed.iter().map(|closed| closed.newest).find(is_known);
+        let active = || self.active.as_ref().map(|active| newest_by(active, now));
         known.or_else(active).unwrap_or(UNKNOWN)
     }
 
@@ -112,5 +120,20 @@ impl Writer<'_> {
             stream = %self.config.stream, sync = %hold.sync, offset = hold.offset,
             "events beyond their retention are kept, because an export has not read them"
         );
+    }
+}
+
+/// The newest second of the segment that is written, by a clock that shows `now`; unknown without
+/// events, and if a clock that was ahead has logged the last one.
+fn newest_by(active: &Active, now: u32) -> u32 {
+    match active.seen.last() {
+        Some(last) if last.second() <= now => active
+            .seen
+            .iter()
+            .map(|seen| seen.second())
+            .filter(|&second| second <= now)
+            .max()
+            .unwrap_or(UNKNOWN),
+        _ => UNKNOWN,
     }
 }

@@ -124,6 +124,49 @@ async fn an_export_that_has_read_kafka_keeps_what_it_has_not_read_up_to_the_stat
 }
 
 #[tokio::test]
+async fn events_that_a_clock_ahead_has_logged_do_not_stop_retention() {
+    for (segment_bytes, restart) in [(1, false), (1, true), (64 << 20, false), (64 << 20, true)] {
+        let folder = Folder::with_segments_of(segment_bytes);
+        let now = folder.clock.now();
+        let mut log = folder.append();
+        folder.clock.set(now + DAY * 3650);
+        log.append(&shop(), events(0, 1)).await.expect("appended");
+        folder.clock.set(now);
+        for at in 1..4 {
+            log.append(&shop(), events(at, at + 1)).await.expect("appended");
+        }
+        if restart {
+            drop(log);
+            log = folder.append();
+        }
+
+        folder.clock.advance(DAY * 80);
+        log.trim(&Retention::by_age(folder.clock.now() - DAY * 90)).await.expect("trimmed");
+        assert_eq!(ids(&*log).await, [0, 1, 2, 3], "none is old");
+
+        folder.clock.advance(DAY * 20);
+        log.trim(&Retention::by_age(folder.clock.now() - DAY * 90)).await.expect("trimmed");
+        assert!(ids(&*log).await.is_empty(), "segments of {segment_bytes}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_clock_ahead_are_kept_while_the_clock_says_nothing_about_their_age() {
+    let folder = Folder::with_segments_of(1);
+    let now = folder.clock.now();
+    let log = folder.append();
+    for at in 0..3 {
+        folder.clock.set(now + DAY * 3650);
+        log.append(&shop(), events(at, at + 1)).await.expect("appended");
+    }
+    folder.clock.set(now + DAY * 100);
+
+    log.trim(&Retention::by_age(folder.clock.now() - DAY * 90)).await.expect("trimmed");
+
+    assert_eq!(ids(&*log).await, [0, 1, 2]);
+}
+
+#[tokio::test]
 async fn an_export_of_another_stream_keeps_nothing_here() {
     let (folder, log) = ten_days().await;
     let other = Exported { stream: tidegate_model::StreamId::new("other"), ..export("other", None) };
