@@ -1,7 +1,7 @@
 //! `tidegate users`
 
 use tidegate_model::{ErasureCounts, Error};
-use tidegate_state::backup::{NotedErasure, note_erasure_in_backups};
+use tidegate_state::backup::{NotedErasure, erase_and_note};
 
 use super::documents::{ErasedUser, Erasures};
 use super::people::done;
@@ -13,11 +13,13 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
     match action {
         UsersAction::Erase { id } => {
             let engine = args.serving_engine().await?;
-            // First: a backup that is restored after a crash erases the user, too.
             let state = args.state_config(engine.project().retention)?;
-            let backups = note_erasure_in_backups(state, &id).await?;
-            let removed = engine.erase_user(&id).await?;
-            done(&engine, "erase_user", "").await;
+            let erasure = async {
+                let removed = engine.erase_user(&id).await?;
+                done(&engine, "erase_user", "").await;
+                Ok(removed)
+            };
+            let (removed, backups) = erase_and_note(state, &id, erasure).await?;
             let (noted, gone): (Vec<_>, Vec<_>) = backups.into_iter().partition(|backup| backup.noted);
             let paths = |backups: Vec<NotedErasure>| {
                 backups.into_iter().map(|backup| backup.backup.display().to_string()).collect()

@@ -39,6 +39,7 @@ pub struct NotedErasure {
 /// Notes where a backup is.
 pub(super) fn remember(data: &Path, backup: &Path) -> Result<(), Error> {
     let path = data.join(BACKUPS);
+    let _lock = lock(data)?;
     let known = known(data)?;
     if known.iter().any(|known| known == backup) {
         return Ok(());
@@ -48,10 +49,28 @@ pub(super) fn remember(data: &Path, backup: &Path) -> Result<(), Error> {
 
 /// Forgets a backup that could not be made.
 pub(super) fn forget(data: &Path, backup: &Path) -> Result<(), Error> {
-    let path = data.join(BACKUPS);
+    let (path, unfinished) = (data.join(BACKUPS), data.join(format!("{BACKUPS}.tmp")));
+    let _lock = lock(data)?;
     let left = known(data)?.into_iter().filter(|known| known != backup);
     let text: String = left.map(|known| format!("{}\n", known.display())).collect();
-    fs::write(&path, text).map_err(|cause| of_io(cause, "writing", &path))
+    let replace = || {
+        let mut file = folder::create_file(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)?;
+        folder::sync(data)
+    };
+    replace().map_err(|cause| of_io(cause, "writing", &path))
+}
+
+/// Keeps other processes from the list of backups while it is changed.
+fn lock(data: &Path) -> Result<File, Error> {
+    let path = data.join("locks").join(format!("{BACKUPS}.lock"));
+    let locked = path.parent().map_or(Ok(()), folder::create).and_then(|()| {
+        let file = folder::ensure_file(&path)?;
+        file.lock().map(|()| file)
+    });
+    locked.map_err(|cause| of_io(cause, "locking", &path))
 }
 
 fn known(data: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -63,12 +82,33 @@ fn known(data: &Path) -> Result<Vec<PathBuf>, Error> {
     }
 }
 
-/// Adds a user who is about to be erased to every backup of this data folder.
+/// Erases a user by `erasure`, and adds the user to every backup of this data folder: before, so that a backup that
+/// is restored after a crash erases the user, too, and afterwards to those that were begun meanwhile. Returns what
+/// `erasure` returned, and the backups.
 ///
 /// # Errors
-/// If a backup is at its place and cannot be written, or the key is missing.
-pub async fn note_erasure_in_backups(config: StateConfig, user: &str) -> Result<Vec<NotedErasure>, Error> {
-    let backups = known(&config.data)?;
+/// Those of `erasure`; or if a backup is at its place and cannot be written, or the key is missing. Erase again then:
+/// the user is noted in each backup.
+pub async fn erase_and_note<T>(
+    config: StateConfig,
+    user: &str,
+    erasure: impl Future<Output = Result<T, Error>>,
+) -> Result<(T, Vec<NotedErasure>), Error> {
+    let mut noted = note_in_others(&config, user, &[]).await?;
+    let erased = erasure.await?;
+    let since = note_in_others(&config, user, &noted).await?;
+    noted.extend(since);
+    Ok((erased, noted))
+}
+
+/// Adds a user to every backup of this data folder, except for those in which this was tried.
+async fn note_in_others(
+    config: &StateConfig,
+    user: &str,
+    tried: &[NotedErasure],
+) -> Result<Vec<NotedErasure>, Error> {
+    let mut backups = known(&config.data)?;
+    backups.retain(|backup| tried.iter().all(|tried| tried.backup != *backup));
     if backups.is_empty() {
         return Ok(Vec::new());
     }
@@ -101,7 +141,8 @@ pub async fn erased_since(backup: &Path, restored: StateConfig) -> Result<Vec<St
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(cause) => return Err(of_io(cause, "reading", &path)),
     };
-    let opening = open(restored).await?.opening().await?;
+    let contents = open(&restored).await?;
+    let opening = contents.opening().await?;
     let mut users: Vec<String> = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let unreadable = || {
@@ -126,16 +167,16 @@ pub async fn erased_since(backup: &Path, restored: StateConfig) -> Result<Vec<St
 /// # Errors
 /// If its state cannot be read.
 pub async fn lacks_key(restored: StateConfig) -> Result<bool, Error> {
-    open(restored).await?.lacks_key().await
+    open(&restored).await?.lacks_key().await
 }
 
 /// Opens the keys of a store, and nothing else of it.
-async fn open(config: StateConfig) -> Result<Contents, Error> {
+async fn open(config: &StateConfig) -> Result<Contents, Error> {
     let database = match &config.store {
         StoreLocation::Embedded => Database::embedded(&config.data).await?,
         StoreLocation::Postgres { url } => Database::server(&config.data, url, config.lease).await?,
     };
-    let seal = Seal::new(config.master_keys, &config.data);
+    let seal = Seal::new(config.master_keys.clone(), &config.data);
     Ok(Contents::new(Arc::new(database), Arc::new(seal)))
 }
 
@@ -146,4 +187,33 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
     file.write_all(line.as_bytes())?;
     file.sync_all()?;
     path.parent().map_or(Ok(()), folder::sync)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_that_fails_makes_no_other_one_unknown() {
+        let data = tempfile::tempdir().expect("folder");
+        let backup = |at: usize| PathBuf::from(format!("/backups/{at}"));
+        std::thread::scope(|threads| {
+            for at in 0..8 {
+                let data = data.path();
+                threads.spawn(move || {
+                    for number in (0..20).map(|round| 8 * round + at) {
+                        remember(data, &backup(number)).expect("noted");
+                        if at % 2 == 0 {
+                            forget(data, &backup(number)).expect("forgotten");
+                        }
+                    }
+                });
+            }
+        });
+        let mut left = known(data.path()).expect("read");
+        left.sort();
+        let mut expected: Vec<PathBuf> = (0..160).filter(|at| at % 2 == 1).map(backup).collect();
+        expected.sort();
+        assert_eq!(left, expected);
+    }
 }

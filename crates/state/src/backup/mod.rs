@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tidegate_model::{Error, ErrorKind};
 
 use self::copies::Copies;
-pub use self::erased::{NotedErasure, erased_since, lacks_key, note_erasure_in_backups};
+pub use self::erased::{NotedErasure, erase_and_note, erased_since, lacks_key};
 use self::manifest::ABOUT;
 pub use self::manifest::Backup;
 pub use self::restore::{is_in_use, keep_marks, look, restore};

@@ -13,7 +13,7 @@ use tidegate_model::{
     Reason, Row, RowHash, Secret, Store, StreamId, SyncId, Value,
 };
 use tidegate_state::backup::{
-    self, Backup, BackupOptions, NotedErasure, back_up, erased_since, note_erasure_in_backups,
+    self, Backup, BackupOptions, NotedErasure, back_up, erase_and_note, erased_since,
 };
 use tidegate_state::{LogAccess, LogConfig, open_log};
 use tidegate_testkit::event_log::events;
@@ -62,6 +62,13 @@ impl Scene {
     async fn back_up(&self, name: &str) -> Backup {
         let options = BackupOptions { version: "0.0.0", master_key: true };
         back_up(config(self.data(), &self.folder.clock), &self.place(name), options).await.expect("backed up")
+    }
+
+    /// Notes an erasure in the backups, which removes nothing.
+    async fn note(&self, user: &str) -> Vec<NotedErasure> {
+        let nothing = async { Ok(()) };
+        let config = config(self.data(), &self.folder.clock);
+        erase_and_note(config, user, nothing).await.expect("noted").1
     }
 
     async fn restore(&self, name: &str, to: &str) -> PathBuf {
@@ -295,7 +302,7 @@ async fn a_backup_knows_who_was_erased_after_it_and_does_not_tell() {
     scene.back_up("backup").await;
     fs::remove_dir_all(scene.place("gone")).expect("removed");
 
-    let noted = note_erasure_in_backups(config_of(scene.data()), CANARY).await.expect("noted");
+    let noted = scene.note(CANARY).await;
 
     let (gone, kept) = (scene.place("gone"), scene.place("backup"));
     let expected =
@@ -322,8 +329,7 @@ async fn an_erasure_during_a_backup_is_noted_in_it() {
             tokio::task::yield_now().await;
         }
         let is_made = backup.join("SHA256SUMS").exists();
-        let noted = note_erasure_in_backups(config(scene.data(), &scene.folder.clock), CANARY).await;
-        (is_made, noted.expect("noted"))
+        (is_made, scene.note(CANARY).await)
     };
     let (_, (is_made, noted)) = tokio::join!(scene.back_up("backup"), erasing);
     assert!(!is_made, "the erasure came before the end of the backup");
@@ -331,4 +337,33 @@ async fn an_erasure_during_a_backup_is_noted_in_it() {
     let data = scene.restore("backup", "restored").await;
     let erased = erased_since(&backup, config(&data, &scene.folder.clock)).await.expect("opened");
     assert_eq!(erased, [CANARY]);
+}
+
+#[tokio::test]
+async fn a_user_who_is_erased_while_a_backup_begins_and_ends_is_noted_in_it_once() {
+    let scene = Scene::new();
+    let store = scene.folder.open().await;
+    run(&*store, scene.folder.clock.now(), 0..1).await;
+    scene.back_up("before").await;
+    let erasure = async {
+        scene.back_up("meanwhile").await;
+        store.erase_user("u7").await
+    };
+
+    let (removed, noted) =
+        erase_and_note(config(scene.data(), &scene.folder.clock), "u7", erasure).await.expect("erased");
+
+    assert_eq!(removed.history_rows, 1);
+    let noted_in = |name| NotedErasure { backup: scene.place(name), noted: true };
+    assert_eq!(noted, ["before", "meanwhile"].map(noted_in));
+    for name in ["before", "meanwhile"] {
+        let data = scene.restore(name, &format!("{name}-restored")).await;
+        let restored = tidegate_state::open(config(&data, &scene.folder.clock)).await.expect("opened");
+        let query = RowQuery { user: Some("u7".into()), limit: 9, ..RowQuery::default() };
+        assert_eq!(restored.rows(&query).await.expect("rows").len(), 1, "{name} holds the user");
+        let erased = erased_since(&scene.place(name), config(&data, &scene.folder.clock)).await;
+        assert_eq!(erased.expect("opened"), ["u7"], "{name}");
+        let list = fs::read_to_string(scene.place(name).join("erased")).expect("a list");
+        assert_eq!(list.lines().count(), 1, "{name}");
+    }
 }
