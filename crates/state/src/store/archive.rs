@@ -95,6 +95,7 @@ impl Archive {
             behind: false,
             upload_failed: None,
             erasures: None,
+            asked: tokio::time::Instant::now(),
             waiting_files: 0,
             unknown_after: None,
         };

@@ -15,6 +15,7 @@ use jiff::civil::Date;
 use tidegate_model::Error;
 
 use super::dialect::Database;
+use super::statement::sql;
 use super::{bucket, history_files};
 use crate::blocking::blocking;
 use crate::history::{self, History, HistoryFile, erase, parquet};
@@ -112,6 +113,15 @@ impl SharedHistory {
             }
         }
         Ok(())
+    }
+
+    /// Returns how many users were erased so far.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) async fn erasures(&self) -> Result<u64, Error> {
+        let record = self.database.first(sql("SELECT COUNT(*) AS noted FROM erasures")).await?;
+        record.map_or(Ok(0), |record| record.count("noted"))
     }
 
     /// Removes files of this machine that nothing lists: their rows are in tables, or in other files. Only for

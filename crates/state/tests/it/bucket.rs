@@ -3,7 +3,7 @@
 mod memory;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -80,19 +80,30 @@ impl Machine {
         self.store.rows(&all).await.expect("rows").into_iter().map(|row| row.key).collect()
     }
 
+    /// The user of a row.
+    async fn user(&self, key: &str) -> String {
+        let rows = self.store.rows(&RowQuery { limit: 1_000, ..RowQuery::default() }).await.expect("rows");
+        rows.iter().find(|row| row.key == key).expect("there").user.clone()
+    }
+
+    /// The history files of its disk.
+    fn paths(&self) -> Vec<PathBuf> {
+        files_below(&self.disk.path().join("history"))
+    }
+
     fn copies(&self) -> usize {
-        walk(&self.disk.path().join("history"))
+        self.paths().len()
     }
 }
 
-/// How many Parquet files there are.
-fn walk(folder: &Path) -> usize {
+/// The Parquet files of a folder and of those in it.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let count = |path: &Path| match path.is_dir() {
-        true => walk(path),
-        false => usize::from(path.extension().is_some_and(|extension| extension == "parquet")),
+    let files = |path: PathBuf| match path.is_dir() {
+        true => files_below(&path),
+        false => Vec::from_iter(path.extension().is_some_and(|end| end == "parquet").then_some(path)),
     };
-    entries.map(|entry| count(&entry.path())).sum()
+    entries.flat_map(|entry| files(entry.path())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,6 +206,26 @@ async fn an_erased_user_is_soon_in_no_copy_of_a_machine_that_continues_and_does_
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(second.keys().await, ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erased_user_is_soon_in_no_copy_of_a_machine_whose_syncs_run_all_the_time() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.machine().await, scene.machine().await);
+    first.run(&scene, &[1, 2]).await;
+    let user = first.user("1").await;
+    assert_eq!(second.keys().await.len(), 2);
+    let copy = second.paths().pop().expect("a copy");
+
+    let removed = first.store.erase_user(&user).await.expect("erased");
+    first.store.note_erasure(&user, &removed, scene.bucket.clock.now()).await.expect("noted");
+
+    let begun = Instant::now();
+    while copy.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the copy with the user is still there");
+        second.run(&scene, &[3]).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

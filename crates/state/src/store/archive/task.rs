@@ -57,6 +57,8 @@ pub(super) struct Task {
     pub(super) upload_failed: Option<Instant>,
     /// Erasures after which the copies of this machine were looked through.
     pub(super) erasures: Option<u64>,
+    /// When it was asked last whether another machine erased a user.
+    pub(super) asked: tokio::time::Instant,
     /// Files that were listed with their users since a part of the index was made.
     pub(super) waiting_files: u64,
     /// The last file whose users were read, while there may be more of which they are not known.
@@ -82,9 +84,23 @@ impl Task {
         }
     }
 
-    /// Waits for a job, and meanwhile reads the users of files of which they are not known.
+    /// Waits for a job, and meanwhile reads the users of files of which they are not known. However busy the syncs
+    /// are, it is asked whether a user was erased.
     async fn next(&mut self, jobs: &mut mpsc::UnboundedReceiver<Job>) -> Option<Job> {
-        while self.unknown_after.is_some() {
+        loop {
+            if self.asked.elapsed() >= ERASURES_ASKED {
+                self.follow_erasures().await;
+            }
+            if self.unknown_after.is_none() {
+                if self.shared.is_none() {
+                    return jobs.recv().await;
+                }
+                let rest = ERASURES_ASKED.saturating_sub(self.asked.elapsed());
+                if let Ok(job) = tokio::time::timeout(rest, jobs.recv()).await {
+                    return job;
+                }
+                continue;
+            }
             match jobs.try_recv() {
                 Ok(job) => return Some(job),
                 Err(TryRecvError::Disconnected) => return None,
@@ -95,31 +111,28 @@ impl Task {
                 tracing::warn!(error = %error.chain(), "rows of one user are found slowly: each file is opened");
             }
         }
-        if self.shared.is_none() {
-            return jobs.recv().await;
-        }
-        loop {
-            if let Ok(job) = tokio::time::timeout(ERASURES_ASKED, jobs.recv()).await {
-                return job;
-            }
-            if let Err(error) = self.follow_erasures().await {
-                tracing::warn!(error = %error.chain(), "copies of history files may hold a user who was erased");
-            }
-        }
     }
 
     /// Removes the copies of files in whose place another machine listed one without a user.
-    async fn follow_erasures(&mut self) -> Result<(), Error> {
-        let Some(shared) = &self.shared else { return Ok(()) };
-        let noted = self.database.first(sql("SELECT COUNT(*) AS noted FROM erasures")).await?;
-        let noted = noted.map(|record| record.count("noted")).transpose()?;
-        if noted == self.erasures {
-            return Ok(());
+    async fn follow_erasures(&mut self) {
+        self.asked = tokio::time::Instant::now();
+        let Some(shared) = &self.shared else { return };
+        let noted = match shared.erasures().await {
+            Ok(noted) if self.erasures != Some(noted) => noted,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(error = %error.chain(), "whether a user was erased is not known");
+                return;
+            }
+        };
+        match self.database.lock_file(LOCK) {
+            Ok(None) => {}
+            Ok(Some(_lock)) => match shared.tidy().await {
+                Ok(()) => self.erasures = Some(noted),
+                Err(error) => still_copied(&error),
+            },
+            Err(error) => still_copied(&error),
         }
-        let Some(_lock) = self.database.lock_file(LOCK)? else { return Ok(()) };
-        shared.tidy().await?;
-        self.erasures = noted;
-        Ok(())
     }
 
     /// Reads the users of a few files of this machine.
@@ -172,7 +185,9 @@ impl Task {
             match &self.shared {
                 Some(shared) => {
                     shared.take_over(&self.folder).await?;
+                    let noted = shared.erasures().await?;
                     shared.tidy().await?;
+                    self.erasures = Some(noted);
                 }
                 None => self.adopt_all().await?,
             }
@@ -390,4 +405,8 @@ impl Task {
         }
         Ok(())
     }
+}
+
+fn still_copied(error: &Error) {
+    tracing::warn!(error = %error.chain(), "copies of history files may hold a user who was erased");
 }
