@@ -28,6 +28,8 @@ pub(crate) const UNNAMED_KEPT: SignedDuration = SignedDuration::from_hours(1);
 const NAMED_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 /// Bytes of a file that are read at once.
 const PIECE_BYTES: usize = 256 << 10;
+/// How often a copy is made that is removed before it is complete.
+const ATTEMPTS: usize = 3;
 /// How the name of a file ends that is not complete.
 const UNFINISHED: &str = "tmp";
 
@@ -79,19 +81,25 @@ impl SharedFiles {
         Ok(uploaded)
     }
 
-    /// Copies a file to this machine, where it appears as a whole. Returns false if it is not in the bucket.
+    /// Copies a file to this machine, where it appears as a whole. Returns false if it is not in the bucket. A copy
+    /// that is removed before it is complete, since a user was erased, is made again.
     ///
     /// # Errors
     /// If it cannot be written, and those of the bucket.
     pub(crate) async fn download(&self, name: &str, path: &Path) -> Result<bool, Error> {
-        let Some(mut content) = self.bucket.get(name).await? else { return Ok(false) };
-        let target = path.to_path_buf();
-        let mut copy = blocking(move || Copy::create(target)).await?;
-        while let Some(piece) = content.try_next().await? {
-            copy = blocking(move || copy.write(&piece)).await?;
+        for _ in 0..ATTEMPTS {
+            let Some(mut content) = self.bucket.get(name).await? else { return Ok(false) };
+            let target = path.to_path_buf();
+            let mut copy = blocking(move || Copy::create(target)).await?;
+            while let Some(piece) = content.try_next().await? {
+                copy = blocking(move || copy.write(&piece)).await?;
+            }
+            if blocking(move || copy.finish()).await? {
+                return Ok(true);
+            }
         }
-        blocking(move || copy.finish()).await?;
-        Ok(true)
+        Err(storage(format!("{} is removed each time before it is complete", path.display()))
+            .hint("users are being erased: try again when that has ended"))
     }
 
     /// Returns a small file.
@@ -164,13 +172,17 @@ impl Copy {
         Ok(self)
     }
 
-    /// Makes it appear. A loss of power leaves all of it or nothing.
-    fn finish(self) -> Result<(), Error> {
+    /// Makes it appear. A loss of power leaves all of it or nothing. Returns false if it was removed.
+    fn finish(self) -> Result<bool, Error> {
         let appear = || {
             self.file.sync_all()?;
             std::fs::rename(&self.unfinished, &self.path)
         };
-        appear().map_err(|cause| of_io(cause, "writing", &self.path))
+        match appear() {
+            Ok(()) => Ok(true),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(cause) => Err(of_io(cause, "writing", &self.path)),
+        }
     }
 }
 

@@ -194,6 +194,11 @@ impl History {
         Ok(())
     }
 
+    /// Removes all files that a process that died had begun to write. Only for the one who may write.
+    pub(crate) fn tidy_all(&self) -> Result<(), Error> {
+        self.days()?.into_iter().try_for_each(|(folder, day, _)| self.tidy(&folder, day))
+    }
+
     /// Returns the folders of syncs, and the days in them, that are there.
     pub(crate) fn days(&self) -> Result<Vec<(String, Date, PathBuf)>, Error> {
         let mut days = Vec::new();

@@ -94,7 +94,6 @@ impl Archive {
             trimmed: None,
             behind: false,
             upload_failed: None,
-            erasures: None,
             asked: tokio::time::Instant::now(),
             waiting_files: 0,
             unknown_after: None,
@@ -151,6 +150,7 @@ impl Archive {
         }
         let (files, id) = (self.history.clone(), user.to_owned());
         blocking(move || {
+            files.tidy_all()?;
             files.names()?.iter().try_fold(0, |sum, name| Ok(sum + erase::erase(&files.path_of(name), &id)?))
         })
         .await

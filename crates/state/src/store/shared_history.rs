@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,8 @@ use super::dialect::Database;
 use super::statement::sql;
 use super::{bucket, history_files};
 use crate::blocking::blocking;
+use crate::failure::of_io;
+use crate::folder;
 use crate::history::{self, History, HistoryFile, erase, parquet};
 use crate::shared_files::{SharedFiles, Uploaded};
 
@@ -27,6 +30,8 @@ pub(super) const IN_BUCKET: &str = "bucket";
 const FOLDER: &str = "history";
 /// How long a file that is not complete may be written to.
 const UNFINISHED_FOR: Duration = Duration::from_secs(3_600);
+/// The file beside the copies that says how many users had been erased when they were tidied last.
+const TIDIED_AFTER: &str = "erasures";
 
 /// History files in the bucket.
 pub(super) struct SharedHistory {
@@ -115,26 +120,55 @@ impl SharedHistory {
         Ok(())
     }
 
-    /// Returns how many users were erased so far.
+    /// Returns whether a user was erased since the files of this machine were tidied.
     ///
     /// # Errors
     /// Those of the database.
-    pub(super) async fn erasures(&self) -> Result<u64, Error> {
-        let record = self.database.first(sql("SELECT COUNT(*) AS noted FROM erasures")).await?;
-        record.map_or(Ok(0), |record| record.count("noted"))
+    pub(super) async fn are_erasures_new(&self) -> Result<bool, Error> {
+        Ok(self.tidied_after().await? != Some(self.erasures().await?))
     }
 
-    /// Removes files of this machine that nothing lists: their rows are in tables, or in other files. Only for
-    /// the one who may write.
+    /// Removes files of this machine that nothing lists: their rows are in tables, or in other files. Files that are
+    /// not complete go after an hour, and at once if a user was erased. Only for the one who may write.
     ///
     /// # Errors
     /// Those of the database and the disk.
     pub(super) async fn tidy(&self) -> Result<(), Error> {
+        let erasures = self.erasures().await?;
+        let kept_for =
+            if self.tidied_after().await? == Some(erasures) { UNFINISHED_FOR } else { Duration::ZERO };
+        self.remove_unlisted(kept_for).await?;
+        if kept_for.is_zero() {
+            let path = self.history.path_of(TIDIED_AFTER);
+            let text = erasures.to_string();
+            blocking(move || {
+                let written = folder::create_file(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+                written.map_err(|cause| of_io(cause, "writing", &path))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Returns how many users were erased so far.
+    async fn erasures(&self) -> Result<u64, Error> {
+        let record = self.database.first(sql("SELECT COUNT(*) AS noted FROM erasures")).await?;
+        record.map_or(Ok(0), |record| record.count("noted"))
+    }
+
+    /// Returns after how many erasures the files of this machine were tidied, if that is known.
+    async fn tidied_after(&self) -> Result<Option<u64>, Error> {
+        let path = self.history.path_of(TIDIED_AFTER);
+        // One that was written in part is written again.
+        blocking(move || Ok(fs::read_to_string(path).ok().and_then(|text| text.parse().ok()))).await
+    }
+
+    async fn remove_unlisted(&self, kept_for: Duration) -> Result<(), Error> {
         let history = self.history.clone();
         for (folder, day, path) in blocking(move || history.days()).await? {
             let listed = history_files::names_of_day(&self.database, day).await?;
             let named = move |file: &str| listed.contains(&format!("{folder}/{day}/{file}"));
-            blocking(move || remove_unlisted(&path, named)).await?;
+            blocking(move || remove_unlisted(&path, kept_for, named)).await?;
         }
         Ok(())
     }
@@ -198,7 +232,7 @@ impl SharedHistory {
     /// # Errors
     /// Those of the database, the disk and the bucket. What was not erased is by the next call.
     pub(super) async fn erase(&self, user: &str) -> Result<u64, Error> {
-        self.tidy().await?;
+        self.remove_unlisted(Duration::ZERO).await?;
         let mut rows = 0;
         let mut names = history_files::names(&self.database, IN_BUCKET).await?;
         while !names.is_empty() {
@@ -274,14 +308,14 @@ fn copies(history: &History) -> Result<Vec<LocalCopy>, Error> {
     Ok(history.names()?.into_iter().filter_map(copy).collect())
 }
 
-/// Removes files of a folder that are not named, and those that were begun and left.
-fn remove_unlisted(folder: &Path, named: impl Fn(&str) -> bool) -> Result<(), Error> {
+/// Removes files of a folder that are not named, and those that were begun so long ago.
+fn remove_unlisted(folder: &Path, kept_for: Duration, named: impl Fn(&str) -> bool) -> Result<(), Error> {
     for entry in history::list(folder)? {
         let path = entry.path();
         let is_unfinished = path.extension().is_some_and(|extension| extension == parquet::UNFINISHED);
         let modified = || entry.metadata().and_then(|about| about.modified()).ok()?.elapsed().ok();
         let stays = match is_unfinished {
-            true => modified().is_none_or(|age| age < UNFINISHED_FOR),
+            true => !kept_for.is_zero() && modified().is_none_or(|age| age < kept_for),
             false => named(&entry.file_name().to_string_lossy()),
         };
         if !stays {
@@ -293,9 +327,7 @@ fn remove_unlisted(folder: &Path, named: impl Fn(&str) -> bool) -> Result<(), Er
 
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-            Err(crate::failure::of_io(cause, "removing", path))
-        }
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(of_io(cause, "removing", path)),
         _ => Ok(()),
     }
 }

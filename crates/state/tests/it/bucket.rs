@@ -86,6 +86,23 @@ impl Machine {
         rows.iter().find(|row| row.key == key).expect("there").user.clone()
     }
 
+    /// A file of today that was begun with a user, by a process that died.
+    fn begin_file(&self, user: &str) -> PathBuf {
+        let day = self.disk.path().join("history/orders/2026-03-01");
+        fs::create_dir_all(&day).expect("made");
+        let path = day.join("x.tmp");
+        fs::write(&path, user).expect("written");
+        path
+    }
+
+    /// The same machine, after its process has ended.
+    async fn restart(self, scene: &Scene) -> Machine {
+        let Machine { store, disk } = self;
+        drop(store);
+        let store = tidegate_state::open(scene.config(disk.path())).await.expect("opened");
+        Machine { store, disk }
+    }
+
     /// The history files of its disk.
     fn paths(&self) -> Vec<PathBuf> {
         files_below(&self.disk.path().join("history"))
@@ -180,10 +197,7 @@ async fn an_erased_user_is_in_no_file_of_the_bucket_and_in_no_copy_of_a_machine_
     left.sort();
     assert_eq!(left, ["2", "3"], "another machine reads the new versions");
     // Its copies of the former ones go when it is used again.
-    let data = second.disk.path().to_owned();
-    drop(second.store);
-    let again = tidegate_state::open(scene.config(&data)).await.expect("opened");
-    let again = Machine { store: again, disk: second.disk };
+    let again = second.restart(&scene).await;
     again.run(&scene, &[9]).await;
     assert_eq!(again.copies(), 2);
 }
@@ -226,6 +240,46 @@ async fn an_erased_user_is_soon_in_no_copy_of_a_machine_whose_syncs_run_all_the_
         second.run(&scene, &[3]).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_begun_with_an_erased_user_stays_on_the_disk_of_no_machine() {
+    let scene = Scene::new().await;
+    let (first, second, third) = (scene.machine().await, scene.machine().await, scene.machine().await);
+    first.run(&scene, &[1, 2]).await;
+    third.run(&scene, &[3]).await;
+    let user = first.user("1").await;
+    let begun = [&first, &second, &third].map(|machine| machine.begin_file(&user));
+    let third = third.restart(&scene).await;
+    third.run(&scene, &[4]).await;
+    assert!(begun[2].exists(), "another process of the machine may be writing it");
+    let Machine { store, disk } = third;
+    drop(store);
+
+    let removed = first.store.erase_user(&user).await.expect("erased");
+    first.store.note_erasure(&user, &removed, scene.bucket.clock.now()).await.expect("noted");
+
+    assert!(!begun[0].exists(), "on the machine that erases");
+    let store = tidegate_state::open(scene.config(disk.path())).await.expect("opened");
+    Machine { store, disk }.run(&scene, &[5]).await;
+    assert!(!begun[2].exists(), "on a machine that was off");
+    let asked = Instant::now();
+    while begun[1].exists() {
+        assert!(asked.elapsed() < Duration::from_secs(30), "on a machine that does nothing");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_listed_although_a_copy_is_removed_before_it_is_complete() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.machine().await, scene.machine().await);
+    first.run(&scene, &[1, 2]).await;
+    *scene.bucket.cut.lock().expect("whole") = Some(second.disk.path().join("history"));
+
+    assert_eq!(second.keys().await, ["2", "1"]);
+
+    assert_eq!(scene.bucket.read("history/").len(), 2, "copied again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,8 +55,6 @@ pub(super) struct Task {
     /// Whether a sync was left to another process, which may have died since.
     pub(super) behind: bool,
     pub(super) upload_failed: Option<Instant>,
-    /// Erasures after which the copies of this machine were looked through.
-    pub(super) erasures: Option<u64>,
     /// When it was asked last whether another machine erased a user.
     pub(super) asked: tokio::time::Instant,
     /// Files that were listed with their users since a part of the index was made.
@@ -117,21 +115,21 @@ impl Task {
     async fn follow_erasures(&mut self) {
         self.asked = tokio::time::Instant::now();
         let Some(shared) = &self.shared else { return };
-        let noted = match shared.erasures().await {
-            Ok(noted) if self.erasures != Some(noted) => noted,
-            Ok(_) => return,
+        match shared.are_erasures_new().await {
+            Ok(true) => {}
+            Ok(false) => return,
             Err(error) => {
                 tracing::debug!(error = %error.chain(), "whether a user was erased is not known");
                 return;
             }
+        }
+        let tidied = match self.database.lock_file(LOCK) {
+            Ok(Some(_lock)) => shared.tidy().await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         };
-        match self.database.lock_file(LOCK) {
-            Ok(None) => {}
-            Ok(Some(_lock)) => match shared.tidy().await {
-                Ok(()) => self.erasures = Some(noted),
-                Err(error) => still_copied(&error),
-            },
-            Err(error) => still_copied(&error),
+        if let Err(error) = tidied {
+            tracing::warn!(error = %error.chain(), "copies of history files may hold a user who was erased");
         }
     }
 
@@ -185,9 +183,7 @@ impl Task {
             match &self.shared {
                 Some(shared) => {
                     shared.take_over(&self.folder).await?;
-                    let noted = shared.erasures().await?;
                     shared.tidy().await?;
-                    self.erasures = Some(noted);
                 }
                 None => self.adopt_all().await?,
             }
@@ -405,8 +401,4 @@ impl Task {
         }
         Ok(())
     }
-}
-
-fn still_copied(error: &Error) {
-    tracing::warn!(error = %error.chain(), "copies of history files may hold a user who was erased");
 }

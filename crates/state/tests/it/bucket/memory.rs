@@ -1,6 +1,8 @@
 //! A bucket in memory, which fails or waits when a test tells it to.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -30,6 +32,8 @@ pub(super) struct Memory {
     pub(super) until_failure: Arc<AtomicI64>,
     /// The names of the files that were read.
     read: Arc<Mutex<Vec<String>>>,
+    /// A folder whose unfinished files are removed while the next file of history is copied.
+    pub(super) cut: Arc<Mutex<Option<PathBuf>>>,
     /// Where uploads of history wait, if there is one.
     gate: Arc<Mutex<Option<Arc<Gate>>>>,
 }
@@ -82,6 +86,18 @@ impl Memory {
     }
 }
 
+/// Removes the files of a folder, and of those in it, that are not complete.
+fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_unfinished(&path);
+        } else if path.extension().is_some_and(|end| end == "tmp") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+}
+
 #[async_trait]
 impl Bucket for Memory {
     fn address(&self) -> String {
@@ -110,7 +126,12 @@ impl Bucket for Memory {
         self.asked()?;
         self.read.lock().expect("whole").push(name.to_owned());
         let found = self.files.lock().expect("whole").get(name).map(|(_, bytes)| Bytes::from(bytes.clone()));
-        Ok(found.map(|bytes| stream::once(async move { Ok(bytes) }).boxed()))
+        let cut = self.cut.lock().expect("whole").take_if(|_| name.starts_with("history/"));
+        let content = |bytes| async move {
+            cut.iter().for_each(|folder| remove_unfinished(folder));
+            Ok(bytes)
+        };
+        Ok(found.map(|bytes| stream::once(content(bytes)).boxed()))
     }
 
     async fn remove(&self, name: &str) -> Result<(), Error> {
