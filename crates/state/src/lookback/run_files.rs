@@ -111,17 +111,22 @@ impl RunFiles {
         if !bucket::is_ours(&self.database, shared).await? {
             return Ok(());
         }
+        let mut old = Vec::new();
+        let mut files = shared.list(FOLDER);
+        while let Some(file) = files.try_next().await? {
+            if shared.is_left_behind(&file) {
+                old.push(file.name);
+            }
+        }
+        // Listed first: what is so old is named by now, or is not named any more.
         let statement = sql("SELECT DISTINCT sync, file FROM lookback WHERE file IS NOT NULL");
         let mut named = HashSet::new();
         for record in self.database.all(statement).await? {
             let sync = SyncId::new(record.get::<String>("sync")?);
             named.insert(key(&sync, &record.get::<String>("file")?));
         }
-        let mut files = shared.list(FOLDER);
-        while let Some(file) = files.try_next().await? {
-            if !named.contains(&file.name) && shared.is_left_behind(&file) {
-                shared.remove(&file.name).await?;
-            }
+        for name in old.iter().filter(|name| !named.contains(*name)) {
+            shared.remove(name).await?;
         }
         Ok(())
     }

@@ -490,6 +490,29 @@ async fn remembered_rows_are_in_the_bucket_and_another_machine_continues_with_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn remembered_rows_that_are_uploaded_while_the_bucket_is_swept_stay() {
+    const ROWS: u64 = 150_000;
+    let scene = Scene::new().await;
+    let (first, second) = (scene.machine().await, scene.machine().await);
+    first.run(&scene, &[1]).await;
+    scene.bucket.clock.advance(SignedDuration::from_hours(25));
+    let gate = scene.bucket.close_listing();
+    let meanwhile = async {
+        gate.reached.notified().await;
+        second.remember(scene.bucket.clock.now(), 0, 0..ROWS).await;
+        scene.bucket.clock.advance(SignedDuration::from_hours(2));
+        gate.opened.notify_one();
+    };
+
+    tokio::join!(first.run(&scene, &[2]), meanwhile);
+    // Once it is taken up, the bucket was swept.
+    first.run(&scene, &[3]).await;
+
+    assert_eq!(scene.bucket.names("lookback/mirror/").len(), 1);
+    assert!(scene.machine().await.knows(ROWS).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_older_than_the_bucket_is_recognized_by_a_machine_with_an_empty_disk() {
     let scene = Scene::new().await;
     let first = scene.machine().await;

@@ -36,12 +36,27 @@ pub(super) struct Memory {
     pub(super) cut: Arc<Mutex<Option<PathBuf>>>,
     /// Where uploads of history wait, if there is one.
     gate: Arc<Mutex<Option<Arc<Gate>>>>,
+    /// Where a listing of hashes waits, if there is one.
+    listing: Arc<Mutex<Option<Arc<Gate>>>>,
 }
 
-/// Where uploads wait until it is opened.
+/// Where requests wait until it is opened.
 pub(super) struct Gate {
     pub(super) reached: Notify,
     pub(super) opened: Notify,
+}
+
+impl Gate {
+    fn at(closed: &Mutex<Option<Arc<Gate>>>) -> Arc<Gate> {
+        let gate = Arc::new(Gate { reached: Notify::new(), opened: Notify::new() });
+        *closed.lock().expect("whole") = Some(Arc::clone(&gate));
+        gate
+    }
+
+    async fn pass(&self) {
+        self.reached.notify_one();
+        self.opened.notified().await;
+    }
 }
 
 impl Memory {
@@ -64,9 +79,12 @@ impl Memory {
 
     /// Keeps the next upload of history until the gate is opened.
     pub(super) fn close(&self) -> Arc<Gate> {
-        let gate = Arc::new(Gate { reached: Notify::new(), opened: Notify::new() });
-        *self.gate.lock().expect("whole") = Some(Arc::clone(&gate));
-        gate
+        Gate::at(&self.gate)
+    }
+
+    /// Keeps the next listing of hashes until the gate is opened.
+    pub(super) fn close_listing(&self) -> Arc<Gate> {
+        Gate::at(&self.listing)
     }
 
     pub(super) fn names(&self, folder: &str) -> Vec<String> {
@@ -114,8 +132,7 @@ impl Bucket for Memory {
         }
         let gate = self.gate.lock().expect("whole").take_if(|_| name.starts_with("history/"));
         if let Some(gate) = gate {
-            gate.reached.notify_one();
-            gate.opened.notified().await;
+            gate.pass().await;
         }
         self.asked()?;
         self.files.lock().expect("whole").insert(name.to_owned(), (self.clock.now(), bytes));
@@ -141,11 +158,20 @@ impl Bucket for Memory {
     }
 
     fn list(&self, folder: &str) -> BoxStream<'static, Result<BucketFile, Error>> {
-        let files = self.files.lock().expect("whole");
-        let of_folder = files.iter().filter(|(name, _)| name.starts_with(&format!("{folder}/")));
-        let listed: Vec<_> = of_folder
-            .map(|(name, (written_at, _))| Ok(BucketFile { name: name.clone(), written_at: *written_at }))
-            .collect();
-        stream::iter(self.asked().map_or_else(|error| vec![Err(error)], |()| listed)).boxed()
+        let (memory, folder) = (self.clone(), format!("{folder}/"));
+        let listed = async move {
+            let gate = memory.listing.lock().expect("whole").take_if(|_| folder == "lookback/");
+            if let Some(gate) = gate {
+                gate.pass().await;
+            }
+            memory.asked()?;
+            let files = memory.files.lock().expect("whole");
+            let of_folder = files.iter().filter(|(name, _)| name.starts_with(&folder));
+            let listed: Vec<_> = of_folder
+                .map(|(name, (written_at, _))| Ok(BucketFile { name: name.clone(), written_at: *written_at }))
+                .collect();
+            Ok(stream::iter(listed))
+        };
+        stream::once(listed).try_flatten().boxed()
     }
 }
