@@ -51,6 +51,10 @@ async fn erase(
     user_index::erase(database, &mut tx, user).await?;
     tx.commit().await?;
     counts.history_rows += archive.erase(user).await?;
+    // Another machine may have read the users of a file before it lost its rows.
+    let mut tx = database.write().await?;
+    user_index::erase(database, &mut tx, user).await?;
+    tx.commit().await?;
     // What was removed is still in pages that are free now.
     database.scrub().await?;
     archive.erased();

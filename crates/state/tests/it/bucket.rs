@@ -283,6 +283,36 @@ async fn rows_are_listed_although_a_copy_is_removed_before_it_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mark_of_an_erased_user_that_another_machine_reads_meanwhile_is_in_no_list() {
+    const KEPT: &str =
+        "INSERT INTO history_files (folder, name, sync, day, first_run, first_seq, last_run, last_seq,
+            low, high, slot, marks)
+        SELECT 'kept', name, sync, day, first_run, first_seq, last_run, last_seq, low, high, 0, marks
+        FROM history_files RETURNING CAST(octet_length(marks) AS BIGINT)";
+    const READ: &str = "UPDATE history_files SET marks = kept.marks FROM history_files AS kept
+        WHERE history_files.folder = 'bucket' AND kept.folder = 'kept' RETURNING CAST(1 AS BIGINT)";
+    const LEFT: &str = "SELECT count(*) FROM history_files JOIN history_files AS kept USING (marks)
+        WHERE history_files.folder = 'bucket' AND kept.folder = 'kept'";
+    let scene = Scene::new().await;
+    let first = scene.machine().await;
+    first.run(&scene, &[1, 2]).await;
+    let user = first.user("1").await;
+    assert!(scene.database.count(KEPT).await > 4, "the marks of two users");
+    assert_eq!(scene.database.count(LEFT).await, 1);
+    let gate = scene.bucket.close();
+    let other = async {
+        gate.reached.notified().await;
+        scene.database.count(READ).await;
+        gate.opened.notify_one();
+    };
+
+    let (removed, ()) = tokio::join!(first.store.erase_user(&user), other);
+
+    assert_eq!(removed.expect("erased").history_rows, 1);
+    assert_eq!(scene.database.count(LEFT).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_is_erased_while_another_machine_uploads_the_rows_is_in_no_file() {
     let scene = Scene::new().await;
     let (first, second) = (scene.machine().await, scene.machine().await);
