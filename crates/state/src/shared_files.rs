@@ -134,10 +134,15 @@ impl SharedFiles {
         self.bucket.list(folder)
     }
 
-    /// Returns whether a file has been there for so long that its writer no longer names it.
-    pub(crate) fn is_left_behind(&self, file: &BucketFile) -> bool {
-        self.clock.now().duration_since(file.written_at) > UNNAMED_KEPT
+    /// Returns the time of this machine.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
+}
+
+/// Returns whether a file has been there for so long that its writer no longer names it.
+pub(crate) fn is_left_behind(file: &BucketFile, now: Timestamp) -> bool {
+    now.duration_since(file.written_at) > UNNAMED_KEPT
 }
 
 /// The content of a file of this machine.

@@ -14,7 +14,7 @@ use super::file::{RunFile, RunWriter};
 use super::{block, damaged};
 use crate::blocking::blocking;
 use crate::folder;
-use crate::shared_files::{SharedFiles, Uploaded};
+use crate::shared_files::{SharedFiles, Uploaded, is_left_behind};
 use crate::store::bucket;
 use crate::store::dialect::Database;
 use crate::store::statement::sql;
@@ -111,10 +111,11 @@ impl RunFiles {
         if !bucket::is_ours(&self.database, shared).await? {
             return Ok(());
         }
+        let now = bucket::now(&self.database, shared).await?;
         let mut old = Vec::new();
         let mut files = shared.list(FOLDER);
         while let Some(file) = files.try_next().await? {
-            if shared.is_left_behind(&file) {
+            if is_left_behind(&file, now) {
                 old.push(file.name);
             }
         }

@@ -24,7 +24,7 @@ use super::contents::Contents;
 use super::dialect::{Database, Tx};
 use super::history_files;
 use super::shared_history::{IN_BUCKET, SharedHistory};
-use super::trim::{self, Age};
+use super::trim::{self, Age, PlausibleTime};
 use crate::blocking::blocking;
 use crate::failure::storage;
 use crate::history::{Filter, History, HistoryFile, Line, erase, read};
@@ -92,6 +92,7 @@ impl Archive {
             failed_row_days,
             contents,
             trimmed: None,
+            plausible: PlausibleTime::default(),
             behind: false,
             upload_failed: None,
             asked: tokio::time::Instant::now(),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::dialect::{Database, Tx};
 use super::statement::sql;
+use super::trim;
 use crate::shared_files::SharedFiles;
 
 /// The file in the bucket that holds its id.
@@ -62,6 +63,12 @@ pub(crate) async fn is_ours(database: &Database, files: &SharedFiles) -> Result<
     let known = database.first(sql("SELECT id FROM bucket")).await?;
     let known = known.map(|known| known.get::<String>("id")).transpose()?;
     Ok(known.is_some() && known.map(String::into_bytes) == files.read(ID_FILE).await?)
+}
+
+/// Returns the time of this machine, or that of the server if it is earlier: to a clock that is ahead, files that other
+/// machines are about to name were left behind.
+pub(crate) async fn now(database: &Database, files: &SharedFiles) -> Result<Timestamp, Error> {
+    trim::no_later_than_server(database, files.now()).await
 }
 
 /// Returns whether no process has swept the bucket within a day.

@@ -26,7 +26,7 @@ use super::statement::sql;
 use crate::blocking::blocking;
 use crate::failure::of_io;
 use crate::folder;
-use crate::shared_files::SharedFiles;
+use crate::shared_files::{SharedFiles, is_left_behind};
 
 /// How often the mark counts up while a sync runs.
 const PACE: Duration = Duration::from_secs(2);
@@ -250,7 +250,7 @@ impl InBucket {
         marks.sort_unstable_by_key(|(mark, _)| *mark);
         let highest = marks.pop().map_or(0, |(mark, _)| mark);
         for (_, file) in marks {
-            if self.files.is_left_behind(&file) && file.name != self.name {
+            if is_left_behind(&file, self.files.now()) && file.name != self.name {
                 self.files.remove(&file.name).await?;
             }
         }

@@ -22,7 +22,7 @@ use crate::blocking::blocking;
 use crate::failure::of_io;
 use crate::folder;
 use crate::history::{self, History, HistoryFile, erase, parquet};
-use crate::shared_files::{SharedFiles, Uploaded};
+use crate::shared_files::{SharedFiles, Uploaded, is_left_behind};
 
 /// The name of the bucket in the list of files, where others have that of a data folder.
 pub(super) const IN_BUCKET: &str = "bucket";
@@ -208,6 +208,7 @@ impl SharedHistory {
             tracing::warn!("{address} does not hold the id of this state: no old history is removed from it");
             return Ok(());
         }
+        let now = bucket::now(&self.database, &self.files).await?;
         let listed = self.listed().await?;
         let stems: HashSet<&str> = listed.iter().map(|name| history::stem_of(name)).collect();
         let mut files = self.files.list(FOLDER);
@@ -219,7 +220,7 @@ impl SharedHistory {
             let is_old = before.is_some_and(|day| about.day < day);
             // An erasure that was cut off had listed the version without the user, and not removed this one.
             let is_replaced = is_erasure && stems.contains(history::stem_of(name));
-            let is_due = is_old || is_replaced || self.files.is_left_behind(&file);
+            let is_due = is_old || is_replaced || is_left_behind(&file, now);
             if is_due && !listed.contains(name) && !self.is_listed(name).await? {
                 self.files.remove(&file.name).await?;
             }

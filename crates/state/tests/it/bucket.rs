@@ -12,10 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowQuery, RowStatus, RowVersion, RunEnd};
 use tidegate_model::{
-    Cause, Claimed, Clock as _, Ending, ErrorKind, ObjectKind, RowHash, Secret, Store, SyncId, Value,
+    Cause, Claimed, Clock as _, Ending, ErrorKind, ObjectKind, RowHash, Secret, Store, SyncId, SystemClock,
+    Value,
 };
 use tidegate_state::{BucketConfig, CACHE_BYTES, MasterKeys, StateConfig};
-use tidegate_testkit::rows;
+use tidegate_testkit::{ManualClock, rows};
 
 use self::memory::{MARKS, Memory};
 use crate::postgres::Database;
@@ -394,6 +395,31 @@ async fn days_beyond_those_to_keep_go_from_the_bucket_too() {
     }
     assert_eq!(machine.keys().await, ["4", "3", "2"]);
     assert_eq!(scene.bucket.names("history/").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_whose_clock_is_ahead_removes_no_history_and_no_file_that_another_one_uploads() {
+    let scene = Scene::new().await;
+    // The clock of the server is the right one.
+    let now = SystemClock.now();
+    scene.bucket.clock.set(now - SignedDuration::from_hours(72));
+    let machine = scene.machine().await;
+    for id in 1..=3 {
+        machine.run(&scene, &[id]).await;
+        scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    }
+    let block = "20260301T120000-00a-000001";
+    let uploaded = format!("history/orders/{}/{block}..{block}.x.parquet", now.strftime("%Y-%m-%d"));
+    scene.bucket.files.lock().expect("whole").insert(uploaded.clone(), (now, Vec::new()));
+    let disk = tempfile::tempdir().expect("a disk");
+    let clock = Arc::new(ManualClock::at(now + SignedDuration::from_hours(100 * 24)));
+    let ahead = StateConfig { history_days: 90, clock, ..scene.config(disk.path()) };
+    let ahead = Machine { store: tidegate_state::open(ahead).await.expect("opened"), disk };
+
+    ahead.run(&scene, &[4]).await;
+
+    assert_eq!(machine.keys().await, ["4", "3", "2", "1"]);
+    assert!(scene.bucket.names("history/").contains(&uploaded), "it may be listed soon");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use tempfile::TempDir;
-use tidegate_model::{Clock, Secret, Store};
+use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
+use tidegate_model::{Cause, Clock, Ending, ObjectKind, Secret, Store, SyncId};
 use tidegate_state::{MasterKeys, StateConfig, StoreLocation};
-use tidegate_testkit::ManualClock;
 use tidegate_testkit::store::Backend;
+use tidegate_testkit::{ManualClock, rows};
 
 /// A data folder for one test.
 pub(crate) struct Folder {
@@ -88,10 +90,7 @@ async fn every_file_of_the_data_folder_is_closed_to_others_also_one_that_was_ope
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
 
-    use tidegate_model::store::{BatchCommit, RowStatus, RunEnd};
-    use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
     use tidegate_state::{LogAccess, LogConfig, open_log};
-    use tidegate_testkit::rows;
 
     let folder = Folder::new();
     let data = folder.data.path().join(".tidegate");
@@ -110,7 +109,7 @@ async fn every_file_of_the_data_folder_is_closed_to_others_also_one_that_was_ope
             .await
             .expect("finished");
         store.put_secret("braze", &Secret::new("hunter2")).await.expect("kept");
-        store.rows(&tidegate_model::store::RowQuery { limit: 1, ..Default::default() }).await.expect("rows");
+        store.rows(&RowQuery { limit: 1, ..Default::default() }).await.expect("rows");
         let clock = Arc::new(folder.clock.clone());
         let log = LogConfig::new(data.join("events"), clock, LogAccess::Append);
         let log = open_log(LogConfig { segment_bytes: 1, ..log }).expect("opened");
@@ -142,45 +141,73 @@ async fn every_file_of_the_data_folder_is_closed_to_others_also_one_that_was_ope
     }
 }
 
-#[tokio::test]
-async fn days_beyond_those_to_keep_go_with_the_next_run() {
-    use jiff::SignedDuration;
-    use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
-    use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
-    use tidegate_testkit::rows;
+/// One run that delivers a row.
+async fn run(store: &dyn Store, clock: &ManualClock, id: i64) {
+    let (sync, at) = (SyncId::new("orders"), clock.now());
+    let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
+    let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
+    let results = vec![rows::result(id, RowStatus::Delivered)];
+    store.commit_batch(&run.id, BatchCommit { results, ..BatchCommit::default() }).await.expect("committed");
+    let end = RunEnd { complete: true, ..RunEnd::new(Ending::Succeeded, at) };
+    store.finish_run(&run.id, end).await.expect("finished");
+    claim.release().await;
+}
 
-    let folder = Folder::new();
-    let open = StateConfig { history_days: 2, ..config(folder.data.path(), &folder.clock) };
+/// The keys of all rows, the least first.
+async fn keys(store: &dyn Store) -> Vec<String> {
+    let kept = store.rows(&RowQuery { limit: 10, ..RowQuery::default() }).await.expect("rows");
+    let mut keys: Vec<String> = kept.into_iter().map(|entry| entry.key).collect();
+    keys.sort();
+    keys
+}
+
+/// A store that keeps its history for some days, with a row of each of three days.
+async fn three_days(folder: &Folder, history_days: u32) -> Arc<dyn Store> {
+    let open = StateConfig { history_days, ..config(folder.data.path(), &folder.clock) };
     let store = tidegate_state::open(open).await.expect("opened");
-    for id in 1..=4 {
-        let (sync, at) = (SyncId::new("orders"), folder.clock.now());
-        let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
-        let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
-        let results = vec![rows::result(id, RowStatus::Delivered)];
-        store
-            .commit_batch(&run.id, BatchCommit { results, ..BatchCommit::default() })
-            .await
-            .expect("committed");
-        store
-            .finish_run(&run.id, RunEnd { complete: true, ..RunEnd::new(Ending::Succeeded, at) })
-            .await
-            .expect("finished");
+    for id in 1..=3 {
+        run(&*store, &folder.clock, id).await;
         folder.clock.advance(SignedDuration::from_hours(24));
     }
+    store
+}
 
-    let kept = store.rows(&RowQuery { limit: 10, ..RowQuery::default() }).await.expect("rows");
+#[tokio::test]
+async fn days_beyond_those_to_keep_go_with_the_next_run() {
+    let folder = Folder::new();
+    let store = three_days(&folder, 2).await;
+    run(&*store, &folder.clock, 4).await;
+    assert_eq!(keys(&*store).await, ["2", "3", "4"]);
+}
 
-    let keys: Vec<&str> = kept.iter().map(|entry| entry.key.as_str()).collect();
-    assert_eq!(keys, ["4", "3", "2"]);
+#[tokio::test]
+async fn a_clock_that_is_ahead_for_a_moment_removes_no_history() {
+    let folder = Folder::new();
+    let store = three_days(&folder, 90).await;
+    let now = folder.clock.now();
+    folder.clock.advance(SignedDuration::from_hours(24 * 100));
+    run(&*store, &folder.clock, 4).await;
+    folder.clock.set(now);
+    run(&*store, &folder.clock, 5).await;
+    assert_eq!(keys(&*store).await, ["1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test]
+async fn history_of_a_machine_that_was_off_for_a_year_goes_with_the_run_of_the_second_day() {
+    let folder = Folder::new();
+    drop(three_days(&folder, 90).await);
+    folder.clock.advance(SignedDuration::from_hours(24 * 365));
+    let open = StateConfig { history_days: 90, ..config(folder.data.path(), &folder.clock) };
+    let store = tidegate_state::open(open).await.expect("opened");
+    run(&*store, &folder.clock, 4).await;
+    assert_eq!(keys(&*store).await, ["1", "2", "3", "4"]);
+    folder.clock.advance(SignedDuration::from_hours(24));
+    run(&*store, &folder.clock, 5).await;
+    assert_eq!(keys(&*store).await, ["4", "5"]);
 }
 
 #[tokio::test]
 async fn contents_of_a_failed_row_go_after_the_days_to_keep_and_the_row_stays_listed() {
-    use jiff::SignedDuration;
-    use tidegate_model::store::{BatchCommit, RunEnd};
-    use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
-    use tidegate_testkit::rows;
-
     let folder = Folder::new();
     let open = StateConfig { failed_row_days: 2, ..config(folder.data.path(), &folder.clock) };
     let store = tidegate_state::open(open).await.expect("opened");

@@ -24,7 +24,7 @@ use crate::store::dialect::Database;
 use crate::store::history_files::{self, Counted, NewFile};
 use crate::store::shared_history::{IN_BUCKET, SharedHistory};
 use crate::store::statement::{Statement, sql};
-use crate::store::trim::{self, Age};
+use crate::store::trim::{self, Age, PlausibleTime};
 use crate::store::user_index::{self, PART_FILES};
 use crate::store::{bucket, failed_rows, failure};
 
@@ -52,6 +52,7 @@ pub(super) struct Task {
     pub(super) failed_row_days: u32,
     pub(super) contents: Arc<Contents>,
     pub(super) trimmed: Option<Date>,
+    pub(super) plausible: PlausibleTime,
     /// Whether a sync was left to another process, which may have died since.
     pub(super) behind: bool,
     pub(super) upload_failed: Option<Instant>,
@@ -376,15 +377,19 @@ impl Task {
             let Some(_lock) = self.database.lock_file(LOCK)? else { return Ok(()) };
             self.archive_all().await?;
         }
-        let before = |days: u32| {
+        let by_clock = now;
+        let now = self.plausible.at(&self.database, by_clock).await?;
+        let before = |now: Timestamp, days: u32| {
             let kept = SignedDuration::from_hours(24 * i64::from(days));
             (days > 0).then(|| now.checked_sub(kept).unwrap_or(Timestamp::MIN))
         };
-        let age = before(self.history_days).map(Age::before);
+        let age = before(now, self.history_days).map(Age::before);
         if let Some(age) = age {
             trim::trim(&self.database, &self.history, &[&self.folder, IN_BUCKET], age).await?;
+            let by_clock = before(by_clock, self.history_days).map_or(age, Age::before);
+            trim::warn_of_rest(&self.database, age, by_clock).await?;
         }
-        if let Some(before) = before(self.failed_row_days) {
+        if let Some(before) = before(now, self.failed_row_days) {
             failed_rows::forget(&self.database, &self.contents, before).await?;
         }
         self.trimmed = Some(today);
