@@ -1,6 +1,9 @@
 //! Reading a topic without a group: the reader keeps its own offsets.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -8,13 +11,16 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, MalformedRecord, Reading};
+use tokio::time::Interval;
 
-use crate::cluster::{Cluster, RESPONSE_TIMEOUT, code};
+use crate::cluster::{self, Cluster, RESPONSE_TIMEOUT, blocking, code};
 use crate::context::Context;
 use crate::record;
 
 /// The bytes of a batch: it ends with the event that reaches them.
 const BATCH_BYTES: usize = 8 << 20;
+/// How often a reader that follows looks for partitions that were added to its topic.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How much of a record that is no event is shown.
 const SHOWN_BYTES: usize = 200;
 
@@ -55,12 +61,13 @@ pub(super) fn offsets(checkpoint: Option<&Checkpoint>) -> Result<Offsets, Error>
 /// One topic being read.
 pub(super) struct Reader {
     cluster: Cluster,
-    consumer: LogConsumer,
+    consumer: Arc<LogConsumer>,
     topic: String,
     partitions: i32,
     next: Offsets,
     reading: Reading,
     ended: HashSet<i32>,
+    look: Interval,
 }
 
 impl Reader {
@@ -73,16 +80,36 @@ impl Reader {
         or: Offset,
         reading: Reading,
     ) -> Result<Reader, Error> {
-        let consumer = open_consumer(&cluster, reading.follow)?;
-        let mut list = TopicPartitionList::new();
-        let listed = (0..partitions).try_for_each(|partition| {
-            let offset = next.get(&partition).map_or(or, |at| Offset::Offset(*at));
-            list.add_partition_offset(&topic, partition, offset)
-        });
-        listed
-            .and_then(|()| consumer.assign(&list))
+        let consumer = Arc::new(open_consumer(&cluster, reading.follow)?);
+        listed(&topic, 0..partitions, &next, or)
+            .and_then(|list| consumer.assign(&list))
             .map_err(|error| cluster.explain("reading", &topic, code(&error)))?;
-        Ok(Reader { cluster, consumer, topic, partitions, next, reading, ended: HashSet::new() })
+        let look = tokio::time::interval(LOOK_EVERY);
+        Ok(Reader { cluster, consumer, topic, partitions, next, reading, ended: HashSet::new(), look })
+    }
+
+    /// Reads the partitions that were added since it began, too, from their beginning.
+    async fn grow(&mut self) -> Result<(), Error> {
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let found = blocking(move || Ok(cluster::partitions(consumer.client(), &topic))).await?;
+        let partitions = match found {
+            Ok(Some(partitions)) if partitions > self.partitions => partitions,
+            Ok(_) => return Ok(()),
+            Err(code) => {
+                tracing::debug!(%code, topic = self.topic, "its partitions could not be counted");
+                return Ok(());
+            }
+        };
+        listed(&self.topic, self.partitions..partitions, &self.next, Offset::Beginning)
+            .and_then(|list| self.consumer.incremental_assign(&list))
+            .map_err(|error| self.cluster.explain("reading", &self.topic, code(&error)))?;
+        tracing::info!(
+            topic = self.topic,
+            partitions,
+            "partitions were added to the topic: they are read, too"
+        );
+        self.partitions = partitions;
+        Ok(())
     }
 
     /// Reads to the end of every partition and returns these offsets. Some brokers
@@ -104,13 +131,20 @@ impl Reader {
     async fn batch(&mut self) -> Result<Option<Batch<LoggedEvent>>, Error> {
         let mut batch = Batch::of(Vec::new());
         let mut bytes = 0;
+        let consumer = Arc::clone(&self.consumer);
         while self.reading.follow || (self.ended.len() as i32) < self.partitions {
             let empty = batch.items.is_empty() && batch.malformed.is_empty();
             let received = if empty {
-                self.consumer.recv().await
+                tokio::select! {
+                    received = consumer.recv() => received,
+                    _ = self.look.tick(), if self.reading.follow => {
+                        self.grow().await?;
+                        continue;
+                    }
+                }
             } else {
                 // Take what is available; do not wait for more.
-                match self.consumer.recv().now_or_never() {
+                match consumer.recv().now_or_never() {
                     Some(received) => received,
                     None => break,
                 }
@@ -148,6 +182,21 @@ impl Reader {
         batch.checkpoint = Some(Checkpoint(serde_json::json!(self.next)));
         Ok(Some(batch))
     }
+}
+
+/// Lists partitions at their offsets; those without one are at `or`.
+fn listed(
+    topic: &str,
+    mut partitions: Range<i32>,
+    next: &Offsets,
+    or: Offset,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    partitions.try_for_each(|partition| {
+        let offset = next.get(&partition).map_or(or, |at| Offset::Offset(*at));
+        list.add_partition_offset(topic, partition, offset)
+    })?;
+    Ok(list)
 }
 
 /// Returns whether librdkafka recovers automatically: from the loss of one broker, and from
@@ -215,4 +264,49 @@ pub(super) fn watermarks(
         highs.insert(partition, high);
     }
     Ok((lows, highs))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::{Event, StreamId};
+    use tidegate_testkit::ManualClock;
+    use tidegate_testkit::event_log::event;
+
+    use super::*;
+    use crate::tests::{broker, context, settings, unique};
+    use crate::{LogSettings, event_log};
+
+    /// Neither the broker of the tests nor librdkafka's can add partitions to a topic: this reader began
+    /// when there were three.
+    #[tokio::test]
+    async fn partitions_that_are_added_while_an_export_follows_are_read() {
+        let prefix = format!("{}.", unique("log"));
+        let context = context(Arc::new(ManualClock::default()), false);
+        let log = LogSettings {
+            prefix: prefix.clone(),
+            partitions: 6,
+            replicas: Some(1),
+            ..LogSettings::default()
+        };
+        let log = event_log(&settings(&broker()), log, &context).expect("settings that work");
+        let users = (0..30).map(|at| Event { user: format!("u{at}").into(), ..event(&at.to_string()) });
+        log.append(&StreamId::new("shop"), users.collect()).await.expect("appended");
+
+        let cluster = Cluster::new(&settings(&broker()), &["READ"], &context).expect("settings that work");
+        let follow = Reading { batch_events: 100, follow: true };
+        let topic = format!("{prefix}shop");
+        let reader = Reader::start(cluster, topic, 3, Offsets::new(), Offset::Beginning, follow);
+        let mut reader = reader.expect("it reads");
+        let mut found = std::collections::BTreeSet::new();
+        let mut last = Offsets::new();
+        let reading = async {
+            while found.len() < 30 {
+                let batch = reader.batch().await.expect("a batch").expect("it follows");
+                found.extend(batch.items.iter().map(|logged| logged.event.id.to_string()));
+                last = offsets(batch.checkpoint.as_ref()).expect("a checkpoint of this log");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reading).await.expect("all users");
+        assert_eq!((last.values().sum::<i64>(), last.keys().max()), (30, Some(&5)));
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tidegate_model::{Clock, ConnectorContext, Http, HttpFailure, Settings};
 
 /// The settings of a connection that gives up soon.
-fn settings(brokers: &str) -> Settings {
+pub(crate) fn settings(brokers: &str) -> Settings {
     let settings = json!({ "brokers": brokers, "properties": { "message.timeout.ms": 1_500 } });
     Settings::new(settings.as_object().expect("an object").clone())
 }
@@ -24,11 +24,11 @@ fn other(brokers: &str) -> ClientConfig {
     config
 }
 
-fn broker() -> String {
+pub(crate) fn broker() -> String {
     std::env::var("TIDEGATE_TEST_KAFKA").expect("scripts/test sets it")
 }
 
-fn context(clock: Arc<dyn Clock>, dry_run: bool) -> ConnectorContext {
+pub(crate) fn context(clock: Arc<dyn Clock>, dry_run: bool) -> ConnectorContext {
     struct NoHttp;
     #[async_trait]
     impl Http for NoHttp {
@@ -43,7 +43,7 @@ fn context(clock: Arc<dyn Clock>, dry_run: bool) -> ConnectorContext {
 }
 
 /// Any name that no other test has.
-fn unique(prefix: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos();
