@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use tidegate_model::Error;
 use tokio::sync::mpsc;
@@ -52,8 +52,13 @@ pub(crate) struct Outgoing<'a> {
 /// The result of writing a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteResult {
-    /// All replicas in sync have it.
-    Written,
+    /// All replicas in sync have it. The offset is negative if the broker did not say it.
+    Written {
+        /// Where it is.
+        partition: i32,
+        /// Where it is in the partition.
+        offset: i64,
+    },
     /// It was not written.
     Rejected(Code),
     /// It may have been written: no response arrived.
@@ -203,7 +208,7 @@ impl ProducerContext for DeliveryContext {
 
     fn delivery(&self, result: &DeliveryResult<'_>, pending: Box<PendingRecord>) {
         let result = match result {
-            Ok(_) => WriteResult::Written,
+            Ok(message) => WriteResult::Written { partition: message.partition(), offset: message.offset() },
             Err((error, _)) => write_result(code(error)),
         };
         // The receiver is gone if the run was interrupted.

@@ -70,7 +70,7 @@ impl KafkaSink {
     fn receipt(&self, results: &[WriteResult]) -> Result<Receipt, Error> {
         let rejected = |result: &WriteResult| match result {
             WriteResult::Rejected(code) => Some(*code),
-            WriteResult::Written | WriteResult::Lost(_) => None,
+            WriteResult::Written { .. } | WriteResult::Lost(_) => None,
         };
         if let Some(codes) = results.iter().map(rejected).collect::<Option<Vec<Code>>>() {
             let of_record = |code: &Code| matches!(code, Code::MessageSizeTooLarge | Code::InvalidRecord);
@@ -88,7 +88,7 @@ impl KafkaSink {
         }
         let alone = results.len() == 1;
         let outcomes = results.iter().map(|result| match result {
-            WriteResult::Written => Outcome::Delivered,
+            WriteResult::Written { .. } => Outcome::Delivered,
             WriteResult::Lost(code) => Outcome::Unknown(reason("response_lost", "no answer came", *code)),
             WriteResult::Rejected(code @ Code::MessageSizeTooLarge) if alone => {
                 Outcome::Rejected(reason("too_large", "the event is larger than the topic takes", *code))

@@ -33,6 +33,9 @@ const READING: &[(&str, &str)] = &[
     ("queued.max.messages.kbytes", "16384"),
 ];
 
+/// Reads to the end and stops.
+pub(super) const TO_THE_END: Reading = Reading { batch_events: 10_000, follow: false };
+
 /// The next offset of each partition, as checkpoints hold it.
 pub(super) type Offsets = BTreeMap<i32, i64>;
 
@@ -119,6 +122,16 @@ impl Reader {
         Ok(self.next)
     }
 
+    /// Returns the partitions whose end was not reached yet.
+    pub(super) fn unread(&self) -> impl Iterator<Item = i32> {
+        (0..self.partitions).filter(|partition| !self.ended.contains(partition))
+    }
+
+    /// Returns the offsets that it came to.
+    pub(super) fn into_offsets(self) -> Offsets {
+        self.next
+    }
+
     /// Returns batches until the end, or until it is dropped.
     pub(super) fn feed(self) -> Feed<LoggedEvent> {
         stream::try_unfold(self, |mut reader| async move {
@@ -128,7 +141,8 @@ impl Reader {
         .boxed()
     }
 
-    async fn batch(&mut self) -> Result<Option<Batch<LoggedEvent>>, Error> {
+    /// Returns the next batch; `None` at the end. It may be dropped only together with the reader.
+    pub(super) async fn batch(&mut self) -> Result<Option<Batch<LoggedEvent>>, Error> {
         let mut batch = Batch::of(Vec::new());
         let mut bytes = 0;
         let consumer = Arc::clone(&self.consumer);
@@ -239,23 +253,24 @@ pub(super) fn offsets_since(
         asked.map_err(|error| code(&error))?;
     }
     let found = consumer.offsets_for_times(list, RESPONSE_TIMEOUT).map_err(|error| code(&error))?;
-    Ok(found
-        .elements()
-        .iter()
-        .filter_map(|element| match element.offset() {
-            Offset::Offset(at) => Some((element.partition(), at)),
-            _ => None,
-        })
-        .collect())
+    let mut offsets = Offsets::new();
+    for element in found.elements() {
+        // A partition that did not answer is not one without events.
+        element.error().map_err(|error| code(&error))?;
+        if let Offset::Offset(at) = element.offset() {
+            offsets.insert(element.partition(), at);
+        }
+    }
+    Ok(offsets)
 }
 
 /// Returns the first offset of each partition, and the last one or a slightly lower one. Blocks.
 pub(super) fn watermarks(
+    consumer: &LogConsumer,
     cluster: &Cluster,
     topic: &str,
     partitions: i32,
 ) -> Result<(Offsets, Offsets), Error> {
-    let consumer = open_consumer(cluster, false)?;
     let (mut lows, mut highs) = (Offsets::new(), Offsets::new());
     for partition in 0..partitions {
         let watermarks = consumer.fetch_watermarks(topic, partition, RESPONSE_TIMEOUT);

@@ -1,6 +1,7 @@
 //! The event log keeps the promises of every event log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -11,6 +12,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tidegate_model::{ErrorKind, EventLog, Reading, StreamId};
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::event_log::{Backend, event, events};
+use tokio::time::timeout;
 
 use super::{broker, context, other, settings, unique};
 use crate::{LogSettings, event_log};
@@ -98,7 +100,7 @@ async fn a_record_that_is_no_event_is_told_and_passed_over() {
         .send(BaseRecord::to(&topic).key("ada").payload("hello"))
         .map_err(|(error, _)| error)
         .expect("sent");
-    rdkafka::producer::Producer::flush(&foreign, std::time::Duration::from_secs(5)).expect("flushed");
+    rdkafka::producer::Producer::flush(&foreign, Duration::from_secs(5)).expect("flushed");
     log.append(&stream, events(2, 4)).await.expect("appended");
 
     let feed = log.read(&stream, None, Reading { batch_events: 100, follow: false }).await.expect("feed");
@@ -138,4 +140,107 @@ async fn an_append_that_was_refused_may_be_sent_again() {
 
     let again = log.append(&stream, events(0, 3)).await.expect("appended");
     assert_eq!((again.events, again.duplicates), (2, 1));
+}
+
+/// A cluster with a topic of one partition for each stream, and a log there.
+fn mocked(streams: &[&str]) -> (MockCluster<'static, DefaultProducerContext>, Arc<dyn EventLog>) {
+    let mock = MockCluster::new(1).expect("mock");
+    for stream in streams {
+        mock.create_topic(&format!("t.{stream}"), 1, 1).expect("topic");
+    }
+    let settings = LogSettings { prefix: "t.".to_owned(), ..LogSettings::default() };
+    let log = open(&mock.bootstrap_servers(), settings, &ManualClock::default());
+    (mock, log)
+}
+
+/// The ids in a stream.
+async fn logged(log: &dyn EventLog, stream: &StreamId) -> Vec<String> {
+    let feed = log.read(stream, None, Reading { batch_events: 100, follow: false }).await.expect("feed");
+    let batches: Vec<_> = feed.try_collect().await.expect("batches");
+    batches.iter().flat_map(|batch| &batch.items).map(|logged| logged.event.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn senders_that_wait_shorter_than_the_ids_take_to_read_do_not_keep_a_log_from_taking_events() {
+    let (mock, log) = mocked(&["shop"]);
+    let stream = StreamId::new("shop");
+    mock.broker_round_trip_time(-1, Duration::from_millis(200)).expect("slow");
+    let mut tries = 0;
+    let appended = loop {
+        tries += 1;
+        assert!(tries < 300, "nothing is accepted");
+        if let Ok(appended) = timeout(Duration::from_millis(100), log.append(&stream, events(0, 1))).await {
+            break appended.expect("appended");
+        }
+    };
+    assert!(tries > 2, "the first senders hung up");
+    assert_eq!(appended.events + appended.duplicates, 1);
+    mock.broker_round_trip_time(-1, Duration::ZERO).expect("fast");
+    assert_eq!(logged(&*log, &stream).await, ["0"]);
+}
+
+#[tokio::test]
+async fn a_stream_whose_ids_cannot_be_read_says_why_and_does_not_hold_up_another_one() {
+    let mock = MockCluster::new(2).expect("mock");
+    for (topic, broker) in [("t.app", 1), ("t.shop", 2)] {
+        mock.create_topic(topic, 1, 1).expect("topic");
+        mock.partition_leader(topic, 0, Some(broker)).expect("a leader");
+    }
+    let settings = LogSettings { prefix: "t.".to_owned(), ..LogSettings::default() };
+    let log = open(&mock.bootstrap_servers(), settings, &ManualClock::default());
+    let (shop, app) = (StreamId::new("shop"), StreamId::new("app"));
+    mock.broker_down(2).expect("down");
+    let waiting = tokio::spawn({
+        let (log, shop) = (Arc::clone(&log), shop.clone());
+        async move { log.append(&shop, events(0, 1)).await }
+    });
+    tokio::task::yield_now().await;
+    let other = timeout(Duration::from_secs(6), log.append(&app, events(0, 1))).await;
+    assert_eq!(other.expect("it does not wait").expect("appended").events, 1);
+    let error = waiting.await.expect("no panic").expect_err("nothing can be read");
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+    assert!(error.message().contains("`t.shop`"), "{error:?}");
+
+    mock.broker_up(2).expect("up");
+    let accepted = async { while log.append(&shop, events(0, 1)).await.is_err() {} };
+    timeout(Duration::from_secs(60), accepted).await.expect("accepted once its leader is back");
+    assert_eq!(logged(&*log, &shop).await, ["0"]);
+}
+
+#[tokio::test]
+async fn a_sender_that_hangs_up_before_the_result_and_sends_again_does_not_double_its_event() {
+    let (mock, log) = mocked(&["shop"]);
+    let stream = StreamId::new("shop");
+    log.append(&stream, events(0, 1)).await.expect("appended");
+    mock.broker_round_trip_time(-1, Duration::from_millis(1_000)).expect("slow");
+    let hung_up = timeout(Duration::from_millis(200), log.append(&stream, events(0, 2))).await;
+    hung_up.expect_err("no result yet");
+
+    mock.broker_round_trip_time(-1, Duration::ZERO).expect("fast");
+    let again = log.append(&stream, events(0, 2)).await.expect("appended");
+    assert_eq!((again.events, again.duplicates), (0, 2));
+    assert_eq!(logged(&*log, &stream).await, ["0", "1"]);
+}
+
+#[tokio::test]
+async fn an_event_whose_result_was_lost_is_found_in_the_topic_and_not_written_again() {
+    let (mock, log) = mocked(&["shop"]);
+    let stream = StreamId::new("shop");
+    log.append(&stream, events(0, 1)).await.expect("appended");
+    // Longer than a message may take.
+    mock.broker_round_trip_time(-1, Duration::from_secs(4)).expect("slow");
+    let error = log.append(&stream, events(1, 3)).await.expect_err("lost");
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+
+    mock.broker_round_trip_time(-1, Duration::ZERO).expect("fast");
+    let again = async {
+        loop {
+            if let Ok(appended) = log.append(&stream, events(1, 4)).await {
+                return appended;
+            }
+        }
+    };
+    let again = timeout(Duration::from_secs(40), again).await.expect("accepted");
+    assert_eq!((again.events, again.duplicates), (1, 2));
+    assert_eq!(logged(&*log, &stream).await, ["0", "1", "2", "3"]);
 }
