@@ -2,6 +2,7 @@
 //! of them is held at once.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use tidegate_engine::service::{ActiveProject, Engine, IngestEndpoint, OpenRequest, Opened};
 use tidegate_model::{ConnectionId, Error, ErrorKind, IngestRoute, SentBody};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+use tokio_util::task::TaskTracker;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::body::{self, BodyError, Encoding};
@@ -33,13 +36,14 @@ struct Ingest {
     project: Arc<ActiveProject>,
     budget: Arc<Budget>,
     splitting: Arc<Semaphore>,
+    tasks: TaskTracker,
 }
 
-/// Every path that no other route has.
-pub(super) fn routes(project: Arc<ActiveProject>) -> Router {
+/// Every path that no other route has. What is finished without its sender is among `tasks`.
+pub(super) fn routes(project: Arc<ActiveProject>, tasks: TaskTracker) -> Router {
     let budget = Arc::new(Budget::new(HELD_BYTES_MAX));
     let splitting = Arc::new(Semaphore::new(SPLIT_BYTES_MAX));
-    Router::new().fallback(receive).with_state(Ingest { project, budget, splitting })
+    Router::new().fallback(receive).with_state(Ingest { project, budget, splitting, tasks })
 }
 
 /// A connection that takes events, and the path after its own.
@@ -73,7 +77,7 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
         Err(error) => Err(error),
     };
     let (answer, rest) = match opened {
-        Ok(Opened::Accepted(open)) => ingest.take(&engine, &open, sender, head, body).await,
+        Ok(Opened::Accepted(open)) => ingest.take(engine, open, sender, head, body).await,
         Ok(Opened::Answered(answer)) => (answer.map(Body::from), Some(body)),
         Err(error) => {
             tracing::warn!(%connection, error = error.chain(), "a request could not be taken");
@@ -141,8 +145,8 @@ impl Ingest {
     /// answer, and the body if it was not read to its end.
     async fn take(
         &self,
-        engine: &Engine,
-        open: &OpenRequest,
+        engine: Arc<Engine>,
+        open: OpenRequest,
         sender: Sender,
         mut head: Parts,
         mut body: Body,
@@ -150,11 +154,11 @@ impl Ingest {
         let mut share = self.budget.share(sender);
         let encoding = match Encoding::of(&head.headers) {
             Ok(encoding) => encoding,
-            Err(bad) => return (refusal(open, &bad), Some(body)),
+            Err(bad) => return (refusal(&open, &bad), Some(body)),
         };
         let sent = match body::read(&head.headers, &mut body, &mut share).await {
             Ok(sent) => sent,
-            Err(bad) => return (refusal(open, &bad), Some(body)),
+            Err(bad) => return (refusal(&open, &bad), Some(body)),
         };
         let read = match encoding {
             None => Ok((sent, share)),
@@ -162,7 +166,7 @@ impl Ingest {
         };
         let answer = match read {
             Ok((read, share)) => self.log(engine, open, Request::from_parts(head, read), share).await,
-            Err(bad) => refusal(open, &bad),
+            Err(bad) => refusal(&open, &bad),
         };
         (answer, None)
     }
@@ -170,20 +174,39 @@ impl Ingest {
     /// Makes the events of a request durable.
     async fn log(
         &self,
-        engine: &Engine,
-        open: &OpenRequest,
+        engine: Arc<Engine>,
+        open: OpenRequest,
         request: http::Request<Bytes>,
         mut share: Share,
     ) -> Response {
         let bytes = u32::try_from(request.body().len().min(SPLIT_BYTES_MAX)).unwrap_or(u32::MAX);
         // The semaphore is never closed; without a permit the body would be split all the same.
         let turn = self.splitting.acquire_many(bytes).await.ok();
-        let received = engine.read_events(open, &request).await;
+        let received = engine.read_events(&open, &request).await;
         drop(turn);
         if let Err(error) = share.grow(received.memory()) {
             return open.error_response(&error).map(Body::from);
         }
-        engine.log_events(open, received).await.map(Body::from)
+        let logging = async move {
+            let answer = engine.log_events(&open, received).await;
+            drop(share);
+            answer.map(Body::from)
+        };
+        finished(&self.tasks, logging).await
+    }
+}
+
+/// Runs work to its end, also if the sender of its request hangs up before: events that may be in the
+/// log are known by their ids when they are sent again.
+pub(super) async fn finished<T: Send + 'static>(
+    tasks: &TaskTracker,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match tasks.spawn(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => resume_unwind(panic),
+        // The process ends.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 

@@ -43,6 +43,7 @@ use tidegate_engine::service::{ActiveProject, Engine};
 use tidegate_model::{Error, ErrorKind};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -90,6 +91,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let serving = Serving(project.clone(), LiveParts::until(stop.clone()));
+    let tasks = TaskTracker::new();
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness).with_state(serving.clone()))
@@ -103,8 +105,8 @@ pub async fn serve(
                 .nest("/api", api::routes(serving.clone())),
         ))
         .merge(hooks::routes(serving))
-        .merge(ingest::routes(project));
-    server::run(listener, layered(routes), tls, Limits::of_process(), stop).await;
+        .merge(ingest::routes(project, tasks.clone()));
+    server::run(listener, layered(routes), tls, Limits::of_process(), tasks, stop).await;
 }
 
 /// What handlers share: the project, and with it the engine that works by its latest version; and the parts of

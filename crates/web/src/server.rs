@@ -69,17 +69,17 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// Serves until `stop` fires; requests under way are answered.
+/// Serves until `stop` fires; requests under way are answered, and other `tasks` have as long to end.
 pub(super) async fn run(
     listener: TcpListener,
     routes: Router,
     tls: Option<Arc<ServerTls>>,
     limits: Limits,
+    tasks: TaskTracker,
     stop: CancellationToken,
 ) {
     let connections = Connections::new(limits);
     let shared = Shared { routes, tls, limits, stop: stop.clone() };
-    let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -103,7 +103,7 @@ pub(super) async fn run(
     tasks.close();
     // A sender that holds half a request open does not hold the process.
     if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
-        tracing::debug!("connections were still open at the end");
+        tracing::debug!("connections or requests were still open at the end");
     }
 }
 

@@ -22,6 +22,11 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Server {
+        Server::of(Router::new(), TaskTracker::new(), limits).await
+    }
+
+    /// A server that has these routes, too.
+    async fn of(more: Router, tasks: TaskTracker, limits: Limits) -> Server {
         let listener = listen("127.0.0.1:0".parse().expect("an address")).await.expect("listening");
         let address = listener.local_addr().expect("an address");
         let (stop, let_go) = (CancellationToken::new(), Arc::new(Semaphore::new(0)));
@@ -29,12 +34,13 @@ impl Server {
         let routes = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/wait", get(move || async move { drop(waiting.acquire().await) }))
+            .merge(more)
             .fallback(|request: Request<Body>| async {
                 let body = request.into_body().collect().await.map(|body| body.to_bytes().len());
                 body.map_or_else(|_| "cut off".to_owned(), |length| length.to_string())
             });
-        let running = tokio::spawn(server::run(listener, layered(routes), None, limits, stop.clone()));
-        Server { address, let_go, stop, running }
+        let running = server::run(listener, layered(routes), None, limits, tasks, stop.clone());
+        Server { address, let_go, stop, running: tokio::spawn(running) }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -153,4 +159,34 @@ async fn at_the_end_requests_are_answered_and_idle_connections_do_not_hold_the_p
 
     assert!(end(&mut busy).await.starts_with("HTTP/1.1 200"));
     tokio::time::timeout(Duration::from_secs(5), server.running).await.expect("it ends").expect("no fault");
+}
+
+#[tokio::test]
+async fn a_request_is_finished_although_its_sender_hung_up_and_the_end_of_the_process_waits_for_it() {
+    let tasks = TaskTracker::new();
+    let [begun, dropped, let_go, done] = std::array::from_fn(|_| CancellationToken::new());
+    let (seen, work) = ((begun.clone(), dropped.clone()), (let_go.clone(), done.clone(), tasks.clone()));
+    let finish = move || async move {
+        let _dropped = seen.1.drop_guard();
+        let (let_go, done, tasks) = work;
+        seen.0.cancel();
+        ingest::finished(&tasks, async move {
+            let_go.cancelled().await;
+            done.cancel();
+        })
+        .await;
+    };
+    let server = Server::of(Router::new().route("/finish", get(finish)), tasks, LIMITS).await;
+    let sender = server.sent("GET /finish HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    begun.cancelled().await;
+    drop(sender);
+    dropped.cancelled().await;
+
+    server.stop.cancel();
+    let mut running = server.running;
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut running).await;
+    early.expect_err("it waits for the request");
+    let_go.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running).await.expect("it ends").expect("no fault");
+    assert!(done.is_cancelled());
 }

@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::connections::Limits;
@@ -58,7 +59,14 @@ async fn served(files: &Files) -> (Arc<ServerTls>, SocketAddr, CancellationToken
     let routes = Router::new().route("/", get(scheme));
     let stop = CancellationToken::new();
     let limits = Limits { connections: 8, reserved: 2, head: Duration::from_secs(30) };
-    tokio::spawn(crate::server::run(listener, routes, Some(tls.clone()), limits, stop.clone()));
+    tokio::spawn(crate::server::run(
+        listener,
+        routes,
+        Some(tls.clone()),
+        limits,
+        TaskTracker::new(),
+        stop.clone(),
+    ));
     (tls, address, stop)
 }
 
