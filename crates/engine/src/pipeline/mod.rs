@@ -42,6 +42,7 @@ mod systems;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod unfinished;
 pub(crate) mod wait;
 
 pub(crate) use begins::vanished;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd, RunStore};
+use tidegate_model::store::{PauseChange, RunEnd, RunStore};
 use tidegate_model::{
     Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, ErrorKind, Feed, Idempotency,
     ObjectKind, Progress, Reaction, Run, RunFailure, RunId, SyncId,
@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::batch_size::batches_under_way;
-use crate::pipeline::commit::committer::{self, Committer};
+use crate::pipeline::commit::committer::Committer;
 use crate::pipeline::deliver::asked_to_wait::AskedToWait;
 use crate::pipeline::deliver::budget::is_alone;
 use crate::pipeline::deliver::delivery::Delivery;
@@ -29,6 +29,7 @@ use crate::pipeline::repeat::RepeatPolicy;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
+use crate::pipeline::unfinished;
 use tidegate_project::Changed;
 
 /// What every run is handed.
@@ -161,7 +162,9 @@ async fn carry_out<F: Transform>(
         counts = moved.counts;
         if complete {
             match finish(job, parts, &run.id, moved.resume, moved.batches + 1).await {
-                Ok(rest) => counts += rest,
+                Ok(Some(rest)) => counts += rest,
+                // The next run reads on.
+                Ok(None) => complete = false,
                 Err(error) => {
                     complete = false;
                     failure = Some(error.context("the ledger could not be written"));
@@ -316,6 +319,7 @@ async fn move_items<F: Transform>(
         changed: job.changed,
         numbers: EqualRows::default(),
         restored: Restored::default(),
+        standing: job.cursor_state.as_ref().map(|cursor_state| cursor_state.cursor.0.clone()),
         to_send,
         partitions: !in_order,
         events,
@@ -335,40 +339,23 @@ async fn move_items<F: Transform>(
     Moved { resume, batches, counts }
 }
 
-/// After a completed read: items that an earlier run sent and that the source no longer
-/// shows are listed with their status, in doubt if it is not known, and what was kept in
-/// case of an early end is cleared.
+/// After a completed read: items that an earlier run sent and that the source no longer shows are listed, and
+/// what was kept in case of an early end is cleared. Returns `None` if such items are left to the next run.
 async fn finish<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
     mut resume: ResumeState,
     batch: u64,
-) -> Result<Counts, Error> {
-    // What a mirror was about to send was taken over when it began: it is not in doubt.
-    let unfinished = if job.notes { Vec::new() } else { resume.unfinished() };
-    let results: Vec<RowResult> = (unfinished.into_iter())
-        .map(|(row, status)| RowResult {
-            key: row.key,
-            key_text: row.key_text,
-            row: row.row,
-            user: row.user,
-            status,
-            payload: None,
-        })
-        .collect();
-    // Whatever read them could not count them any more.
-    let mut counts = Counts { read: results.len() as u64, ..Counts::default() };
-    results.iter().for_each(|row| committer::count(&mut counts, &row.status));
-    if !results.is_empty() {
-        let recalled = results.iter().map(|row| RowVersion { key: row.key, row: row.row }).collect();
-        let delivered = results.iter().filter(|row| row.status == RowStatus::Delivered);
-        let solved = delivered.map(|row| row.key).collect();
-        let commit = BatchCommit { batch, counts, results, solved, recalled, ..BatchCommit::default() };
-        parts.store.commit_batch(run, commit).await?;
-    }
+) -> Result<Option<Counts>, Error> {
+    let store = parts.store.as_ref();
+    let counts = match job.notes {
+        // What a mirror was about to send was taken over when it began: it is not in doubt.
+        true => Some(Counts::default()),
+        false => unfinished::list(store, (&job.sync, run), &job.retention, &mut resume, batch).await?,
+    };
     if !matches!(job.retention, Retention::Lookback(..) | Retention::ByKey) {
-        parts.store.clear_lookback(run).await?;
+        store.clear_lookback(run).await?;
     }
     Ok(counts)
 }

@@ -138,6 +138,11 @@ impl CursorState {
     }
 }
 
+/// Returns the cursor of a checkpoint; `None` if no cursor made it.
+pub(crate) fn cursor_of(checkpoint: &Checkpoint) -> Option<Value> {
+    serde_json::from_value::<CursorState>(checkpoint.0.clone()).ok().map(|state| state.cursor.0)
+}
+
 /// Reads the state of a cursor from a checkpoint, if changes are tracked by a cursor.
 ///
 /// # Errors

@@ -88,6 +88,13 @@ impl<F: Transform> Reader<F> {
             let item = items.get(lookup.known.len());
             let by_key = item.is_some_and(|item| self.is_sent_by_key(item, keys));
             let prior = self.prior(at, &mut keys, &known, by_key, &mut lookup.kept);
+            let is_known = matches!(prior, PriorState::Committed | PriorState::Ignored);
+            if is_known && item.is_some_and(|item| self.is_after_checkpoint(item)) {
+                lookup
+                    .kept
+                    .always
+                    .extend(known.rows().iter().map(|row| RowVersion { key: keys.key, row: *row }));
+            }
             match prior {
                 PriorState::Committed => lookup.skipped += 1,
                 PriorState::Ignored => lookup.ignored += 1,
@@ -152,6 +159,16 @@ impl<F: Transform> Reader<F> {
             && self.kind != RunKind::Full
             && !keys.version.is_removed()
             && !self.transform.cursor(item).is_some_and(Value::is_null)
+    }
+
+    /// Whether the cursor of an item is after the checkpoint. A row there that is known was committed without its
+    /// cursor value ([`unfinished`](crate::pipeline::unfinished)), or before others: it is remembered up to that value.
+    fn is_after_checkpoint(&self, item: &F::Read) -> bool {
+        let after = |value: &Value| match &self.standing {
+            Some(standing) => value.compare(standing) == Some(Ordering::Greater),
+            None => true,
+        };
+        self.transform.cursor(item).is_some_and(after)
     }
 
     /// What is known of one item; its version is marked with the number of its changes. If it is another version that

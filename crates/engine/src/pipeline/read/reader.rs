@@ -41,6 +41,8 @@ pub(crate) struct Reader<F: Transform> {
     pub(crate) numbers: EqualRows,
     /// Rows that are again as they were before a rejected change.
     pub(crate) restored: Restored,
+    /// Where the cursor was before the run.
+    pub(crate) standing: Option<Value>,
     /// Where items go that are to be sent.
     pub(crate) to_send: mpsc::Sender<ReadItems<F>>,
     /// Whether items are partitioned, since those of one user keep their order.

@@ -213,6 +213,11 @@ impl ResumeState {
         taken.flat_map(|(row, times)| std::iter::repeat_n(RowVersion { key, row }, times.len())).collect()
     }
 
+    /// Whether rows that were sent or about to be were not shown by the source.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        !self.intended.is_empty()
+    }
+
     /// Takes the rows that were sent or about to be, and that the source no longer showed.
     pub(crate) fn unfinished(&mut self) -> Vec<(IntentRow, RowStatus)> {
         let rows = self.intended.drain().flat_map(|(_, versions)| versions).flat_map(|(_, rows)| rows);

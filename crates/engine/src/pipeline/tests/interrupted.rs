@@ -99,3 +99,80 @@ fn an_order_that_was_sent_and_has_no_user_any_more_is_in_doubt_and_not_rejected(
     all_become(&table, "u");
     assert_eq!(runtime().block_on(stage.run()).counts.ignored, 10, "the platform may have it");
 }
+
+/// Takes the rows with these ids out of a table.
+fn take_out(table: &Table, ids: std::ops::Range<i64>) -> Vec<(i64, String, i64)> {
+    let mut rows = table.0.lock().expect("no panic");
+    let (out, left) = rows.drain(..).partition(|row| ids.contains(&row.0));
+    *rows = left;
+    out
+}
+
+#[test]
+fn rows_that_a_crash_left_and_that_are_back_after_a_run_without_them_are_not_sent_again() {
+    for stage in stages() {
+        let table = Table::of(0..50);
+        let stage = stage(&table);
+        runtime().block_on(stage.run());
+        (50..100).for_each(|id| table.put(id, "u", id));
+        die(&stage, 15, Input::Changes);
+        let replica = take_out(&table, 50..100);
+        let run = runtime().block_on(stage.run());
+        assert!(run.counts.delivered > 0 && run.counts.in_doubt > 0, "listed: {:?}", run.counts);
+        let listed = run.counts.delivered + run.counts.in_doubt;
+        table.0.lock().expect("no panic").extend(replica);
+        let back = runtime().block_on(stage.run());
+        assert_eq!(back.counts.delivered, 50 - listed, "the others");
+        assert_eq!(runtime().block_on(stage.run()).counts.delivered, 0);
+        assert_eq!(stage.sent(), once(0..100));
+    }
+}
+
+#[test]
+fn rows_that_are_back_far_after_the_checkpoint_are_known_as_long_as_they_are_read_again() {
+    let table = Table::of(0..50);
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
+    runtime().block_on(stage.run());
+    (50..100).for_each(|id| table.put(id, "u", id + 1_000));
+    die(&stage, 15, Input::Changes);
+    let replica = take_out(&table, 50..100);
+    runtime().block_on(stage.run());
+    table.0.lock().expect("no panic").extend(replica);
+    for id in 100..104 {
+        runtime().block_on(stage.run());
+        table.put(id, "u", 1_100);
+    }
+    runtime().block_on(stage.run());
+    assert_eq!(stage.sent(), once(0..104));
+}
+
+#[test]
+fn rows_of_a_first_run_that_died_are_not_sent_again_though_the_next_one_saw_an_empty_table() {
+    for stage in stages() {
+        let table = Table::of(0..50);
+        let stage = stage(&table);
+        die(&stage, 15, Input::Changes);
+        let all = take_out(&table, 0..50);
+        runtime().block_on(stage.run());
+        table.0.lock().expect("no panic").extend(all);
+        for _ in 0..3 {
+            runtime().block_on(stage.run());
+        }
+        assert_eq!(stage.sent(), once(0..50));
+        assert_eq!(stage.store.results(&SyncId::new("s")).len(), 50, "each has one status");
+    }
+}
+
+#[test]
+fn a_row_that_changes_back_to_what_a_dead_run_had_sent_is_sent_if_another_came_between() {
+    let table = Table::default();
+    table.put(1, "a", 5);
+    let mut stage = Stage::new(&table, Idempotency::None, one_worker(), all_delivered());
+    stage.import.changed = Changed::Send;
+    die(&stage, 5, Input::Changes);
+    for user in ["b", "a"] {
+        all_become(&table, user);
+        assert_eq!(runtime().block_on(stage.run()).counts.delivered, 1, "{user}");
+        assert_eq!(runtime().block_on(stage.run()).counts.delivered, 0, "{user}");
+    }
+}
