@@ -55,7 +55,7 @@ impl RetryFilter {
 pub struct RetryResult {
     /// The run, if there was anything to send.
     pub run: Option<Run>,
-    /// Rows that the source no longer has.
+    /// Rows that the source no longer has. A mirror acts on them in its next run.
     pub gone: u64,
     /// Inputs that could not be parsed, or were kept only in part: fix the source and read it again.
     pub malformed: u64,
@@ -235,8 +235,10 @@ impl RowsToRetry {
     async fn take(&mut self, page: Vec<FailedRow>) -> Result<(), Error> {
         let mut unchanged = Batch::of(Vec::new());
         let (mut kept, mut locations) = (Vec::new(), Vec::new());
-        for FailedRow { key: hash, entry, .. } in page {
+        for FailedRow { key: hash, row: version, entry, .. } in page {
             match entry.payload {
+                // What was kept is no row of the source. The next run sends the deletion again.
+                _ if version.is_removed() => self.note(|left| left.gone += 1),
                 Some(KeptRow::Whole(row)) if self.has_columns(&row) && !self.import.source.rows_change() => {
                     unchanged.items.push(row);
                     unchanged.origins.push(Origin::Known(hash));
@@ -344,29 +346,51 @@ mod tests {
         import.open = true;
         let row = Row { columns: Columns::new(["id", "note"]), values: vec![Value::Int(1), Value::Null] };
         let part = RowPart { row: row.clone(), cut: vec!["note".to_owned()], ..RowPart::default() };
-        let failed = |payload| {
-            let entry = RowEntry {
-                at: Timestamp::UNIX_EPOCH,
-                sync: sync.clone(),
-                run: RunId::new("r"),
-                object: ObjectKind::Event,
-                user: String::new(),
-                key: "1".to_owned(),
-                status: StatusKind::Rejected,
-                reason: None,
-                payload: Some(payload),
-            };
-            let hash = RowHash(1);
-            FailedRow {
-                key: hash,
-                row: hash,
-                entry,
-                first_at: Timestamp::UNIX_EPOCH,
-                attempts: 1,
-                position: 1,
-            }
+        let page = vec![
+            failed(&sync, RowHash(1), KeptRow::Part(Box::new(part))),
+            failed(&sync, RowHash(1), KeptRow::Whole(row)),
+        ];
+        let left = Left { malformed: 1, gone: 0 };
+        assert_eq!(taken(&stage, import, page).await, (1, left), "the whole one, and the other one is told");
+    }
+
+    /// A row of a mirror whose deletion was rejected: the identifier of the user, and nothing else.
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_does_not_create_the_user_whose_deletion_was_rejected() {
+        let stage = Stage::start(1, 8);
+        let sync = SyncId::new("s0");
+        let import = stage.engine.import(&sync, None).await.expect("opens");
+        let columns = import.columns.clone();
+        let mut values = vec![Value::Null; columns.names().len()];
+        let unnamed = Row { columns: columns.clone(), values: values.clone() };
+        values[0] = Value::Text("5".into());
+        let named = Row { columns, values };
+        let page = [named, unnamed].map(|row| failed(&sync, RowHash::REMOVED.with_changes(3), row.into()));
+        let left = Left { malformed: 0, gone: 2 };
+        assert_eq!(taken(&stage, import, page.into()).await, (0, left), "the next run deletes them");
+    }
+
+    /// A failed row of this version, of which this was kept.
+    fn failed(sync: &SyncId, version: RowHash, payload: KeptRow) -> FailedRow {
+        let entry = RowEntry {
+            at: Timestamp::UNIX_EPOCH,
+            sync: sync.clone(),
+            run: RunId::new("r"),
+            object: ObjectKind::Event,
+            user: String::new(),
+            key: "1".to_owned(),
+            status: StatusKind::Rejected,
+            reason: None,
+            payload: Some(payload),
         };
+        let first_at = Timestamp::UNIX_EPOCH;
+        FailedRow { key: RowHash(1), row: version, entry, first_at, attempts: 1, position: 1 }
+    }
+
+    /// Returns how many rows of a page are sent, and what is said of the others.
+    async fn taken(stage: &Stage, import: Import, page: Vec<FailedRow>) -> (usize, Left) {
         let left = Arc::new(Mutex::new(Left::default()));
+        let sync = import.sync.clone();
         let mut rows = RowsToRetry {
             store: stage.engine.config.store.clone(),
             import,
@@ -378,11 +402,10 @@ mod tests {
             lookup: None,
             left: left.clone(),
         };
-        let page = vec![failed(KeptRow::Part(Box::new(part))), failed(KeptRow::Whole(row))];
         rows.take(page).await.expect("sorted");
-        let sent: usize = rows.ready.iter().map(|batch| batch.items.len()).sum();
-        assert_eq!(sent, 1, "the whole one");
-        assert_eq!(left.lock().expect("no panic").malformed, 1, "the other one is told");
+        let sent = rows.ready.iter().map(|batch| batch.items.len()).sum();
+        let left = *left.lock().expect("no panic");
+        (sent, left)
     }
 
     #[tokio::test(start_paused = true)]
