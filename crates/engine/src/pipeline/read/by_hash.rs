@@ -202,12 +202,13 @@ impl Comparing<'_> {
         seen.measure(&batch.items);
         let mut versions = judge.versions(&batch, &mut seen.scratch);
         by_hash.note(&versions, &hashes, &mut seen.scratch).await?;
-        let new: Vec<RowVersion> =
-            versions.rows.iter().filter(|row| !added.contains_key(&row.key)).copied().collect();
+        // Of several rows with one key, one was added at most.
+        let before: Vec<Option<Known>> = versions.rows.iter().map(|row| added.remove(&row.key)).collect();
+        let new = versions.rows.iter().zip(&before).filter(|(_, known)| known.is_none());
+        let new: Vec<RowVersion> = new.map(|(row, _)| *row).collect();
         let mut known = comparison.add(&new).await?.into_iter();
-        let mut known_of =
-            |row: &RowVersion| added.remove(&row.key).or_else(|| known.next()).unwrap_or_default();
-        versions.known = versions.rows.iter().map(&mut known_of).collect();
+        let before = before.into_iter();
+        versions.known = before.map(|before| before.or_else(|| known.next()).unwrap_or_default()).collect();
         for piece in &batch.malformed {
             match piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut seen.scratch)) {
                 Some(version) => {

@@ -264,6 +264,30 @@ fn rows_whose_hashes_are_known_are_not_read_and_a_lost_memo_costs_one_read() {
 }
 
 #[test]
+fn a_new_row_is_sent_by_a_mirror_that_compares_hashes_though_two_rows_beside_it_have_one_key() {
+    // The rows are read in many orders, and their hashes stay the same.
+    for seed in (0..40).step_by(2) {
+        let people = People::default();
+        let directory = Directory::new(unacceptable);
+        let limits = Limits { linger: Duration::ZERO, ..Limits::GENEROUS };
+        let mut stage = mirror(&people, &directory, limits);
+        (stage.import.hashes, stage.import.removal) = (Some(RowHash(1)), None);
+        stage.import.changed = Changed::Ignore;
+        let run = |rows: &[Person]| {
+            *people.0.lock().expect("no panic") = (rows.to_vec(), seed);
+            runtime().block_on(stage.run())
+        };
+        let person = |id, plan| (Some(id), plan, false);
+        run(&[person(1, 1), person(3, 1)]);
+        run(&[person(1, 1), person(1, 2), person(3, 1)]);
+        let run = run(&[person(1, 1), person(1, 2), person(3, 2), person(9, 1)]);
+        assert_eq!(run.counts.delivered, 1, "seed {seed}: {run:?}");
+        let users = &directory.lock().expect("no panic").users;
+        assert_eq!(users.keys().collect::<Vec<_>>(), ["1", "3", "9"], "seed {seed}");
+    }
+}
+
+#[test]
 fn whatever_happens_the_platform_ends_as_the_table_is_and_nothing_is_sent_without_need() {
     /// `TIDEGATE_TEST_ROUNDS=5000` plays more.
     const HISTORIES: u64 = 400;
