@@ -117,8 +117,9 @@ impl<F: Transform> Delivery<F> {
         }
     }
 
-    /// Returns a new request in the parts that it is sent in. What an earlier run sent already, and
-    /// counts each time, goes in pieces, as it would have gone in that run.
+    /// Returns a new request in the parts that it is sent in. What an earlier run sent already goes apart from what
+    /// was never sent: it becomes too late for it sooner. If it counts each time, it goes in pieces, as it would have
+    /// gone in that run.
     pub(super) fn parts(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Vec<Part<F>> {
         if items.iter().all(|item| item.doubt.is_none()) {
             return vec![Part::new(records, items)];
@@ -128,9 +129,10 @@ impl<F: Transform> Delivery<F> {
         let sends = |item: &Item<F>| item.doubt.as_deref().filter(counts).map_or(0, |doubt| doubt.sends);
         let (mut parts, mut records) = (Vec::new(), records.into_iter());
         let mut items = items.into_iter().peekable();
-        while let Some(of) = items.peek().map(&sends) {
+        let sort = |item: &Item<F>| (item.doubt.is_some(), sends(item));
+        while let Some((was_sent, of)) = items.peek().map(&sort) {
             let mut part = Part::new(Vec::new(), Vec::new());
-            while let Some(item) = items.next_if(|item| sends(item) == of) {
+            while let Some(item) = items.next_if(|item| sort(item) == (was_sent, of)) {
                 part.records.extend(records.next());
                 part.resumes(&item, now);
                 part.items.push(item);

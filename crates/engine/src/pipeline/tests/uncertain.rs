@@ -231,3 +231,26 @@ async fn rows_that_a_stopped_run_left_uncertain_are_listed_and_not_sent_again_wi
     assert_eq!(stage.sent(), once(0..300));
     assert_eq!(stage.failed_rows().await.len(), 80, "those of the two requests");
 }
+
+#[test]
+fn rows_that_were_never_sent_are_not_in_doubt_when_the_keys_of_those_beside_them_expire() {
+    let table = Table::of(0..5);
+    let wide = Limits { max_items: 40, ..one_worker() };
+    let window = Idempotency::Keyed(Duration::from_secs(600));
+    let stage = Stage::new(&table, window, wide, all_delivered());
+    killed_after(Duration::from_millis(5), &stage);
+    stage.clock.advance(jiff::SignedDuration::from_secs(590));
+    (5..15).for_each(|id| table.put(id, "u", id));
+    let until = tidegate_model::Clock::now(&*stage.clock) + jiff::SignedDuration::from_secs(60);
+    let mut answers = 0;
+    *stage.platform.answer.lock().expect("no panic") = Box::new(move |ids| {
+        answers += 1;
+        match answers {
+            1 => Err(Error::new(ErrorKind::Throttled(Some(until)), "too fast")),
+            _ => Ok(vec![Outcome::Delivered; ids.len()]),
+        }
+    });
+    let run = runtime().block_on(stage.run());
+    assert_eq!((run.counts.delivered, run.counts.in_doubt), (10, 5), "{:?}", run.error);
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["0", "1", "2", "3", "4"]);
+}
