@@ -22,11 +22,9 @@ use tidegate_model::{Error, LoggedEvent, Reason, SinkTarget};
 /// begin with `_`.
 const TIDEGATE: &str = "_tidegate";
 
-/// What the files of an export are called while they are written: in a folder that
-/// readers skip, and always the same, so that what a process which died has left there
-/// is written over.
+/// How the names of an export's files begin while they are written: in a folder that readers skip.
 fn stage_of(target: &SinkTarget) -> String {
-    format!("{TIDEGATE}/{}.{}.staged", plain(target.stream.as_str()), plain(target.sync.as_str()))
+    format!("{TIDEGATE}/{}.{}", plain(target.stream.as_str()), plain(target.sync.as_str()))
 }
 
 /// Whether readers of tables understand the time of an event: most count years

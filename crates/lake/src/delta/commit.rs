@@ -48,8 +48,8 @@ pub(super) struct TableWriter {
     pub(super) table: Table,
     /// The prefix of the names of the export's `txn` actions.
     prefix: String,
-    /// What its data files are called while they are written.
-    staged: String,
+    /// How the names of its data files begin while they are written.
+    pub(super) stage: String,
     /// The layout of the files at the last write.
     file_layout: Mutex<Option<FileLayout>>,
 }
@@ -60,7 +60,7 @@ impl TableWriter {
         TableWriter {
             table,
             prefix: format!("tidegate/{}/{}", target.stream, target.sync),
-            staged: stage_of(target),
+            stage: stage_of(target),
             file_layout: Mutex::default(),
         }
     }
@@ -115,7 +115,7 @@ impl TableWriter {
                         let Some(encoded) = self.encoded(&file_layout, &mut input, &fresh, now)? else {
                             return Ok(None);
                         };
-                        StagedFiles::put(&self.table, &self.staged, runtime, encoded, fresh.len(), now)?
+                        StagedFiles::put(&self.table, &self.stage, runtime, encoded, fresh.len(), now)?
                     }
                 };
             ready.offer(&mut transaction);

@@ -10,6 +10,7 @@ use tidegate_model::{
     SinkTarget,
 };
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
 use super::commit::{OpenTable, TableWriter, WriteInput};
 use super::file_layout::Encoded;
@@ -36,6 +37,8 @@ pub(super) struct DeltaSink {
     prepared_batches: PreparedBatches<Encoded>,
     clock: Arc<dyn Clock>,
     linger: Duration,
+    /// Whether files that earlier deliveries abandoned were removed.
+    swept: OnceCell<()>,
 }
 
 impl DeltaSink {
@@ -64,6 +67,7 @@ impl DeltaSink {
             prepared_batches: PreparedBatches::default(),
             clock: Arc::clone(&context.clock),
             linger: written.commit_every.0,
+            swept: OnceCell::new(),
         })
     }
 }
@@ -123,6 +127,8 @@ impl Destination<LoggedEvent> for DeltaSink {
         if items.is_empty() {
             return Ok(Receipt::delivered(0));
         }
+        let table = &self.writer.table;
+        self.swept.get_or_init(|| table.root.remove_abandoned(&self.writer.stage, self.clock.now())).await;
         let offsets: Arc<[EventOffset]> = items.iter().map(EventOffset::from).collect();
         let mut prepared = self.prepared_batches.take(&offsets.iter().copied());
         loop {

@@ -30,7 +30,7 @@ impl StagedFiles {
     /// Writes the files of this many events.
     pub(super) fn put(
         table: &Table,
-        staged: &str,
+        stage: &str,
         runtime: &Handle,
         encoded: Encoded,
         events: usize,
@@ -38,7 +38,7 @@ impl StagedFiles {
     ) -> Result<StagedFiles, Error> {
         let Encoded { file_layout, files } = encoded;
         let adds =
-            files.into_iter().map(|file| put(table, staged, runtime, file, now)).collect::<Result<_, _>>()?;
+            files.into_iter().map(|file| put(table, stage, runtime, file, now)).collect::<Result<_, _>>()?;
         Ok(StagedFiles { file_layout, events, adds })
     }
 
@@ -59,7 +59,7 @@ impl StagedFiles {
 /// Writes one file and returns its description for the log.
 fn put(
     table: &Table,
-    staged: &str,
+    stage: &str,
     runtime: &Handle,
     file: File,
     now: Timestamp,
@@ -74,7 +74,7 @@ fn put(
         .map_err(|cause| Error::internal(doing.clone()).caused_by(cause))?;
     let path = object_store::path::Path::from_url_path(url.path())
         .map_err(|cause| explain(&doing, &cause.into()))?;
-    runtime.block_on(table.root.put_at(staged, &path, content))?;
+    runtime.block_on(table.root.put_at(stage, &path, content))?;
     let stats = stats
         .finish()
         .map_err(fault)?

@@ -127,6 +127,33 @@ async fn exports_that_write_one_table_at_the_same_time_lose_nothing() {
     assert!(counts.values().all(|times| *times == 1), "{counts:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_that_was_given_up_and_the_next_one_write_files_of_their_own() {
+    for round in 0..8 {
+        let project = tempdir().expect("folder");
+        let target = target("export", json!({}));
+        let (few, all) = (events(1..=3_000), events(1..=4_000));
+        let abandoned = open(delta(), project.path(), &target);
+        abandoned.deliver(&events(0..=0)).await.expect("a receipt");
+        // The engine drops a delivery that exceeds its grace; the thread that writes goes on.
+        let given_up = tokio::time::timeout(std::time::Duration::ZERO, abandoned.deliver(&few)).await;
+        assert!(given_up.is_err(), "it writes longer than that");
+
+        let receipt = open(delta(), project.path(), &target).deliver(&all).await.expect("a receipt");
+
+        assert!(all_delivered(&receipt, 4_000));
+        // It waits for the thread.
+        abandoned.deliver(&few).await.expect("a receipt");
+        let table = project.path().join("lake/onesignal_events/message_events");
+        for action in log_of(&table).iter().filter(|action| action["add"].is_object()) {
+            let file = table.join(action["add"]["path"].as_str().expect("a path"));
+            let size = std::fs::metadata(&file).expect("a file").len();
+            assert_eq!(Some(size), action["add"]["size"].as_u64(), "round {round}: {file:?}");
+        }
+        assert_eq!(counts(&data_files(&table)), once(&events(0..=4_000)), "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn a_table_that_was_removed_is_made_anew() {
     let project = tempdir().expect("folder");

@@ -1,5 +1,8 @@
 //! What a folder of files holds after deliveries and crashes.
 
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tidegate_model::{ErrorKind, Json, Layout, LogId, SinkTarget};
@@ -75,25 +78,33 @@ async fn a_file_that_a_killed_process_was_writing_is_never_among_those_that_are_
     let project = tempdir().expect("folder");
     let target = target("export", json!({ "partition_by_date": false }));
     let folder = project.path().join("lake/onesignal_events/message_events");
-    let stage = folder.join("_tidegate/onesignal.export.staged");
-    std::fs::create_dir_all(stage.parent().expect("folder")).expect("made");
-    // As if the machine had stopped before the file got its name.
-    std::fs::write(&stage, "half a file").expect("written");
+    let left = ["onesignal.export.staged", "onesignal.export.7c9e6679f7b64e0b.staged"];
+    let left = left.map(|name| folder.join("_tidegate").join(name));
+    std::fs::create_dir_all(folder.join("_tidegate")).expect("made");
+    // As if the machine had stopped before the files got their names: long ago, and just now.
+    let just_now = folder.join("_tidegate/onesignal.export.16fd2706.staged");
+    for file in left.iter().chain([&just_now]) {
+        std::fs::write(file, "half a file").expect("written");
+    }
+    for file in &left {
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        File::options().write(true).open(file).and_then(|file| file.set_modified(long_ago)).expect("a time");
+    }
     let sink = open(FILES, project.path(), &target);
-    // The next file cannot be named: what was written of it stays where it was written.
     let seen = || files_below(&folder, "").into_iter().filter(|file| !file.to_string_lossy().contains("/_"));
 
     let delivered = sink.deliver(&events(1..=3)).await.expect("a receipt");
 
     assert!(all_delivered(&delivered, 3));
-    assert!(!stage.exists(), "it became the file");
+    assert_eq!(files_below(&folder, ".staged"), [&*just_now], "another process may be writing it");
     let files: Vec<_> = seen().collect();
     assert_eq!(counts(&files), once(&events(1..=3)));
 
+    // The next file cannot be named.
     let in_the_way = folder.join("20260301T120000000004Z-onesignal.export-0-4-5.parquet/full");
     std::fs::create_dir_all(&in_the_way).expect("made");
     sink.deliver(&events(4..=5)).await.expect_err("in the way");
-    assert!(stage.exists());
+    assert_eq!(files_below(&folder, ".staged"), [&*just_now]);
     assert_eq!(seen().filter(|file| file.is_file()).count(), 1, "only the whole file is seen");
 }
 

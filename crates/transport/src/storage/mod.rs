@@ -5,6 +5,7 @@ mod bucket_address;
 mod errors;
 mod root;
 mod settings;
+mod stage;
 mod trust;
 
 pub use bucket::StorageBucket;

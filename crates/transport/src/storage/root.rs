@@ -1,13 +1,12 @@
 //! A storage root: a folder on this machine or in an object store.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use jiff::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
@@ -20,6 +19,7 @@ use url::Url;
 
 use super::errors::explain;
 use super::settings::LakeSettings;
+use super::stage;
 use super::trust::Trusting;
 use crate::aws::S3Credentials;
 use crate::google::StoreCredentials;
@@ -27,6 +27,8 @@ use crate::http::{REMEDY, judge_literal};
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How old a file is that was written and got no name, when it is removed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 /// Where S3 looks for buckets without a region.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -153,10 +155,10 @@ impl StorageRoot {
         put.map(drop).map_err(|cause| explain(&format!("writing to {}", self.name()), &cause))
     }
 
-    /// Writes a file as a whole, as [`StorageRoot::put`] does. On this machine it is written as
-    /// `stage` first, which is a name in a folder that readers skip: a process that dies
-    /// leaves nothing among the files that they read. The next file of that stage takes
-    /// the place of what was left.
+    /// Writes a file as a whole, as [`StorageRoot::put`] does. On this machine it is written first under
+    /// a name of its own that begins as `stage`, in a folder that readers skip: a process that dies leaves
+    /// nothing among the files that they read, and a write that was given up stays apart from the next.
+    /// [`StorageRoot::remove_abandoned`] removes what was left there.
     pub async fn put_staged(&self, stage: &str, name: &str, content: Bytes) -> Result<(), Error> {
         self.put_at(stage, &self.file(name)?, content).await
     }
@@ -169,16 +171,39 @@ impl StorageRoot {
         content: Bytes,
     ) -> Result<(), Error> {
         let failed = |cause: &object_store::Error| explain(&format!("writing to {}", self.name()), cause);
-        let folder = self.url.to_file_path().ok().filter(|_| self.url.scheme() == "file");
-        let Some(folder) = folder else {
+        let Some(folder) = self.local_folder() else {
             return self.store.put(path, content.into()).await.map(drop).map_err(|cause| failed(&cause));
         };
-        let staged = folder.join(stage);
-        let written = tokio::task::spawn_blocking(move || write(&staged, &content)).await;
+        let stage = stage::next(stage);
+        let staged = folder.join(&stage);
+        let written = tokio::task::spawn_blocking(move || stage::write(&staged, &content)).await;
         written.map_err(|cause| Error::internal("writing a file").caused_by(cause))?.map_err(|cause| {
             failed(&object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(cause) })
         })?;
-        self.store.rename(&self.file(stage)?, path).await.map_err(|cause| failed(&cause))
+        let named = self.store.rename(&self.file(&stage)?, path).await;
+        if named.is_err()
+            && let Err(error) = self.remove(&stage).await
+        {
+            tracing::debug!(error = error.chain(), "a file that got no name stays");
+        }
+        named.map_err(|cause| failed(&cause))
+    }
+
+    /// Removes files of a stage that have got no name for an hour: those of a process that died, or of a
+    /// delivery that was given up. A write that is still under way after that fails. In an object store
+    /// there are none.
+    pub async fn remove_abandoned(&self, stage: &str, now: Timestamp) {
+        let Some(folder) = self.local_folder() else { return };
+        let (stage, before) = (folder.join(stage), SystemTime::from(now) - ABANDONED_AFTER);
+        let removed = tokio::task::spawn_blocking(move || stage::remove_older(&stage, before)).await;
+        if let Ok(Err(cause)) = removed {
+            tracing::debug!(folder = self.name(), %cause, "files that were abandoned could not be removed");
+        }
+    }
+
+    /// Returns the folder if it is on this machine.
+    fn local_folder(&self) -> Option<PathBuf> {
+        self.url.to_file_path().ok().filter(|_| self.url.scheme() == "file")
     }
 
     /// Returns the content of a file; `None` if it does not exist.
@@ -366,19 +391,6 @@ fn azure(
     Ok(builder.with_client_options(options).build())
 }
 
-/// Writes a file on this machine and waits until the disk has it.
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = match File::create(path) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            File::create(path)?
-        }
-        created => created?,
-    };
-    file.write_all(content)?;
-    file.sync_all()
-}
-
 /// Opens a folder on this machine. Writes survive a power cut.
 fn local(path: &Path) -> Result<StorageRoot, Error> {
     let path = std::path::absolute(path).map_err(|cause| {
@@ -458,6 +470,30 @@ mod tests {
             error.message().contains("`session_token`") && !error.message().contains("hidden"),
             "{error}"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn files_that_are_written_at_the_same_time_do_not_mix() {
+        let folder = tempfile::tempdir().expect("folder");
+        let root = root(folder.path().to_str().expect("text")).expect("path");
+        let content = |writer: u8| Bytes::from(vec![writer; (1 << 20) + usize::from(writer)]);
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..4 {
+            let root = root.clone();
+            writers.spawn(async move {
+                for round in 0..8 {
+                    let name = format!("{writer}-{round}");
+                    root.put_staged("_s/one", &name, content(writer)).await.expect("written");
+                }
+            });
+        }
+        writers.join_all().await;
+
+        for (writer, round) in (0..4).flat_map(|writer| (0..8).map(move |round| (writer, round))) {
+            let found = root.get(&format!("{writer}-{round}")).await.expect("read").expect("a file");
+            assert!(found == content(writer), "{writer}-{round} has {} bytes", found.len());
+        }
+        assert_eq!(root.list().await.expect("listed").len(), 32, "nothing is left of what was written");
     }
 
     #[test]

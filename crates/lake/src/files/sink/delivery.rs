@@ -10,7 +10,7 @@ use tidegate_model::{
     Checks, Clock, ConnectorContext, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings,
     SinkTarget,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::encode::{FileEncoding, Files};
 use super::journal::{Begun, Journal};
@@ -32,8 +32,10 @@ pub(super) struct FilesSink {
     folder: StorageRoot,
     /// The stream and the export, as the names of files begin.
     name: String,
-    /// What a file is called while it is written.
+    /// How the name of a file begins while it is written.
     stage: String,
+    /// Whether files that earlier deliveries abandoned were removed.
+    swept: OnceCell<()>,
     encoding: FileEncoding,
     linger: Duration,
     clock: Arc<dyn Clock>,
@@ -61,6 +63,7 @@ impl FilesSink {
             lake,
             name: format!("{}.{}", plain(target.stream.as_str()), plain(target.sync.as_str())),
             stage: stage_of(target),
+            swept: OnceCell::new(),
             encoding: FileEncoding {
                 layout: target.layout,
                 format: written.format,
@@ -187,6 +190,7 @@ impl Destination<LoggedEvent> for FilesSink {
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
         let partitions = by_partition(items);
         let mut prepared_batches = self.prepared_batches.take(&offsets(&partitions)).unwrap_or_default();
+        self.swept.get_or_init(|| self.folder.remove_abandoned(&self.stage, self.clock.now())).await;
         let mut journals = self.journals.lock().await;
         for (key, events) in partitions {
             // What an earlier partition wrote is known when the same comes again.

@@ -45,7 +45,7 @@ impl Journal {
     pub(super) async fn save(&self, root: &StorageRoot, name: &str) -> Result<(), Error> {
         let content = serde_json::to_vec(self)
             .map_err(|cause| Error::internal("writing a journal").caused_by(cause))?;
-        root.put_staged(&format!("{name}.staged"), name, content.into()).await
+        root.put_staged(name, name, content.into()).await
     }
 
     /// Determines the outcome of the delivery that was begun, now that these
