@@ -56,4 +56,4 @@ pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;
 pub use removal::Removal;
 pub(crate) use removal::on_removed;
-pub use run::Parts;
+pub use run::{NextRunAfter, Parts};

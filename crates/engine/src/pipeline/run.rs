@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{PauseChange, RunEnd, RunStore};
+use jiff::Timestamp;
+use tidegate_model::store::{NextRun, PauseChange, RunEnd, RunStore};
 use tidegate_model::{
     Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, ErrorKind, Feed, Idempotency,
     ObjectKind, Progress, Reaction, Run, RunFailure, RunId, SyncId,
@@ -43,7 +44,12 @@ pub struct Parts {
     pub rate_limiters: Arc<RateLimiters>,
     /// The lease of the sync.
     pub lease: Claim,
+    /// When the sync runs next, if a run that completes moves that time.
+    pub next_run: Option<NextRunAfter>,
 }
+
+/// Returns when a sync runs after one of its runs, which completes now.
+pub type NextRunAfter = Arc<dyn Fn(&Run, Timestamp) -> NextRun + Send + Sync>;
 
 /// What a run does, whatever it transforms.
 pub(crate) struct Job<F: Transform> {
@@ -194,7 +200,13 @@ async fn carry_out<F: Transform>(
         _ => PauseChange::Keep,
     };
     let failure = failure.as_ref().map(RunFailure::from);
-    let end = RunEnd { error, failure, complete, pause, ..RunEnd::new(ending, parts.clock.now()) };
+    let at = parts.clock.now();
+    // After one that failed or was stopped the sync stays due.
+    let next_run = match ending {
+        Ending::Succeeded | Ending::Partial => parts.next_run.as_ref().map(|after| after(&run, at)),
+        _ => None,
+    };
+    let end = RunEnd { error, failure, complete, pause, next_run, ..RunEnd::new(ending, at) };
     parts.store.finish_run(&run.id, end).await
 }
 

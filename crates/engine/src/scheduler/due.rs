@@ -3,6 +3,7 @@
 //! Only a scheduled run that was completed moves that time: after one that failed or was
 //! stopped the sync stays due, and retries and runs by hand change nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +11,7 @@ use tidegate_model::store::{NextRun, SyncState};
 use tidegate_model::{Error, Run, SyncId};
 
 use super::LOOK;
+use crate::pipeline::NextRunAfter;
 use crate::service::Engine;
 use tidegate_project::Schedule;
 
@@ -31,7 +33,7 @@ pub(crate) fn next(schedule: &Schedule, state: &SyncState, now: Timestamp) -> Op
 }
 
 /// Returns the plan after a run that was completed.
-pub(crate) fn after(schedule: &Schedule, run: &Run, now: Timestamp) -> NextRun {
+fn after(schedule: &Schedule, run: &Run, now: Timestamp) -> NextRun {
     // A pattern that no time matches any more is never due.
     let at = schedule.due(Some(run.started_at), now).unwrap_or(Timestamp::MAX);
     NextRun { schedule: schedule.to_string(), at }
@@ -51,6 +53,12 @@ impl Engine {
             self.config.store.plan_run(id, NextRun { schedule: schedule.to_string(), at }).await?;
         }
         Ok(at)
+    }
+
+    /// Returns what says when a sync of the project runs after a run on its schedule, if it has one.
+    pub(crate) fn next_run_after(&self, id: &SyncId) -> Option<NextRunAfter> {
+        let schedule = self.config.project.syncs.get(id)?.schedule()?.clone();
+        Some(Arc::new(move |run, now| after(&schedule, run, now)))
     }
 
     /// Returns how long until the next run of a sync is due.

@@ -1,13 +1,16 @@
-//! One run of a scheduled sync, from the lease to the time of the next.
+//! One run of a scheduled sync, under its lease.
+//!
+//! The end of the run and the time of the next are stored together: a process that ends in between would
+//! leave the sync due, and everything would be sent again.
 
 use tidegate_model::store::PausedBy;
-use tidegate_model::{Cause, Claim, Ending, Error, ErrorKind, Progress, Run, SyncId};
+use tidegate_model::{Cause, Claim, Error, ErrorKind, Progress, Run, SyncId};
 use tidegate_project::Schedule;
 use tokio::sync::watch;
 
+use super::LOOK;
 use super::rounds::{Rounds, log_recovery};
 use super::scheduled::ScheduledSync;
-use super::{LOOK, due, rest};
 use crate::pipeline::wait;
 use crate::service::runs::{OpenSync, RunMode};
 
@@ -17,20 +20,19 @@ impl Rounds {
         let (open, claim) = self.open(false).await?;
         if self.schedule != Schedule::Continuous {
             // Another process may have run it while this one waited for it.
-            let state = self.engine.config.store.sync_state(&self.id).await.unwrap_or_default();
+            let state = match self.engine.config.store.sync_state(&self.id).await {
+                Ok(state) => state,
+                Err(error) => {
+                    claim.release().await;
+                    return Err(error);
+                }
+            };
             if !self.engine.until_due(&self.id, &self.schedule, &state).await.is_zero() {
                 claim.release().await;
                 return Err(Error::new(ErrorKind::Held, "another process has run the sync"));
             }
         }
         let ended = self.run_held(&open, &claim).await;
-        if let Ok(run) = &ended
-            && matches!(run.ending, Some(Ending::Succeeded | Ending::Partial))
-            && self.schedule != Schedule::Continuous
-        {
-            // While it is held, so that no other process takes it for due.
-            self.plan_after(run).await;
-        }
         self.engine.do_requested_work(&claim, &self.stop).await;
         claim.release().await;
         ended
@@ -41,7 +43,7 @@ impl Rounds {
         let halt = self.stop.child_token();
         let mode = match self.schedule {
             Schedule::Continuous => RunMode::Follow,
-            Schedule::Every(_) | Schedule::Cron(_) => RunMode::Once,
+            Schedule::Every(_) | Schedule::Cron(_) => RunMode::Scheduled,
         };
         let progress = progress();
         let mut moved = progress.subscribe();
@@ -102,21 +104,6 @@ impl Rounds {
             ScheduledSync::Configured(id, _) => self.engine.ready(id, Cause::Schedule).await,
             ScheduledSync::Requested(connection, request) => {
                 self.engine.ready_requested(connection, request).await
-            }
-        }
-    }
-
-    /// Stores when the sync runs next. Until that is done it would run again.
-    async fn plan_after(&self, run: &Run) {
-        while !self.stop.is_cancelled() {
-            let next = due::after(&self.schedule, run, self.engine.config.clock.now());
-            match self.engine.config.store.plan_run(&run.sync, next).await {
-                Ok(()) => return,
-                Err(error) => {
-                    let (sync, trouble) = (&run.sync, error.chain());
-                    tracing::warn!(%sync, trouble, "the time of the next run could not be stored");
-                    rest(LOOK, &self.stop, &self.stop).await;
-                }
             }
         }
     }

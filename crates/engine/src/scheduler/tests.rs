@@ -362,6 +362,24 @@ async fn a_run_that_was_stopped_is_made_up_for_at_the_next_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_ended_while_its_process_was_stopped_is_not_made_again_at_the_next_start() {
+    let stage = Stage::start(1, 8);
+    stage.store.end_runs_in(MINUTE);
+    wait::span(2 * Duration::from_secs(1)).await;
+    assert_eq!(stage.runs("s0").await[0].ending, Some(Ending::Succeeded), "all of it was sent");
+    stage.stop.cancel();
+    stage.scheduler.await.expect("no panic");
+
+    stage.store.end_runs_in(Duration::ZERO);
+    let next = Stage::on(stage.store, &yaml(1), &[], 8);
+    wait::span(MINUTE).await;
+    let runs = next.runs("s0").await;
+    assert_eq!(runs.len(), 1, "everything was sent again: {runs:?}");
+    wait::span(15 * MINUTE).await;
+    assert_eq!(next.runs("s0").await.len(), 2, "on its schedule");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_syncs_that_are_due_together_take_their_turns_and_all_finish() {
     LATENCY.set(Duration::from_millis(50));
     UNDER_WAY.set((0, 0));

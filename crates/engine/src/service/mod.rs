@@ -254,6 +254,7 @@ impl Engine {
             clock: self.config.clock.clone(),
             rate_limiters: self.rate_limiters.clone(),
             lease: lease.clone(),
+            next_run: None,
         }
     }
 

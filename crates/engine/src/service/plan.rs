@@ -287,6 +287,7 @@ impl Engine {
             clock: self.config.clock.clone(),
             rate_limiters: Arc::new(RateLimiters::unlimited()),
             lease: Unshared::lease(id),
+            next_run: None,
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
         Ok(Dry { import, run, recorder, store: dry_run, settings, units })

@@ -18,7 +18,7 @@ use super::Engine;
 use super::measures;
 use super::plan_id::PlanId;
 use crate::pipeline::wait;
-use crate::pipeline::{self, ChangeTracking, ConfirmedRows, Export, Import, Input};
+use crate::pipeline::{self, ChangeTracking, ConfirmedRows, Export, Import, Input, Parts};
 use crate::scheduler::due;
 use tidegate_project::SyncSpec;
 
@@ -78,6 +78,8 @@ impl OpenSync {
 pub enum RunMode {
     /// Sends what is there now and was not sent.
     Once,
+    /// The same, on the schedule of the sync: a run that completes says when the next one is due.
+    Scheduled,
     /// The same, also beyond the limits of the sync: a person has said so.
     Confirmed,
     /// The same, beyond the limits of the sync up to what a person was shown and has confirmed.
@@ -99,7 +101,11 @@ impl RunMode {
     pub(super) fn is_limited(self) -> bool {
         matches!(
             self,
-            RunMode::Once | RunMode::Shown(_) | RunMode::Full { confirmed: false } | RunMode::Follow
+            RunMode::Once
+                | RunMode::Scheduled
+                | RunMode::Shown(_)
+                | RunMode::Full { confirmed: false }
+                | RunMode::Follow
         )
     }
 
@@ -237,6 +243,10 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Result<Run, Error> {
+        let parts = match mode {
+            RunMode::Scheduled => Parts { next_run: self.next_run_after(claim.sync()), ..self.parts(claim) },
+            _ => self.parts(claim),
+        };
         match open {
             OpenSync::Import(import) => {
                 if let Err(error) = self.brake(claim.sync(), mode, &stop).await {
@@ -254,11 +264,11 @@ impl Engine {
                     RunMode::Full { .. } => Input::Everything,
                     _ => Input::Changes,
                 };
-                pipeline::run(import, &self.parts(claim), cause, input, stop, progress).await
+                pipeline::run(import, &parts, cause, input, stop, progress).await
             }
             OpenSync::Export(export) => {
                 let follow = mode == RunMode::Follow;
-                pipeline::run_export(export, &self.parts(claim), cause, follow, stop, progress).await
+                pipeline::run_export(export, &parts, cause, follow, stop, progress).await
             }
         }
     }

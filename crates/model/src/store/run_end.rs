@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::NextRun;
 use crate::{Ending, RunFailure};
 
 /// How a run ends.
@@ -17,6 +18,8 @@ pub struct RunEnd {
     pub complete: bool,
     /// Whether the sync is paused, or a pause that Tidegate set is lifted; one that a person set stays.
     pub pause: PauseChange,
+    /// When its sync runs next; `None` leaves that as it is.
+    pub next_run: Option<NextRun>,
     /// When it ended.
     pub at: Timestamp,
 }
@@ -24,7 +27,15 @@ pub struct RunEnd {
 impl RunEnd {
     /// Returns an ending without an error that leaves everything else as it is.
     pub fn new(ending: Ending, at: Timestamp) -> RunEnd {
-        RunEnd { ending, error: None, failure: None, complete: false, pause: PauseChange::Keep, at }
+        RunEnd {
+            ending,
+            error: None,
+            failure: None,
+            complete: false,
+            pause: PauseChange::Keep,
+            next_run: None,
+            at,
+        }
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn fail(
     Ok(failed)
 }
 
-/// Closes a run, and pauses or resumes its sync with it.
+/// Closes a run, and with it pauses or resumes its sync, and plans its next run.
 pub(super) async fn finish(database: &Database, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     let mut tx = database.write().await?;
     let finished = close(&mut tx, run, end).await?;
@@ -159,6 +159,11 @@ async fn close(tx: &mut Tx, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     let Some(record) = tx.first(statement).await? else { return Err(not_open(tx, run).await) };
     let finished = from_record(&record)?;
     syncs::change_pause(tx, &finished.sync, end.pause, end.failure, end.at).await?;
+    if let Some(next) = end.next_run {
+        let next = to_json(&next, "the time of a run")?;
+        let planned = sql("UPDATE syncs SET next_run = $2 WHERE id = $1");
+        tx.execute(planned.bind(&finished.sync).bind(next.as_str())).await?;
+    }
     tx.execute(sql("UPDATE syncs SET wait = NULL WHERE id = $1 AND wait IS NOT NULL").bind(&finished.sync))
         .await?;
     // Answers that were written after their batch.

@@ -255,6 +255,7 @@ impl ExportStage {
             clock,
             rate_limiters: Arc::new(RateLimiters::default()),
             lease: Unshared::lease(&export.sync),
+            next_run: None,
         };
         ExportStage { export, log, tank, store, parts }
     }

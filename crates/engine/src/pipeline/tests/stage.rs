@@ -196,6 +196,7 @@ impl Stage {
                 clock,
                 rate_limiters: Arc::new(RateLimiters::default()),
                 lease: Unshared::lease(&SyncId::new("s")),
+                next_run: None,
             },
         }
     }

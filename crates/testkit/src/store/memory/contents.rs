@@ -1,6 +1,7 @@
 //! What a store in memory holds.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_model::store::{
@@ -35,6 +36,8 @@ pub(super) struct Memory {
     pub(super) asked: u64,
     /// Whether the next lookback is not cleared.
     pub(super) away: bool,
+    /// How long it takes to end a run, after that is written.
+    pub(super) end_takes: Duration,
     /// How many failed rows came up.
     pub(super) came_up: u64,
     /// Failed rows that were dismissed, with the time as that of their entry, and the note.

@@ -1,5 +1,7 @@
 //! What runs write, in memory.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
@@ -123,6 +125,17 @@ impl RunLedger for MemoryStore {
     }
 
     async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error> {
+        let (ended, takes) = self.end_run(run, end)?;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        Ok(ended)
+    }
+}
+
+impl MemoryStore {
+    /// Ends a run. Returns it, and how long it takes until that is said.
+    fn end_run(&self, run: &RunId, end: RunEnd) -> Result<(Run, Duration), Error> {
         let mut memory = self.memory();
         let (run, _) = memory.open_run(run)?;
         run.ending = Some(end.ending);
@@ -136,6 +149,9 @@ impl RunLedger for MemoryStore {
             memory.sync(&run.sync).complete = true;
             memory.forget_intents(&run.sync);
         }
-        Ok(run)
+        if end.next_run.is_some() {
+            memory.sync(&run.sync).next_run = end.next_run;
+        }
+        Ok((run, memory.end_takes))
     }
 }

@@ -20,6 +20,7 @@ mod secrets;
 mod syncs;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tidegate_model::alert::AlertBook;
 use tidegate_model::answers::AnswerBook;
@@ -70,6 +71,11 @@ impl MemoryStore {
     /// Makes the end of the next complete read fail, as a store does that cannot be reached.
     pub fn lose_the_next_end(&self) {
         self.memory().away = true;
+    }
+
+    /// Makes it take so long to end a run after that is written, as it does to make a large history file.
+    pub fn end_runs_in(&self, span: Duration) {
+        self.memory().end_takes = span;
     }
 
     /// Changes an entry of the audit log, as one would who can write the database.

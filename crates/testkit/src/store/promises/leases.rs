@@ -146,17 +146,25 @@ pub async fn requested_work_that_was_begun_is_not_withdrawn(backend: &dyn Backen
     assert!(!asking.withdraw_work(&begun).await.expect("asked"));
 }
 
-/// Over a restart, whatever runs meanwhile.
+/// Over a restart, whatever runs meanwhile; an ending may move it.
 pub async fn the_next_run_is_kept(backend: &dyn Backend) {
     let store = backend.open().await;
     let next = tidegate_model::store::NextRun { schedule: "every 15m".to_owned(), at: backend.clock().now() };
     store.plan_run(&orders(), next.clone()).await.expect("planned");
     let run = start(&*store, &orders(), backend.clock().now()).await;
     let ending = end(Ending::Succeeded, PauseChange::Lift, backend);
-    store.finish_run(&run.id, ending).await.expect("finished");
+    store.finish_run(&run.id, ending.clone()).await.expect("finished");
 
     let state = backend.open().await.sync_state(&orders()).await.expect("state");
     assert_eq!(state.next_run, Some(next));
+
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let at = backend.clock().now() + jiff::SignedDuration::from_mins(15);
+    let later = tidegate_model::store::NextRun { schedule: "every 15m".to_owned(), at };
+    let ending = RunEnd { next_run: Some(later.clone()), ..ending };
+    store.finish_run(&run.id, ending).await.expect("finished");
+    let state = backend.open().await.sync_state(&orders()).await.expect("state");
+    assert_eq!(state.next_run, Some(later));
 }
 
 /// Tidegate sets and lifts only its own pauses, and the latest reason counts.
