@@ -128,6 +128,7 @@ impl World<'_> {
             clock: Arc::new(SystemClock),
             rate_limiters: Arc::new(RateLimiters::default()),
             lease: Unshared::lease(&self.sync),
+            next_run: None,
         };
         let (progress, _) = watch::channel(Progress::default());
         let import = self.import(compares);
