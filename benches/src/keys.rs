@@ -65,7 +65,8 @@ async fn run(args: Args) -> Result<()> {
     let store = tidegate_state::open(config).await?;
     let import = mirror(&args);
     let lease = store.claim(&import.sync).await?.taken().context("another process uses the folder")?;
-    let parts = Parts { store, clock, rate_limiters: Arc::new(RateLimiters::default()), lease };
+    let parts =
+        Parts { store, clock, rate_limiters: Arc::new(RateLimiters::default()), lease, next_run: None };
     let (progress, _) = watch::channel(Progress::default());
     let stop = CancellationToken::new();
     let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
