@@ -124,6 +124,12 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|entry| files(entry.path())).collect()
 }
 
+/// Waits for what a machine does unasked.
+#[expect(clippy::disallowed_methods, reason = "it does not say when that is done")]
+async fn rest(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rows_of_a_machine_that_is_gone_are_listed_by_one_with_an_empty_disk() {
     let scene = Scene::new().await;
@@ -218,7 +224,7 @@ async fn an_erased_user_is_soon_in_no_copy_of_a_machine_that_continues_and_does_
     let begun = Instant::now();
     while second.copies() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(30), "the copy with the user is still there");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        rest(Duration::from_millis(100)).await;
     }
     assert_eq!(second.keys().await, ["2"]);
 }
@@ -239,7 +245,7 @@ async fn an_erased_user_is_soon_in_no_copy_of_a_machine_whose_syncs_run_all_the_
     while copy.exists() {
         assert!(begun.elapsed() < Duration::from_secs(30), "the copy with the user is still there");
         second.run(&scene, &[3]).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        rest(Duration::from_secs(1)).await;
     }
 }
 
@@ -267,7 +273,7 @@ async fn a_file_that_was_begun_with_an_erased_user_stays_on_the_disk_of_no_machi
     let asked = Instant::now();
     while begun[1].exists() {
         assert!(asked.elapsed() < Duration::from_secs(30), "on a machine that does nothing");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        rest(Duration::from_millis(100)).await;
     }
 }
 
