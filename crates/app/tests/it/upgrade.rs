@@ -17,7 +17,7 @@ use crate::served::Served;
 use crate::support::{Project, Sandbox};
 
 /// The states that this version has to open, oldest first. The last one has the tables of this version.
-const STATES: [&str; 3] = ["0.1.0-2", "0.1.0-6", "0.1.0-7"];
+const STATES: [&str; 4] = ["0.1.0-2", "0.1.0-6", "0.1.0-7", "0.1.0-8"];
 const BEARER: (&str, &str) = ("authorization", "Bearer a-token-of-the-shops-own");
 /// The third one is rejected: it has no id.
 const CUSTOMERS: &str = "id,first_name,plan\n1,Amélie,free\n2,小明,pro\n,Nameless,free\n4,ليلى,pro\n";
