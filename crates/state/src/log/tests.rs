@@ -35,7 +35,7 @@ enum Fault {
 struct Faults {
     fault: Mutex<Fault>,
     syncs: AtomicU64,
-    /// While it is shut, a sync waits.
+    /// While it is shut, a sync waits, and a write that finds the disk full.
     shut: Mutex<bool>,
     opened: Condvar,
 }
@@ -47,6 +47,13 @@ impl Faults {
 
     fn is(&self, fault: Fault) -> bool {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) == fault
+    }
+
+    fn wait(&self) {
+        let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
+        while *shut {
+            shut = self.opened.wait(shut).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn shut(&self, shut: bool) {
@@ -82,6 +89,7 @@ impl DiskFile for FaultyFile {
         let half = &[&all[..all.len() / 2]];
         if self.1.is(Fault::Full) || self.1.is(Fault::FullForGood) {
             self.0.write_at(half, at)?;
+            self.1.wait();
             return Err(io::ErrorKind::StorageFull.into());
         }
         if self.1.is(Fault::Write) {
@@ -95,11 +103,7 @@ impl DiskFile for FaultyFile {
         if self.1.is(Fault::Sync) {
             return Err(io::Error::other("injected"));
         }
-        let mut shut = self.1.shut.lock().unwrap_or_else(PoisonError::into_inner);
-        while *shut {
-            shut = self.1.opened.wait(shut).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(shut);
+        self.1.wait();
         self.1.syncs.fetch_add(1, Ordering::Relaxed);
         self.0.sync()
     }
@@ -347,6 +351,101 @@ async fn a_disk_that_does_not_keep_up_throttles_before_memory_grows() {
     found.sort_unstable();
     assert_eq!(found, expected);
     assert!(found.len() < 16, "{}", found.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_posted_again_while_the_disk_runs_full_are_not_taken_for_logged() {
+    let faulty = FaultyLog::new();
+    let log = Arc::new(faulty.open());
+    log.append(&shop(), events(0, 3)).await.expect("appended");
+    let append = |from, to| {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move { log.append(&shop(), events(from, to)).await })
+    };
+    let waiting = |bytes: usize| {
+        let log = Arc::clone(&log);
+        async move {
+            while log.queue.waiting() < bytes {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let length = || std::fs::metadata(faulty.root.path().join("log/shop/00000000000000000000.log"));
+    let bytes = |from, to| events(from, to).iter().map(tidegate_model::Event::estimated_size).sum::<usize>();
+
+    for from in (3..60).step_by(4) {
+        let before = length().expect("file").len();
+        faulty.faults.shut(true);
+        faulty.faults.set(Fault::Full);
+        let first = append(from, from + 3);
+        while length().expect("file").len() == before {
+            tokio::task::yield_now().await;
+        }
+        let second = append(from, from + 4);
+        waiting(bytes(from, from + 3) + bytes(from, from + 4)).await;
+        faulty.faults.set(Fault::None);
+        faulty.faults.shut(false);
+
+        first.await.expect("task").expect_err("full");
+        // In time for the frame that fails, or for the next one.
+        if let Ok(appended) = second.await.expect("task") {
+            assert_eq!((appended.events, appended.duplicates), (4, 0));
+        }
+        log.append(&shop(), events(from, from + 4)).await.expect("appended");
+        assert_eq!(ids(&log).await, (0..from + 4).collect::<Vec<_>>());
+        log.append(&shop(), events(0, from + 3)).await.expect("appended");
+        assert_eq!(ids(&log).await.len(), from + 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_the_disk_refuses_each_confirmed_event_is_logged_once_and_the_others_can_be_posted_again() {
+    let faulty = FaultyLog::new();
+    let config = || LogConfig { recent_ids_max: 40, segment_bytes: 4_096, ..faulty.config() };
+    let log = Arc::new(faulty.open_with(config()));
+    log.append(&shop(), events(0, 1)).await.expect("appended");
+    let mut tasks = Vec::new();
+    for task in 0..8_usize {
+        let log = Arc::clone(&log);
+        tasks.push(tokio::spawn(async move {
+            let mut confirmed = Vec::new();
+            for step in 0..60 {
+                // Each event is posted by some others, too.
+                let from = step * 10 + task * 3;
+                match log.append(&shop(), events(from, from + 10)).await {
+                    Ok(_) => confirmed.extend(from..from + 10),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Storage),
+                }
+            }
+            confirmed
+        }));
+    }
+    let mut full = false;
+    while tasks.iter().any(|task| !task.is_finished()) {
+        full = !full;
+        faulty.faults.set(if full { Fault::Full } else { Fault::None });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    faulty.faults.set(Fault::None);
+
+    let sorted = |mut ids: Vec<usize>| {
+        ids.sort_unstable();
+        ids
+    };
+    let logged = sorted(ids(&log).await);
+    assert!(logged.windows(2).all(|pair| pair[0] < pair[1]), "an event was logged twice");
+    for task in tasks {
+        for id in task.await.expect("task") {
+            assert!(logged.binary_search(&id).is_ok(), "{id} was confirmed and is not there");
+        }
+    }
+    log.append(&shop(), events(0, 630)).await.expect("appended");
+    assert_eq!(sorted(ids(&log).await), (0..630).collect::<Vec<_>>());
+    drop(log);
+    let log = faulty.open_with(config());
+    assert_eq!(log.append(&shop(), events(0, 630)).await.expect("appended").duplicates, 630);
 }
 
 #[tokio::test]
