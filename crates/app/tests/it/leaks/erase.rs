@@ -35,6 +35,15 @@ syncs:
     (database, project)
 }
 
+/// Sends an event of the user, then one of another.
+async fn take_events(served: &Served) {
+    for (id, user) in [("e1", CANARY), ("e2", "bob")] {
+        let body = json!({ "id": id, "kind": "seen", "user_id": user, "note": format!("of {user}") });
+        let bearer = ("authorization", "Bearer a-token-of-the-shops-own");
+        assert_eq!(served.post("/in/events/app", &[bearer], body.to_string()).await.status, 202);
+    }
+}
+
 #[tokio::test]
 async fn leaks_an_erased_user_is_in_no_file_also_after_a_restart() {
     let (database, project) = scene().await;
@@ -42,11 +51,7 @@ async fn leaks_an_erased_user_is_in_no_file_also_after_a_restart() {
     project.run("people");
     project.run("orders");
     let served = Served::start(&project);
-    for (id, user) in [("e1", CANARY), ("e2", "bob")] {
-        let body = json!({ "id": id, "kind": "seen", "user_id": user, "note": format!("of {user}") });
-        let bearer = ("authorization", "Bearer a-token-of-the-shops-own");
-        assert_eq!(served.post("/in/events/app", &[bearer], body.to_string()).await.status, 202);
-    }
+    take_events(&served).await;
     let refused = project.done(&["users", "erase", CANARY]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(
@@ -83,4 +88,54 @@ async fn leaks_an_erased_user_is_in_no_file_also_after_a_restart() {
     let erasures = project.json(&["users", "erasures", CANARY]);
     assert_eq!(erasures["erasures"].as_array().map(Vec::len), Some(1), "{erasures:#}");
     assert_eq!(project.json(&["users", "erasures", "bob"]), json!({ "erasures": [] }));
+}
+
+#[tokio::test]
+async fn leaks_a_damaged_event_log_and_a_damaged_file_keep_a_user_in_no_other_place() {
+    let (database, project) = scene().await;
+    let data = project.path().join(".tidegate");
+    project.run("people");
+    project.run("orders");
+    let served = Served::start(&project);
+    take_events(&served).await;
+    served.stop().await;
+    database
+        .run(&format!("DELETE FROM people WHERE id = '{CANARY}'; DELETE FROM orders WHERE id IN (1, 3)"))
+        .await;
+    let segments: Vec<_> = std::fs::read_dir(data.join("events/app")).expect("a stream").flatten().collect();
+    let segment =
+        segments.iter().map(|entry| entry.path()).find(|path| path.extension() == Some("log".as_ref()));
+    let segment = segment.expect("a segment");
+    let mut bytes = std::fs::read(&segment).expect("read");
+    let frame = bytes.windows(4).position(|window| window == b"\xF5TGF").expect("a frame");
+    bytes[frame + 20] ^= 1;
+    std::fs::write(&segment, bytes).expect("damaged");
+    project.write(".tidegate/pinpoint.db", &"no database ".repeat(1000));
+    assert!(holds(&data.join("profiles.db"), CANARY) && holds(&data.join("sandbox"), CANARY));
+
+    let failed = project.done(&["users", "erase", CANARY]);
+
+    assert_eq!(failed.code, 1, "{failed:?}");
+    for said in [
+        "the event log (",
+        "is damaged at byte",
+        "connection `pinpoint` (",
+        "Erased from: failed rows and history, connection `own`, the sandbox of braze, the sandbox of onesignal",
+        "then erase the user again",
+    ] {
+        assert!(failed.stderr.contains(said), "{said}: {failed:?}");
+    }
+    assert!(!failed.stderr.contains(CANARY), "{failed:?}");
+    for entry in std::fs::read_dir(&data).expect("a folder").flatten() {
+        assert_eq!(holds(&entry.path(), CANARY), entry.file_name() == "events", "{entry:?}: {failed:?}");
+    }
+    let noted = project.json(&["users", "erasures", CANARY]);
+    assert_eq!(noted, json!({ "erasures": [] }), "it is not complete");
+
+    std::fs::remove_file(&segment).expect("deleted");
+    std::fs::remove_file(data.join("pinpoint.db")).expect("deleted");
+    project.json(&["users", "erase", CANARY]);
+    assert!(!holds(&data, CANARY));
+    let noted = project.json(&["users", "erasures", CANARY]);
+    assert_eq!(noted["erasures"].as_array().map(Vec::len), Some(1), "{noted:#}");
 }
