@@ -86,6 +86,8 @@ pub(super) fn next_action(
     if health == Health::NeedsAttention && status.failed_rows == 0 {
         let is_behind = status.last_run.as_ref().is_some_and(|run| run.ending != Some(Ending::Interrupted));
         return match is_behind {
+            // What waits is in the event log: the source has given it already.
+            true if is_export(status) => (Some(NextAction::CheckConnections), vec![both[1].to_owned()]),
             true => (Some(NextAction::CheckConnections), suspects),
             false => (Some(NextAction::RunAgain), Vec::new()),
         };
@@ -112,6 +114,10 @@ pub(super) fn next_action(
         _ if connection.is_some() => (Some(NextAction::CheckConnections), at_fault),
         _ => (Some(NextAction::CheckConnections), suspects),
     }
+}
+
+fn is_export(status: &SyncStatus) -> bool {
+    status.object == "events"
 }
 
 /// What else counts for the health of a sync.
@@ -165,7 +171,7 @@ pub(super) fn of(
 /// The sentence about a sync that does not keep up with its stream.
 fn falls_behind(status: &SyncStatus, behind: &Behind) -> String {
     let Behind { waiting, lasts } = behind;
-    let what = match (status.object == "events", *waiting) {
+    let what = match (is_export(status), *waiting) {
         (true, 1) => "1 event waits".to_owned(),
         (true, _) => format!("{waiting} events wait"),
         (false, 1) => "1 message waits".to_owned(),
@@ -336,6 +342,20 @@ mod tests {
         assert_eq!(failed(ErrorKind::Missing, Some("shop")), (ChangeSync, "shop".to_owned()));
         assert_eq!(failed(ErrorKind::Settings, None), (ChangeSync, none.clone()));
         assert_eq!(failed(ErrorKind::Storage, None), (RunAgain, none));
+    }
+
+    #[test]
+    fn an_export_that_is_behind_suspects_its_destination_and_not_the_source_of_the_events() {
+        let mut behind = status(None, 0);
+        let suspects = |status: &SyncStatus| next_action(Health::NeedsAttention, status, ["push", "lake"]);
+        let check = Some(NextAction::CheckConnections);
+        assert_eq!(suspects(&behind), (check, vec!["lake".to_owned()]));
+        behind.object = "event";
+        assert_eq!(
+            suspects(&behind),
+            (check, vec!["push".to_owned(), "lake".to_owned()]),
+            "an import of a topic"
+        );
     }
 
     #[test]
