@@ -144,6 +144,9 @@ impl Archive {
     }
 
     /// Erases a user from all history files. Returns how many rows these were. The caller holds the lock.
+    ///
+    /// # Errors
+    /// If a file is damaged or cannot be rewritten, after all others were.
     pub(super) async fn erase(&self, user: &str) -> Result<u64, Error> {
         if let Some(shared) = &self.shared {
             shared.take_over(&self.folder).await?;
@@ -152,7 +155,14 @@ impl Archive {
         let (files, id) = (self.history.clone(), user.to_owned());
         blocking(move || {
             files.tidy_all()?;
-            files.names()?.iter().try_fold(0, |sum, name| Ok(sum + erase::erase(&files.path_of(name), &id)?))
+            let (mut rows, mut failed) = (0, None);
+            for name in files.names()? {
+                match erase::erase(&files.path_of(&name), &id) {
+                    Ok(of_file) => rows += of_file,
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            failed.map_or(Ok(rows), Err)
         })
         .await
     }

@@ -50,7 +50,8 @@ async fn erase(
     // Before the files: from now on those of the user are opened.
     user_index::erase(database, &mut tx, user).await?;
     tx.commit().await?;
-    counts.history_rows += archive.erase(user).await?;
+    // One that fails keeps no page of the tables from being overwritten.
+    let of_files = archive.erase(user).await;
     // Another machine may have read the users of a file before it lost its rows.
     let mut tx = database.write().await?;
     user_index::erase(database, &mut tx, user).await?;
@@ -58,6 +59,7 @@ async fn erase(
     // What was removed is still in pages that are free now.
     database.scrub().await?;
     archive.erased();
+    counts.history_rows += of_files?;
     Ok(counts)
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt as _;
 use jiff::civil::Date;
-use tidegate_model::Error;
+use tidegate_model::{Error, ErrorKind};
 
 use super::dialect::Database;
 use super::statement::sql;
@@ -231,24 +231,28 @@ impl SharedHistory {
     /// Erases a user from all files. Returns how many rows these were.
     ///
     /// # Errors
-    /// Those of the database, the disk and the bucket. What was not erased is by the next call.
+    /// Those of the database, the disk and the bucket; if a file is damaged, after all others were erased from.
+    /// What was not erased is by the next call.
     pub(super) async fn erase(&self, user: &str) -> Result<u64, Error> {
         self.remove_unlisted(Duration::ZERO).await?;
-        let mut rows = 0;
+        let (mut rows, mut failed) = (0, None);
         let mut names = history_files::names(&self.database, IN_BUCKET).await?;
         while !names.is_empty() {
             let mut replaced = HashSet::new();
             for name in names {
-                match self.erase_in(&name, user).await? {
-                    Some(of_file) => rows += of_file,
-                    None => _ = replaced.insert(history::stem_of(&name).to_owned()),
+                match self.erase_in(&name, user).await {
+                    Ok(Some(of_file)) => rows += of_file,
+                    Ok(None) => _ = replaced.insert(history::stem_of(&name).to_owned()),
+                    Err(error) if error.kind() == ErrorKind::Storage => failed = failed.or(Some(error)),
+                    // Of the bucket or the database: the other files would not be reached either.
+                    Err(error) => return Err(error),
                 }
             }
             names = history_files::names(&self.database, IN_BUCKET).await?;
             names.retain(|name| replaced.contains(history::stem_of(name)));
         }
         self.sweep(None, true).await?;
-        Ok(rows)
+        failed.map_or(Ok(rows), Err)
     }
 
     /// Erases a user from one file. Returns how many rows these were; `None` if another machine has listed another

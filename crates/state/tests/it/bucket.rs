@@ -210,6 +210,29 @@ async fn an_erased_user_is_in_no_file_of_the_bucket_and_in_no_copy_of_a_machine_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_of_the_bucket_keeps_an_erased_user_in_no_other_one() {
+    let scene = Scene::new().await;
+    let first = scene.machine().await;
+    first.run(&scene, &[1, 2]).await;
+    scene.bucket.clock.advance(SignedDuration::from_hours(24));
+    first.run(&scene, &[1, 3]).await;
+    let user = first.user("1").await;
+    let (damaged, whole) = {
+        let names = scene.bucket.names("history/");
+        (names[0].clone(), names[1].clone())
+    };
+    scene.bucket.write(&damaged, b"PAR1".to_vec());
+    let second = scene.machine().await;
+
+    let error = second.store.erase_user(&user).await.expect_err("damaged");
+
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+    assert!(!scene.bucket.names("history/").contains(&whole), "another version is in its place");
+    assert!(!scene.bucket.holds(&user));
+    assert!(scene.bucket.names("history/").contains(&damaged), "it may be restored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_user_is_soon_in_no_copy_of_a_machine_that_continues_and_does_nothing() {
     let scene = Scene::new().await;
     let (first, second) = (scene.machine().await, scene.machine().await);

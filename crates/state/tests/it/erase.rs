@@ -131,3 +131,35 @@ async fn an_erased_user_is_in_no_file_of_the_store_also_after_a_restart() {
     assert!(store.erasures(Some("bob")).await.expect("listed").is_empty());
     assert!(!holds(folder.data.path(), CANARY));
 }
+
+#[tokio::test]
+async fn a_damaged_history_file_keeps_an_erased_user_in_no_other_file() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    fill(&*store, now(&folder)).await;
+    let history = folder.data.path().join("history");
+    let file = files(&history).pop().expect("a history file");
+    let bytes = fs::read(&file).expect("read");
+    // Folders have no order: one of them probably comes before the whole one.
+    let name = file.file_name().expect("a name").to_string_lossy();
+    let damaged = ["0", "1", "2", "x", "y", "z"].map(|before| file.with_file_name(format!("{before}{name}")));
+    for path in &damaged {
+        fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
+    }
+
+    let error = store.erase_user(CANARY).await.expect_err("damaged");
+
+    assert!(damaged.iter().any(|path| error.message().contains(&path.display().to_string())), "{error:?}");
+    for path in damaged {
+        fs::remove_file(path).expect("moved away");
+    }
+    assert!(!holds(folder.data.path(), CANARY), "in the file or in free pages of the tables");
+    store.erase_user(CANARY).await.expect("erased");
+}
+
+/// The files in a folder and in those below it.
+fn files(place: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(place).expect("listed").flatten();
+    let of = |path: std::path::PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.flat_map(|entry| of(entry.path())).collect()
+}

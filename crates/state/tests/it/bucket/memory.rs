@@ -98,6 +98,12 @@ impl Memory {
         read.iter().filter(|name| name.starts_with(folder)).cloned().collect()
     }
 
+    /// Puts other bytes into a file.
+    pub(super) fn write(&self, name: &str, bytes: Vec<u8>) {
+        let mut files = self.files.lock().expect("whole");
+        files.get_mut(name).expect("a file").1 = bytes;
+    }
+
     pub(super) fn holds(&self, text: &str) -> bool {
         let files = self.files.lock().expect("whole");
         files.values().any(|(_, bytes)| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
