@@ -99,7 +99,7 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
         word("state"),
         word("last run").optional(),
         word("ended"),
-        numeric("last delivered"),
+        numeric("delivered in run"),
         numeric("failed rows"),
         numeric("behind"),
     ]);
