@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tidegate_engine::service::{Engine, Rejection, RetryFilter, RetryResult, RunMode};
 use tidegate_model::store::{Pause, PausedBy};
-use tidegate_model::{Cause, Clock, Ending, Error, ErrorKind, Run, SyncId, SystemClock};
-use tidegate_project::Schedule;
+use tidegate_model::{Cause, Clock, Ending, Error, ErrorKind, Mode, Run, SyncId, SystemClock};
+use tidegate_project::{Schedule, SyncSpec};
 use tokio_util::sync::CancellationToken;
 
 use super::documents::{Dismissed, FinishedRun, Retried, Runs};
@@ -244,23 +244,47 @@ async fn print_retry(
     result: &RetryResult,
     in_doubt: bool,
 ) -> Result<(), Error> {
+    let is_mirror = matches!(engine.sync(sync)?, SyncSpec::Import(import) if import.mode == Mode::Mirror);
+    let left = left_by_retry(sync, result, in_doubt, is_mirror);
     match &result.run {
         Some(run) => print(run, &engine.reasons(run).await?, engine.open_failed_rows(sync).await?, None),
+        None if !left.is_empty() => output::line(format!("{sync}: nothing was sent again")),
         None if in_doubt => output::line(format!("{sync}: nothing to send again: no row is in doubt")),
         None => output::line(format!(
             "{sync}: nothing to send again; rows in doubt are sent with `--in-doubt` only"
         )),
     }
+    left.into_iter().for_each(note);
+    Ok(())
+}
+
+/// Says which failed rows a retry did not send, and what can be done about them.
+fn left_by_retry(sync: &SyncId, result: &RetryResult, in_doubt: bool, is_mirror: bool) -> Vec<String> {
+    let mut left = Vec::new();
+    let dismiss = if in_doubt { format!("{sync} --in-doubt") } else { sync.to_string() };
     if result.gone > 0 {
-        note(format!("  {} no longer at the source", counted(result.gone, "row")));
+        let rows = counted(result.gone, "row");
+        left.push(match is_mirror {
+            true => {
+                format!("  {rows} no longer at the source: the next run acts as `removed` of the sync says")
+            }
+            false => format!(
+                "  {rows} no longer at the source: `tidegate dismiss {dismiss}` closes rows that need no delivery"
+            ),
+        });
     }
     if result.malformed > 0 {
-        note(format!(
-            "  {} could not be parsed or kept whole: correct it at the source, then run the sync again; lines of a file go into a new file",
-            counted(result.malformed, "input")
-        ));
+        let inputs = counted(result.malformed, "input");
+        left.push(match in_doubt {
+            true => format!(
+                "  {inputs} not kept whole: look at the destination for each; `tidegate dismiss {dismiss}` closes those that need no delivery"
+            ),
+            false => format!(
+                "  {inputs} could not be parsed or kept whole: correct it at the source, then run the sync again; lines of a file go into a new file"
+            ),
+        });
     }
-    Ok(())
+    left
 }
 
 /// Prints a run on one line, then why rows failed and what to do. `fault` is a sync whose run failed for
@@ -344,4 +368,27 @@ fn code_of(run: &Run) -> u8 {
 fn worse(a: u8, b: u8) -> u8 {
     let rank = |code: u8| [DONE, PARTIAL, MISCONFIGURED, FAILED].iter().position(|known| *known == code);
     if rank(b) > rank(a) { b } else { a }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_a_retry_did_not_send_come_with_what_is_done_about_them() {
+        let left = |gone, malformed, in_doubt, is_mirror| {
+            let result = RetryResult { run: None, gone, malformed };
+            left_by_retry(&SyncId::new("orders"), &result, in_doubt, is_mirror).join("")
+        };
+        assert_eq!(left(0, 0, true, true), "");
+        let mirror = left(2, 0, false, true);
+        assert!(
+            mirror.contains("2 rows no longer at the source") && mirror.contains("`removed`"),
+            "{mirror}"
+        );
+        let cursor = left(1, 0, true, false);
+        assert!(cursor.contains("`tidegate dismiss orders --in-doubt`"), "{cursor}");
+        let not_kept = left(0, 1, true, false);
+        assert!(not_kept.contains("not kept whole") && !not_kept.contains("at the source"), "{not_kept}");
+    }
 }

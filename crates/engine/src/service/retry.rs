@@ -57,7 +57,7 @@ pub struct RetryResult {
     pub run: Option<Run>,
     /// Rows that the source no longer has. A mirror acts on them in its next run.
     pub gone: u64,
-    /// Inputs that could not be parsed, or were kept only in part: fix the source and read it again.
+    /// Inputs that could not be parsed, or of which not everything is kept: fix the source and read it again.
     pub malformed: u64,
 }
 
@@ -65,8 +65,8 @@ pub struct RetryResult {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Left {
     gone: u64,
-    /// What could not be parsed, and rows of which only a part was kept and that the source
-    /// cannot look up.
+    /// What could not be parsed, rows of which only a part was kept and that the source cannot look
+    /// up, and those of which nothing is kept.
     malformed: u64,
 }
 
@@ -254,7 +254,8 @@ impl RowsToRetry {
                     }
                     None => self.note(|left| left.malformed += 1),
                 },
-                None => self.note(|left| left.gone += 1),
+                // Nothing says where it is at the source, so nothing says that it is not there.
+                None => self.note(|left| left.malformed += 1),
             }
         }
         if !unchanged.items.is_empty() {
@@ -347,8 +348,8 @@ mod tests {
         let row = Row { columns: Columns::new(["id", "note"]), values: vec![Value::Int(1), Value::Null] };
         let part = RowPart { row: row.clone(), cut: vec!["note".to_owned()], ..RowPart::default() };
         let page = vec![
-            failed(&sync, RowHash(1), KeptRow::Part(Box::new(part))),
-            failed(&sync, RowHash(1), KeptRow::Whole(row)),
+            failed(&sync, RowHash(1), Some(KeptRow::Part(Box::new(part)))),
+            failed(&sync, RowHash(1), Some(KeptRow::Whole(row))),
         ];
         let left = Left { malformed: 1, gone: 0 };
         assert_eq!(taken(&stage, import, page).await, (1, left), "the whole one, and the other one is told");
@@ -365,13 +366,24 @@ mod tests {
         let unnamed = Row { columns: columns.clone(), values: values.clone() };
         values[0] = Value::Text("5".into());
         let named = Row { columns, values };
-        let page = [named, unnamed].map(|row| failed(&sync, RowHash::REMOVED.with_changes(3), row.into()));
+        let page =
+            [named, unnamed].map(|row| failed(&sync, RowHash::REMOVED.with_changes(3), Some(row.into())));
         let left = Left { malformed: 0, gone: 2 };
         assert_eq!(taken(&stage, import, page.into()).await, (0, left), "the next run deletes them");
     }
 
+    /// A row that was listed at the end of a run, or whose contents were removed by the retention.
+    #[tokio::test(start_paused = true)]
+    async fn a_row_of_which_nothing_is_kept_is_not_said_to_be_gone_from_the_source() {
+        let stage = Stage::start(1, 8);
+        let sync = SyncId::new("s0");
+        let import = stage.engine.import(&sync, None).await.expect("opens");
+        let page = vec![failed(&sync, RowHash(1), None)];
+        assert_eq!(taken(&stage, import, page).await, (0, Left { malformed: 1, gone: 0 }));
+    }
+
     /// A failed row of this version, of which this was kept.
-    fn failed(sync: &SyncId, version: RowHash, payload: KeptRow) -> FailedRow {
+    fn failed(sync: &SyncId, version: RowHash, payload: Option<KeptRow>) -> FailedRow {
         let entry = RowEntry {
             at: Timestamp::UNIX_EPOCH,
             sync: sync.clone(),
@@ -381,7 +393,7 @@ mod tests {
             key: "1".to_owned(),
             status: StatusKind::Rejected,
             reason: None,
-            payload: Some(payload),
+            payload,
         };
         let first_at = Timestamp::UNIX_EPOCH;
         FailedRow { key: RowHash(1), row: version, entry, first_at, attempts: 1, position: 1 }
