@@ -1,8 +1,5 @@
 //! What a folder of files holds after deliveries and crashes.
 
-use std::fs::File;
-use std::time::{Duration, SystemTime};
-
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tidegate_model::{ErrorKind, Json, Layout, LogId, SinkTarget};
@@ -78,25 +75,26 @@ async fn a_file_that_a_killed_process_was_writing_is_never_among_those_that_are_
     let project = tempdir().expect("folder");
     let target = target("export", json!({ "partition_by_date": false }));
     let folder = project.path().join("lake/onesignal_events/message_events");
-    let left = ["onesignal.export.staged", "onesignal.export.7c9e6679f7b64e0b.staged"];
-    let left = left.map(|name| folder.join("_tidegate").join(name));
-    std::fs::create_dir_all(folder.join("_tidegate")).expect("made");
-    // As if the machine had stopped before the files got their names: long ago, and just now.
-    let just_now = folder.join("_tidegate/onesignal.export.16fd2706.staged");
-    for file in left.iter().chain([&just_now]) {
-        std::fs::write(file, "half a file").expect("written");
-    }
-    for file in &left {
-        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        File::options().write(true).open(file).and_then(|file| file.set_modified(long_ago)).expect("a time");
+    // As if the machine had stopped before the files got their names.
+    for left in
+        ["onesignal.export.staged", "onesignal.export.7c9e6679.writer/half", "onesignal.exports.1.writer/x"]
+    {
+        let left = folder.join("_tidegate").join(left);
+        std::fs::create_dir_all(left.parent().expect("a folder")).expect("made");
+        std::fs::write(left, "half a file").expect("written");
     }
     let sink = open(FILES, project.path(), &target);
     let seen = || files_below(&folder, "").into_iter().filter(|file| !file.to_string_lossy().contains("/_"));
+    let unfinished = || {
+        let files = files_below(&folder.join("_tidegate"), "").into_iter();
+        files.filter(|file| file.extension().is_none_or(|ending| ending != "json")).collect::<Vec<_>>()
+    };
 
     let delivered = sink.deliver(&events(1..=3)).await.expect("a receipt");
 
     assert!(all_delivered(&delivered, 3));
-    assert_eq!(files_below(&folder, ".staged"), [&*just_now], "another process may be writing it");
+    let of_another_export = folder.join("_tidegate/onesignal.exports.1.writer/x");
+    assert_eq!(unfinished(), [&*of_another_export]);
     let files: Vec<_> = seen().collect();
     assert_eq!(counts(&files), once(&events(1..=3)));
 
@@ -104,8 +102,26 @@ async fn a_file_that_a_killed_process_was_writing_is_never_among_those_that_are_
     let in_the_way = folder.join("20260301T120000000004Z-onesignal.export-0-4-5.parquet/full");
     std::fs::create_dir_all(&in_the_way).expect("made");
     sink.deliver(&events(4..=5)).await.expect_err("in the way");
-    assert_eq!(files_below(&folder, ".staged"), [&*just_now]);
+    assert_eq!(unfinished(), [&*of_another_export]);
     assert_eq!(seen().filter(|file| file.is_file()).count(), 1, "only the whole file is seen");
+}
+
+#[tokio::test]
+async fn a_process_that_was_paused_while_another_took_over_writes_nothing_twice() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({}));
+    let paused = open(FILES, project.path(), &target);
+    paused.deliver(&events(1..=3)).await.expect("a receipt");
+    open(FILES, project.path(), &target).deliver(&events(4..=6)).await.expect("a receipt");
+
+    let error = paused.deliver(&events(4..=5)).await.expect_err("another took over");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let again = paused.deliver(&events(4..=8)).await.expect("a receipt");
+
+    assert!(all_delivered(&again, 5));
+    open(FILES, project.path(), &target).deliver(&events(7..=9)).await.expect("a receipt");
+    let files = files_below(&project.path().join("lake"), ".parquet");
+    assert_eq!(counts(&files), once(&events(1..=9)));
 }
 
 #[tokio::test]

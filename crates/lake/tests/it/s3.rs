@@ -112,6 +112,26 @@ async fn files_in_a_bucket_are_written_once() {
 }
 
 #[tokio::test]
+async fn a_process_that_was_paused_puts_no_older_journal_into_a_bucket() {
+    let bucket = bucket("paused");
+    let connection = connection(&format!("s3://{bucket}"));
+    let open = || open(tidegate_lake::files::SINK, connection.clone(), json!({ "path": "a" }));
+    let paused = open();
+    paused.deliver(&events(1..=3)).await.expect("a receipt");
+    open().deliver(&events(4..=6)).await.expect("a receipt");
+
+    let error = paused.deliver(&events(4..=5)).await.expect_err("another wrote the journal");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let again = paused.deliver(&events(4..=8)).await.expect("a receipt");
+    assert!(all_delivered(&again, 5));
+
+    let names = ask("GET", &format!("/{bucket}?list-type=2"));
+    let spans = ["1-3", "4-6", "7-8"].map(|span| format!("onesignal.export-0-{span}.parquet"));
+    assert!(spans.iter().all(|span| names.contains(span)), "{names}");
+    assert_eq!(names.matches(".parquet").count(), 3, "{names}");
+}
+
+#[tokio::test]
 async fn the_check_proves_that_commits_are_safe_in_a_bucket() {
     let sink = open(delta(), connection(&format!("s3://{}/x", bucket("check"))), json!({}));
 

@@ -7,9 +7,11 @@ mod root;
 mod settings;
 mod stage;
 mod trust;
+mod writer;
 
 pub use bucket::StorageBucket;
 pub use bucket_address::BucketAddress;
 pub use errors::explain;
 pub use root::StorageRoot;
 pub use settings::LakeSettings;
+pub use writer::{FencedWriter, FileVersion};

@@ -155,15 +155,10 @@ impl StorageRoot {
         put.map(drop).map_err(|cause| explain(&format!("writing to {}", self.name()), &cause))
     }
 
-    /// Writes a file as a whole, as [`StorageRoot::put`] does. On this machine it is written first under
-    /// a name of its own that begins as `stage`, in a folder that readers skip: a process that dies leaves
-    /// nothing among the files that they read, and a write that was given up stays apart from the next.
-    /// [`StorageRoot::remove_abandoned`] removes what was left there.
-    pub async fn put_staged(&self, stage: &str, name: &str, content: Bytes) -> Result<(), Error> {
-        self.put_at(stage, &self.file(name)?, content).await
-    }
-
-    /// Writes a file of this store as [`StorageRoot::put_staged`] does.
+    /// Writes a file of this store as a whole, as [`StorageRoot::put`] does. On this machine it is written
+    /// first under a name of its own that begins as `stage`, in a folder that readers skip: a process that
+    /// dies leaves nothing among the files that they read, and a write that was given up stays apart from the
+    /// next. [`StorageRoot::remove_abandoned`] removes what was left there.
     pub async fn put_at(
         &self,
         stage: &str,
@@ -202,7 +197,7 @@ impl StorageRoot {
     }
 
     /// Returns the folder if it is on this machine.
-    fn local_folder(&self) -> Option<PathBuf> {
+    pub(super) fn local_folder(&self) -> Option<PathBuf> {
         self.url.to_file_path().ok().filter(|_| self.url.scheme() == "file")
     }
 
@@ -483,7 +478,9 @@ mod tests {
             writers.spawn(async move {
                 for round in 0..8 {
                     let name = format!("{writer}-{round}");
-                    root.put_staged("_s/one", &name, content(writer)).await.expect("written");
+                    root.put_at("_s/one", &root.file(&name).expect("a path"), content(writer))
+                        .await
+                        .expect("written");
                 }
             });
         }

@@ -2,7 +2,7 @@
 //!
 //! Each has a name of its own, in a folder that readers skip. A delivery that was given up may still be
 //! writing when the next one begins: with one name for both, the second would write into the file that the
-//! first puts among those that are read.
+//! first puts among those that are read. A [`FencedWriter`](super::FencedWriter) has a folder of its own there.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 const ENDING: &str = ".staged";
+const FOLDER_ENDING: &str = ".writer";
 
 /// Returns the name of the next file of a stage.
 pub(super) fn next(stage: &str) -> String {
@@ -20,19 +21,90 @@ pub(super) fn next(stage: &str) -> String {
 
 /// Writes a file and waits until the disk has it. If that fails, nothing stays.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = match File::create_new(path) {
+    let file = match File::create_new(path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
             File::create_new(path)?
         }
         created => created?,
     };
+    fill(file, path, content)
+}
+
+fn fill(mut file: File, path: &Path, content: &[u8]) -> io::Result<()> {
     let written = file.write_all(content).and_then(|()| file.sync_all());
     if written.is_err() {
         // Otherwise it is removed with those that were abandoned.
         let _ = fs::remove_file(path);
     }
     written
+}
+
+/// Returns the name of the folder of the next writer of a stage.
+pub(super) fn own_folder(stage: &str) -> String {
+    format!("{stage}.{}{FOLDER_ENDING}", Uuid::new_v4().simple())
+}
+
+/// Makes the folder of a writer and removes those of all other writers of the stage, with the files in them.
+///
+/// Its own comes first: of two writers that take over at the same time, at least one sees the other.
+pub(super) fn take_over(stage: &Path, own: &Path) -> io::Result<()> {
+    fs::create_dir_all(own)?;
+    let (Some(folder), Some(name)) = (stage.parent(), stage.file_name().and_then(|name| name.to_str()))
+    else {
+        return Ok(());
+    };
+    let beginning = format!("{name}.");
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_of = |ending: &str| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(&beginning) && name.ends_with(ending))
+        };
+        if is_of(FOLDER_ENDING) && path != own {
+            remove_folder(&path)?;
+        } else if is_of(ENDING) {
+            unless_missing(fs::remove_file(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the folder of a writer, which may be adding a file.
+fn remove_folder(path: &Path) -> io::Result<()> {
+    const ATTEMPTS: usize = 16;
+    for _ in 1..ATTEMPTS {
+        match unless_missing(fs::remove_dir_all(path)) {
+            Err(cause) if cause.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => return removed,
+        }
+    }
+    unless_missing(fs::remove_dir_all(path))
+}
+
+fn unless_missing(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Writes a file into a folder and waits until the disk has it; `false` if the folder is gone.
+pub(super) fn write_beside(path: &Path, content: &[u8]) -> io::Result<bool> {
+    match File::create_new(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        created => fill(created?, path, content).map(|()| true),
+    }
+}
+
+/// Removes a file by moving it to `removed` first, which fails if the folder of that is gone; whether it is.
+pub(super) fn remove_through(file: &Path, removed: &Path) -> io::Result<bool> {
+    match fs::rename(file, removed) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => file.try_exists(),
+        Err(cause) => Err(cause),
+        // One that another writer has removed meanwhile is gone as well.
+        Ok(()) => unless_missing(fs::remove_file(removed)).map(|()| false),
+    }
 }
 
 /// Removes the files of a stage, also those of stages whose names begin so, that were written last before

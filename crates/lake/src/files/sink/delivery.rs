@@ -10,7 +10,7 @@ use tidegate_model::{
     Checks, Clock, ConnectorContext, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings,
     SinkTarget,
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::encode::{FileEncoding, Files};
 use super::journal::{Begun, Journal};
@@ -20,8 +20,7 @@ use crate::prepared::PreparedBatches;
 use crate::probe::{self, Need};
 use crate::progress::{EventOffset, MarkKey, Progress};
 use crate::{TIDEGATE, blocking, plain, stage_of, validate};
-use tidegate_transport::storage::LakeSettings;
-use tidegate_transport::storage::StorageRoot;
+use tidegate_transport::storage::{FencedWriter, LakeSettings, StorageRoot};
 
 /// Events and bytes of one delivery.
 const EVENTS_MAX: usize = 50_000;
@@ -32,16 +31,21 @@ pub(super) struct FilesSink {
     folder: StorageRoot,
     /// The stream and the export, as the names of files begin.
     name: String,
-    /// How the name of a file begins while it is written.
+    /// How the name of the folder of unfinished files begins.
     stage: String,
-    /// Whether files that earlier deliveries abandoned were removed.
-    swept: OnceCell<()>,
     encoding: FileEncoding,
     linger: Duration,
     clock: Arc<dyn Clock>,
-    journals: Mutex<BTreeMap<MarkKey, Journal>>,
+    /// Taken out during a delivery: after one that failed or was given up, the next takes over again.
+    open: Mutex<Option<OpenFolder>>,
     /// The files of each partition.
     prepared_batches: PreparedBatches<BTreeMap<MarkKey, Files>>,
+}
+
+/// The right to write the folder, and what is known of it since.
+struct OpenFolder {
+    writer: FencedWriter,
+    journals: BTreeMap<MarkKey, Journal>,
 }
 
 impl FilesSink {
@@ -63,7 +67,6 @@ impl FilesSink {
             lake,
             name: format!("{}.{}", plain(target.stream.as_str()), plain(target.sync.as_str())),
             stage: stage_of(target),
-            swept: OnceCell::new(),
             encoding: FileEncoding {
                 layout: target.layout,
                 format: written.format,
@@ -72,7 +75,7 @@ impl FilesSink {
             },
             linger: written.commit_every.0,
             clock: Arc::clone(&context.clock),
-            journals: Mutex::default(),
+            open: Mutex::default(),
             prepared_batches: PreparedBatches::default(),
         })
     }
@@ -81,18 +84,18 @@ impl FilesSink {
     /// are the files of them all, where they are there already.
     async fn write(
         &self,
-        journals: &mut BTreeMap<MarkKey, Journal>,
+        open: &mut OpenFolder,
         key: MarkKey,
         events: Vec<(EventOffset, &LoggedEvent)>,
         prepared: Option<Files>,
     ) -> Result<(), Error> {
         let path = format!("{TIDEGATE}/{}.{key}.json", self.name);
-        // Taken out: after a failure it is read again.
+        let OpenFolder { writer, journals } = open;
         let mut journal = match journals.remove(&key) {
             Some(journal) => journal,
-            None => Journal::load(&self.folder, &path).await?,
+            None => Journal::load(&self.folder, writer, &path).await?,
         };
-        journal.resolve(&self.folder, events.iter().map(|(offset, _)| *offset)).await?;
+        journal.resolve(&self.folder, writer, events.iter().map(|(offset, _)| *offset)).await?;
         let offered = events.len();
         let mut fresh = events;
         fresh.retain(|(offset, _)| !journal.covers(*offset));
@@ -114,11 +117,11 @@ impl FilesSink {
 
         let names = files.iter().map(|(name, _)| name.clone()).collect();
         journal.writing = progress.map(|progress| Begun { files: names, progress });
-        journal.save(&self.folder, &path).await?;
+        journal.save(writer, &path).await?;
         for (name, content) in files {
-            self.folder.put_staged(&self.stage, &name, content).await?;
+            writer.put(&name, content).await?;
         }
-        journals.insert(key, Journal { written: progress, writing: None });
+        journals.insert(key, Journal { written: progress, writing: None, seen: journal.seen });
         Ok(())
     }
 
@@ -190,12 +193,19 @@ impl Destination<LoggedEvent> for FilesSink {
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
         let partitions = by_partition(items);
         let mut prepared_batches = self.prepared_batches.take(&offsets(&partitions)).unwrap_or_default();
-        self.swept.get_or_init(|| self.folder.remove_abandoned(&self.stage, self.clock.now())).await;
-        let mut journals = self.journals.lock().await;
+        let mut held = self.open.lock().await;
+        let mut open = match held.take() {
+            Some(open) => open,
+            None => OpenFolder {
+                writer: FencedWriter::take_over(&self.folder, &self.stage).await?,
+                journals: BTreeMap::new(),
+            },
+        };
         for (key, events) in partitions {
             // What an earlier partition wrote is known when the same comes again.
-            self.write(&mut journals, key, events, prepared_batches.remove(&key)).await?;
+            self.write(&mut open, key, events, prepared_batches.remove(&key)).await?;
         }
+        *held = Some(open);
         Ok(Receipt::delivered(items.len()))
     }
 }

@@ -4,13 +4,14 @@
 //! written before them: which files come now, and how far the export has come
 //! once all of them are there. If the same events are delivered again, that
 //! delivery was interrupted, or its success was not heard of: either all its
-//! files exist, or existing ones are removed and written again.
+//! files exist, or existing ones are removed and written again. A [`FencedWriter`] keeps the journal of a
+//! delivery that was given up from taking the place of a newer one.
 
 use serde::{Deserialize, Serialize};
 use tidegate_model::{Error, ErrorKind};
 
 use crate::progress::{EventOffset, Progress};
-use tidegate_transport::storage::StorageRoot;
+use tidegate_transport::storage::{FencedWriter, FileVersion, StorageRoot};
 
 /// The journal of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub(super) struct Journal {
     pub(super) written: Option<Progress>,
     /// A delivery that was begun.
     pub(super) writing: Option<Begun>,
+    /// Which file it was read from or written to.
+    #[serde(skip)]
+    pub(super) seen: FileVersion,
 }
 
 /// A delivery that was begun.
@@ -32,20 +36,26 @@ pub(super) struct Begun {
 
 impl Journal {
     /// Reads a journal; a new one if it does not exist.
-    pub(super) async fn load(root: &StorageRoot, name: &str) -> Result<Journal, Error> {
-        let Some(content) = root.get(name).await? else { return Ok(Journal::default()) };
-        serde_json::from_slice(&content).map_err(|cause| {
+    pub(super) async fn load(
+        root: &StorageRoot,
+        writer: &FencedWriter,
+        name: &str,
+    ) -> Result<Journal, Error> {
+        let (Some(content), seen) = writer.read(name).await? else { return Ok(Journal::default()) };
+        let read: Journal = serde_json::from_slice(&content).map_err(|cause| {
             let message = format!("{}{name} cannot be read: {cause}", root.name());
             Error::new(ErrorKind::Unexpected, message)
                 .hint("restore it; without it events that were written may be written again")
-        })
+        })?;
+        Ok(Journal { seen, ..read })
     }
 
     /// Writes the journal.
-    pub(super) async fn save(&self, root: &StorageRoot, name: &str) -> Result<(), Error> {
+    pub(super) async fn save(&mut self, writer: &FencedWriter, name: &str) -> Result<(), Error> {
         let content = serde_json::to_vec(self)
             .map_err(|cause| Error::internal("writing a journal").caused_by(cause))?;
-        root.put_staged(name, name, content.into()).await
+        self.seen = writer.replace(name, content.into(), &self.seen).await?;
+        Ok(())
     }
 
     /// Determines the outcome of the delivery that was begun, now that these
@@ -53,6 +63,7 @@ impl Journal {
     pub(super) async fn resolve(
         &mut self,
         root: &StorageRoot,
+        writer: &FencedWriter,
         mut events: impl Iterator<Item = EventOffset>,
     ) -> Result<(), Error> {
         let Some(begun) = &self.writing else { return Ok(()) };
@@ -60,7 +71,7 @@ impl Journal {
         // The log is read in order: the first event now is the oldest uncommitted one.
         if begun.progress.covers(first) && !all_there(root, &begun.files).await? {
             for file in &begun.files {
-                root.remove(file).await?;
+                writer.remove(file).await?;
             }
         } else {
             self.written = Some(begun.progress);
