@@ -172,6 +172,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.statement(who, path, raw)
         if path.startswith("/api/2.0/fs/files/Volumes/"):
             return self.file(who, path.removeprefix("/api/2.0/fs/files/Volumes/"), raw)
+        if path.startswith("/api/2.0/fs/directories/Volumes/"):
+            return self.folder(who, path.removeprefix("/api/2.0/fs/directories"), query)
         return self.other(who, path, query)
 
     def fault(self, wrong):
@@ -260,6 +262,26 @@ class Handler(BaseHTTPRequestHandler):
             place.unlink()
             return self.answer(204, b"")
         return self.answer(200, place.read_bytes(), "application/octet-stream")
+
+    def folder(self, who, path, query):
+        """The files of a volume, two a page."""
+        volume = tuple(path.split("/")[2:5])
+        lacking = who.lacking_volume(volume, "READ VOLUME")
+        if lacking:
+            return self.refuse(403, "PERMISSION_DENIED", f"User does not have {lacking}.")
+        if volume not in self.workspace.engine.known_volumes:
+            return self.refuse(404, "NOT_FOUND", f"Volume '{'.'.join(volume)}' does not exist.")
+        folder = self.workspace.engine.volumes.joinpath(*path.split("/")[2:])
+        files = sorted(one for one in folder.iterdir() if one.is_file()) if folder.is_dir() else []
+        start = int(query.get("page_token", "at 0").removeprefix("at "))
+        page = {"contents": [
+            {"path": f"{path}/{one.name}", "name": one.name, "is_directory": False,
+             "file_size": one.stat().st_size, "last_modified": int(one.stat().st_mtime * 1000)}
+            for one in files[start:start + 2]
+        ]}
+        if start + 2 < len(files):
+            page["next_page_token"] = f"at {start + 2}"
+        return self.answer(200, page)
 
     def oidc(self, path, raw):
         if path.endswith("oauth-authorization-server"):

@@ -74,6 +74,8 @@ def sdk(address):
 
     principal.files.upload(path, io.BytesIO(b"text"), overwrite=True)
     ok("a file of a volume is written and read", principal.files.download(path).contents.read() == b"text")
+    listed = [file.path for file in principal.files.list_directory_contents(path.rsplit("/", 1)[0])]
+    ok("the files of a volume are listed", listed == [path])
     principal.files.delete(path)
 
 

@@ -1,11 +1,19 @@
 //! Each phase of a read and of a delivery fails in each way: nothing is lost, nothing is there twice.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tidegate_model::{ErrorKind, Outcome};
+use tidegate_model::{Clock, ConnectorContext, ErrorKind, Http, HttpFailure, Outcome, SystemClock};
+use tidegate_warehouses::databricks::CONNECTOR;
 
 use crate::databricks_server::{Workspace, by, read, rows, selection};
 use crate::databricks_sink::{counted, sink};
-use crate::event_sinks::events;
+use crate::event_sinks::{events, open};
 
 /// How a service does not answer, or not as it should.
 const FAULTS: &[&str] = &["429", "503", "drop", "expired"];
@@ -83,7 +91,65 @@ async fn a_delivery_that_fails_in_any_phase_has_every_event_once_in_the_end() {
         }
     }
     workspace.set(json!({})).await;
-    let sink = sink(&workspace, json!({ "schema": workspace.schema() }));
+    assert!(!workspace.files().await.is_empty(), "some could not be removed");
+    let target = json!({ "schema": workspace.schema() });
+    sink(&workspace, target.clone()).deliver(&events(0..1)).await.unwrap();
+    assert!(!workspace.files().await.is_empty(), "another process may still read them");
+    let later = ConnectorContext { clock: Arc::new(TwoHoursLater), ..workspace.context() };
+    let sink = open(&CONNECTOR, &workspace.settings(json!({})), target, &later);
     sink.deliver(&events(0..1)).await.unwrap();
-    assert_eq!(workspace.files().await, Vec::<String>::new(), "what stayed is written over and removed");
+    assert_eq!(workspace.files().await, Vec::<String>::new(), "what was abandoned is removed");
+}
+
+struct TwoHoursLater;
+
+impl Clock for TwoHoursLater {
+    fn now(&self) -> Timestamp {
+        SystemClock.now() + SignedDuration::from_hours(2)
+    }
+}
+
+/// Holds the next upload back, which its delivery gives up, and lets it arrive before the next merge.
+struct LateUpload {
+    http: Arc<dyn Http>,
+    is_awaited: AtomicBool,
+    held: Mutex<Option<Request<Bytes>>>,
+}
+
+#[async_trait]
+impl Http for LateUpload {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
+        if request.method() == Method::PUT && self.is_awaited.swap(false, Ordering::Relaxed) {
+            self.held.lock().unwrap().replace(request);
+            return Err(HttpFailure::ResponseLost("given up".to_owned()));
+        }
+        let is_merge = request.body().windows(10).any(|part| part == b"MERGE INTO");
+        let late = if is_merge { self.held.lock().unwrap().take() } else { None };
+        if let Some(late) = late {
+            assert!(self.http.send(late).await?.status().is_success());
+        }
+        self.http.send(request).await
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_given_up_and_arrives_late_is_not_merged_for_the_next_delivery() {
+    let workspace = Workspace::new().await;
+    let (is_awaited, held) = (AtomicBool::new(false), Mutex::default());
+    let late = Arc::new(LateUpload { http: workspace.http(), is_awaited, held });
+    let context = ConnectorContext { http: late.clone(), ..workspace.context() };
+    let target = json!({ "schema": workspace.schema() });
+    let sink = open(&CONNECTOR, &workspace.settings(json!({})), target, &context);
+    sink.deliver(&events(0..1)).await.unwrap();
+    late.is_awaited.store(true, Ordering::Relaxed);
+    sink.deliver(&events(1..3)).await.expect_err("given up");
+
+    let receipt = sink.deliver(&events(3..6)).await.unwrap();
+
+    assert!(receipt.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered));
+    assert!(late.held.lock().unwrap().is_none(), "it has arrived");
+    let table = workspace.table("message_events");
+    assert_eq!(counted(&workspace, &table).await, (4, 4), "those that were delivered");
+    sink.deliver(&events(1..3)).await.unwrap();
+    assert_eq!(counted(&workspace, &table).await, (6, 6));
 }

@@ -112,7 +112,7 @@ impl DatabricksSink {
     /// Says which way events take, and why.
     async fn prove_volume(&self, checks: &mut Checks, who: &Identity) -> Result<(), Error> {
         let name = format!("volume {}", self.table.volume.join("."));
-        let probe = format!("{}.check", self.table.file());
+        let probe = self.table.probe_file();
         let written = self.client.upload(&probe, Bytes::from_static(b"tidegate")).await;
         let proved = match written {
             Ok(()) => {

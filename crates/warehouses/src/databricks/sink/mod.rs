@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
     Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Reason, Receipt,
     Settings, SinkTarget,
 };
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::events;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::client::Client;
 use super::settings::DatabricksSettings;
@@ -37,6 +38,8 @@ const BYTES_MAX: usize = 12 << 20;
 ///
 /// Source: Databricks docs, Statement Execution API, "statement".
 const STATEMENT_BYTES: usize = 2 << 20;
+/// How old a staged file is that no delivery reads any more.
+const ABANDONED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// A table of a Databricks workspace that events are merged into.
 pub struct DatabricksSink {
@@ -48,6 +51,8 @@ pub struct DatabricksSink {
     dry_run: bool,
     /// How events get there; not known before the first delivery.
     way: Mutex<Option<Way>>,
+    /// Whether files that earlier deliveries abandoned were removed.
+    swept: OnceCell<()>,
 }
 
 /// How events get to the warehouse.
@@ -81,6 +86,7 @@ impl DatabricksSink {
             linger: written.commit_every.0,
             dry_run: context.dry_run,
             way: Mutex::default(),
+            swept: OnceCell::new(),
         })
     }
 
@@ -124,7 +130,8 @@ impl DatabricksSink {
         let file = tokio::task::spawn_blocking(move || crate::file::encode(layout, &kept, now))
             .await
             .map_err(|cause| Error::internal("encoding events ended abnormally").caused_by(cause))??;
-        let path = self.table.file();
+        self.swept.get_or_init(|| self.sweep(now)).await;
+        let path = self.table.new_file();
         match self.client.upload(&path, file).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Denied => {
@@ -133,8 +140,8 @@ impl DatabricksSink {
             }
             Err(error) => return Err(error.context(self.doing())),
         }
-        let merged = self.run(self.table.merge(&self.table.rows_of_file()).into()).await;
-        // One that stays is written over by the next delivery.
+        let merged = self.run(self.table.merge(&self.table.rows_of_file(&path)).into()).await;
+        // One that stays is removed by a later process.
         if let Err(error) = self.client.remove(&path).await {
             tracing::debug!(error = %error.chain(), "the staged file could not be removed");
         }
@@ -143,6 +150,23 @@ impl DatabricksSink {
             Err(RequestError::Unknown(reason)) => Ok(Some(Receipt::unknown(items.len(), &reason))),
             Err(RequestError::NoEffect(error)) if is_about_volume(&error) => Ok(None),
             Err(RequestError::NoEffect(error)) => Err(error),
+        }
+    }
+
+    /// Removes the files that deliveries which were interrupted have left. A merge of another process may
+    /// still read a younger one.
+    async fn sweep(&self, now: Timestamp) {
+        let before = now - ABANDONED_AFTER;
+        let swept = async {
+            for file in self.client.files(&self.table.folder()).await? {
+                if self.table.is_staged(&file.path) && file.is_older_than(before) {
+                    self.client.remove(&file.path).await?;
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = swept.await {
+            tracing::debug!(error = %error.chain(), "staged files that were abandoned could not be removed");
         }
     }
 

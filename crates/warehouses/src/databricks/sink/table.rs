@@ -6,6 +6,7 @@ use tidegate_model::{Error, Layout, SinkTarget};
 use tidegate_transport::sql::backtick;
 use tidegate_transport::sql::events::{FoundColumn, missing_columns, named, plain};
 use tidegate_transport::sql::relation::Naming as _;
+use uuid::Uuid;
 
 use super::target::DatabricksTarget;
 use crate::databricks::relation::Names;
@@ -15,6 +16,8 @@ use crate::databricks::types::{SqlType, parse};
 
 /// The volume that files are staged in.
 const VOLUME: &str = "tidegate_staging";
+/// How the names of staged files end.
+const ENDING: &str = ".parquet";
 
 /// Where events go, and the statements that bring them there.
 #[derive(Clone, Debug)]
@@ -26,8 +29,7 @@ pub struct EventTable {
     /// Its columns.
     pub layout: Layout,
     partition_by_date: bool,
-    /// The name of the staged file: always the same, so that one that a process which died has
-    /// left there is written over.
+    /// How the names of staged files begin.
     staged: String,
 }
 
@@ -59,7 +61,7 @@ impl EventTable {
             names: [catalog, schema, table],
             layout: target.layout,
             partition_by_date: written.partition_by_date,
-            staged: format!("{}.{}.parquet", plain(target.stream.as_str()), plain(target.sync.as_str())),
+            staged: format!("{}.{}.", plain(target.stream.as_str()), plain(target.sync.as_str())),
         })
     }
 
@@ -73,9 +75,27 @@ impl EventTable {
         Names::quoted(&[self.names[0].clone(), self.names[1].clone()])
     }
 
-    /// Returns the path of the staged file.
-    pub fn file(&self) -> String {
-        format!("/Volumes/{}/{}", self.volume.join("/"), self.staged)
+    /// Returns the path of the volume.
+    pub fn folder(&self) -> String {
+        format!("/Volumes/{}", self.volume.join("/"))
+    }
+
+    /// Returns the path of the next staged file. No two deliveries have one: an upload that was given up
+    /// may arrive when the next delivery has staged its own.
+    pub fn new_file(&self) -> String {
+        format!("{}/{}{}{ENDING}", self.folder(), self.staged, Uuid::new_v4().simple())
+    }
+
+    /// Returns the path of the file that a check writes.
+    pub fn probe_file(&self) -> String {
+        format!("{}/{}check", self.folder(), self.staged)
+    }
+
+    /// Returns whether a file of the volume is one that a delivery of this export has staged.
+    pub fn is_staged(&self, path: &str) -> bool {
+        let name = path.strip_prefix(&self.folder()).and_then(|name| name.strip_prefix('/'));
+        name.and_then(|name| name.strip_prefix(&self.staged)?.strip_suffix(ENDING))
+            .is_some_and(|id| id.len() == 32 && id.bytes().all(|sign| sign.is_ascii_hexdigit()))
     }
 
     /// Returns the statement that makes the schema if it is missing.
@@ -130,9 +150,9 @@ impl EventTable {
         Ok((!added.is_empty()).then(|| format!("ALTER TABLE {table} ADD COLUMNS ({})", added.join(", "))))
     }
 
-    /// Returns what a merge reads from the staged file.
-    pub fn rows_of_file(&self) -> String {
-        format!("SELECT {} FROM parquet.{}", self.list(""), backtick(&self.file()))
+    /// Returns what a merge reads from a staged file.
+    pub fn rows_of_file(&self, file: &str) -> String {
+        format!("SELECT {} FROM parquet.{}", self.list(""), backtick(file))
     }
 
     /// Returns what a merge reads from its parameter, a JSON array of objects.
