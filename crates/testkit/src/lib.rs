@@ -9,6 +9,7 @@ pub mod event_log;
 pub mod http;
 pub mod mangle;
 pub mod mapping;
+pub mod postgres;
 pub mod rows;
 pub mod sshd;
 pub mod store;

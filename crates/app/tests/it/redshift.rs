@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use tidegate_testkit::postgres::TestDatabase;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::outside::unique;
@@ -12,6 +13,7 @@ pub(crate) struct Redshift {
     client: Client,
     database: String,
     port: u16,
+    _made: TestDatabase,
 }
 
 /// The password of the double's administrator, `dev`.
@@ -32,8 +34,10 @@ impl Redshift {
         let mut config = Config::new();
         config.host(host).port(port).user("dev").password(PASSWORD).dbname("dev");
         connect(&config).await.batch_execute(&format!("CREATE DATABASE {database}")).await.expect("made");
+        let behind = variable("TIDEGATE_TEST_POSTGRES").parse().expect("a PostgreSQL URL");
+        let _made = TestDatabase::new(behind, &database);
         config.dbname(&database);
-        Redshift { client: connect(&config).await, database, port }
+        Redshift { client: connect(&config).await, database, port, _made }
     }
 
     /// Loads the café into the schema `public`, by the PostgreSQL behind the double: Redshift has `COPY` from S3.

@@ -14,6 +14,7 @@ use tidegate::registry::{CHANNELS, CONNECTORS};
 use tidegate_engine::service::{Config as Parts, Engine};
 use tidegate_model::{Clock, Connector, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
+use tidegate_testkit::postgres::TestDatabase;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::canaries;
@@ -23,11 +24,12 @@ pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
 }
 
-/// A database of its own, dropped with the server.
+/// A database of its own.
 pub(crate) struct Database {
     pub(crate) client: Client,
     pub(crate) name: String,
     config: Config,
+    _made: TestDatabase,
 }
 
 impl Database {
@@ -38,9 +40,10 @@ impl Database {
         let name = format!("journey_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.expect("dropped");
         admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("created");
+        let _made = TestDatabase::new(config.clone(), &name);
         let mut config = config;
         config.dbname(&name);
-        Database { client: connect(&config).await, name, config }
+        Database { client: connect(&config).await, name, config, _made }
     }
 
     /// One more connection, for a second writer.

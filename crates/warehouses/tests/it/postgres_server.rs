@@ -10,6 +10,7 @@ use tidegate_model::{
     Batch, ConnectorContext, Error, Http, HttpFailure, ReadMode, Row, Selection, Settings, Source,
     SystemClock,
 };
+use tidegate_testkit::postgres::TestDatabase;
 use tidegate_warehouses::postgres::CONNECTOR;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
@@ -19,6 +20,7 @@ pub struct Database {
     /// Connected as a superuser.
     pub admin: Client,
     config: Config,
+    _made: TestDatabase,
 }
 
 /// Any text that is no part of another test's names.
@@ -49,8 +51,9 @@ impl Database {
         let mut config: Config = variable("TIDEGATE_TEST_POSTGRES").parse().expect("a PostgreSQL URL");
         let name = unique("tidegate_test");
         connect(&config).await.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("database");
+        let _made = TestDatabase::new(config.clone(), &name);
         config.dbname(&name);
-        Database { admin: connect(&config).await, config }
+        Database { admin: connect(&config).await, config, _made }
     }
 
     /// Runs statements as a superuser.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tidegate_model::{Settings, Source};
+use tidegate_testkit::postgres::TestDatabase;
 use tidegate_warehouses::redshift::CONNECTOR;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
@@ -18,6 +19,7 @@ pub struct Cluster {
     host: String,
     port: u16,
     database: String,
+    _made: TestDatabase,
 }
 
 fn variable(name: &str) -> String {
@@ -57,8 +59,10 @@ impl Cluster {
             .batch_execute(&format!("CREATE DATABASE {database}"))
             .await
             .expect("a database");
+        let behind = variable("TIDEGATE_TEST_POSTGRES").parse().expect("a PostgreSQL URL");
+        let _made = TestDatabase::new(behind, &database);
         config.dbname(&database);
-        Cluster { admin: connect(&config).await, host, port, database }
+        Cluster { admin: connect(&config).await, host, port, database, _made }
     }
 
     /// Runs a statement as the administrator. Returns the cells of its rows.
