@@ -74,26 +74,33 @@ impl Doubt {
 }
 
 /// When something was sent first, in this run or in an earlier one.
+///
+/// Both clocks are kept: the monotonic one does not count the time in which the machine was suspended, the other
+/// one may be set back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     at: Instant,
+    /// What the clock showed then.
+    shown: Timestamp,
     /// How long before that it was sent by an earlier run.
     before: Duration,
 }
 
 impl Sent {
-    pub(crate) fn now() -> Sent {
-        Sent::before(Duration::ZERO)
+    /// Returns the moment `now`.
+    pub(crate) fn at(now: Timestamp) -> Sent {
+        Sent::before(Duration::ZERO, now)
     }
 
-    /// Returns the moment that lies this long in the past.
-    pub(crate) fn before(before: Duration) -> Sent {
-        Sent { at: Instant::now(), before }
+    /// Returns the moment that lies this long before `now`.
+    pub(crate) fn before(before: Duration, now: Timestamp) -> Sent {
+        Sent { at: Instant::now(), shown: now, before }
     }
 
-    /// Returns how long ago that was.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.before.saturating_add(self.at.elapsed())
+    /// Returns how long ago that was by the clock that says more.
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
+        let shown = Duration::try_from(now.duration_since(self.shown)).unwrap_or_default();
+        self.before.saturating_add(shown.max(self.at.elapsed()))
     }
 }
 
@@ -117,5 +124,7 @@ mod tests {
         };
         assert!(policy.allows(age(60)) && policy.allows(age(-60)));
         assert!(!policy.allows(age(14_400)) && !policy.allows(age(-3_600)));
+        let sent = Sent::before(Duration::from_secs(14_400), since);
+        assert!(!policy.allows(sent.age(since - SignedDuration::from_secs(3_600))), "set back within a run");
     }
 }

@@ -172,7 +172,7 @@ impl<F: Transform> Delivery<F> {
         decided: &mut Decided,
     ) -> Next<F> {
         if let Some(since) = part.unsure_since
-            && !self.repeats.allows(since.elapsed())
+            && !self.repeats.allows(since.age(self.clock.now()))
         {
             // Its key has expired while it waited.
             let reason = "the answer was lost, and it is too late to send the row again safely";
@@ -190,7 +190,7 @@ impl<F: Transform> Delivery<F> {
             return Next::End(part);
         }
         *last_sent = Some(Instant::now());
-        let sent = part.unsure_since.unwrap_or_else(Sent::now);
+        let sent = part.unsure_since.unwrap_or_else(|| Sent::at(self.clock.now()));
         match self.send(&part.records).await {
             Ok(receipt) => {
                 if let Some(pace) = receipt.rate_limit {
@@ -300,7 +300,7 @@ impl<F: Transform> Delivery<F> {
         // Only an intent needs the statuses in order.
         let mut noted = Vec::new();
         let told = self.repeats.needs_intent();
-        let may_repeat = self.repeats.allows(sent.elapsed());
+        let may_repeat = self.repeats.allows(sent.age(self.clock.now()));
         let mut rest = part.emptied();
         rest.response_lost |= receipt.outcomes.iter().any(|it| matches!(it, Outcome::Unknown(_)));
         // Usually nothing is repeated: records are not copied.
@@ -395,9 +395,10 @@ impl<F: Transform> Delivery<F> {
         if !self.repeats.needs_intent() {
             return Ok(Vec::new());
         }
-        let age = part.unsure_since.map(|sent| sent.elapsed()).unwrap_or_default();
+        let now = self.clock.now();
+        let age = part.unsure_since.map(|sent| sent.age(now)).unwrap_or_default();
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-        let since = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
+        let since = now.checked_sub(age).unwrap_or(Timestamp::MIN);
         let intents = part.batches().map(|(items, records)| {
             let mut rows = RowColumns::with_capacity(items.len());
             for (item, record) in items.iter().zip(records) {

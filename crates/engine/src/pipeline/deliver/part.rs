@@ -69,8 +69,8 @@ impl<F: Transform> Part<F> {
     /// Notes what an earlier run left of one of its items.
     pub(super) fn resumes(&mut self, item: &Item<F>, now: Timestamp) {
         let Some(doubt) = &item.doubt else { return };
-        let sent = Sent::before(doubt.age(now));
-        if self.unsure_since.is_none_or(|since| since.elapsed() < sent.elapsed()) {
+        let sent = Sent::before(doubt.age(now), now);
+        if self.unsure_since.is_none_or(|since| since.age(now) < sent.age(now)) {
             self.unsure_since = Some(sent);
         }
         self.doubts = self.doubts.max(doubt.sends);

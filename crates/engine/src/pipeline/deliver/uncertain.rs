@@ -51,7 +51,8 @@ pub(super) enum Next<F: Transform> {
 impl<F: Transform> Delivery<F> {
     /// Whether a repetition counts, and is only made because `resend` asks for it.
     fn counts_twice(&self, part: &Part<F>) -> bool {
-        self.repeats.counts(part.unsure_since.map(|sent| sent.elapsed()).unwrap_or_default())
+        let age = part.unsure_since.map(|sent| sent.age(self.clock.now()));
+        self.repeats.counts(age.unwrap_or_default())
     }
 
     /// Decides how the rest of a request is treated, after waiting as long as necessary.

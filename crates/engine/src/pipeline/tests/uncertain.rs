@@ -158,6 +158,48 @@ async fn a_sync_whose_only_request_has_such_a_row_in_front_goes_on_too() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn events_are_not_sent_again_after_their_keys_expired_while_the_machine_was_suspended() {
+    /// When the machine is suspended.
+    enum Suspended {
+        WhileAnswering,
+        BeforeRepetition,
+    }
+    let hours = jiff::SignedDuration::from_hours;
+    let window = Idempotency::Keyed(Duration::from_secs(4 * 3_600));
+    for (suspended, slept, sends, in_doubt) in [
+        (Suspended::WhileAnswering, 3, 2, 0),
+        (Suspended::WhileAnswering, 5, 1, 10),
+        (Suspended::BeforeRepetition, 5, 1, 10),
+    ] {
+        let stage = Stage::new(&Table::of(0..10), window, one_worker(), all_delivered());
+        // The time of tokio does not count what the machine slept.
+        let clock = stage.clock.clone();
+        let mut answers = 0;
+        *stage.platform.answer.lock().expect("no panic") = Box::new(move |ids| {
+            answers += 1;
+            if answers > 1 {
+                return Ok(vec![Outcome::Delivered; ids.len()]);
+            }
+            match suspended {
+                Suspended::WhileAnswering => clock.advance(hours(slept)),
+                Suspended::BeforeRepetition => {
+                    let clock = clock.clone();
+                    tokio::spawn(async move {
+                        crate::pipeline::wait::span(Duration::from_millis(1)).await;
+                        clock.advance(hours(slept));
+                    });
+                }
+            }
+            Ok(vec![lost(); ids.len()])
+        });
+        let run = stage.run().await;
+        assert_eq!((run.counts.delivered, run.counts.in_doubt), (10 - in_doubt, in_doubt), "{:?}", run.error);
+        assert!(stage.sent().values().all(|times| *times == sends), "{:?}", stage.sent());
+        assert_eq!(stage.failed_rows().await.len() as u64, in_doubt);
+    }
+}
+
 /// A process: dropping it ends its tasks where they stand.
 fn killed_after(span: Duration, stage: &Stage) {
     let process = runtime();
