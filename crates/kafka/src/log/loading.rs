@@ -2,19 +2,17 @@
 //! process begins, and of events whose results were lost.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rdkafka::Offset;
-use tidegate_model::{Error, ErrorKind};
-use tokio::time::timeout;
+use tidegate_model::Error;
 
 use super::appender::Appender;
 use super::dedup::{IDS_MAX, IdReader, ReadStart, id_of};
 use super::reading::{Offsets, Reader, TO_THE_END, offsets_since, open_consumer, watermarks};
 use crate::cluster::{Cluster, blocking};
 
-/// How long a read may come to nothing new. It is given up then, and the next append begins another one.
-const STALL_MAX: Duration = Duration::from_secs(10);
+const STALLED: &str = "start the brokers that lead these partitions: until they are read, events that may be in \
+                       them already are not accepted";
 
 /// Reads to the end of the topic, and tells those who wait.
 pub(super) async fn read(appender: Arc<Appender>, topic: String, ids: IdReader) {
@@ -45,29 +43,13 @@ async fn try_read(appender: &Appender, topic: &str, ids: &IdReader) -> Result<Of
     let mut reader = blocking(opening).await?;
     let mut scratch = Vec::new();
     loop {
-        let Ok(batch) = timeout(STALL_MAX, reader.batch()).await else {
-            return Err(stalled(topic, &reader));
-        };
-        let Some(batch) = batch? else { return Ok(reader.into_offsets()) };
+        let Some(batch) = reader.batch_in_time(STALLED).await? else { return Ok(reader.into_offsets()) };
         let events = batch.items.iter();
         ids.know(
             events.map(|logged| (id_of(&logged.event, &mut scratch), logged.logged_at)),
             appender.clock.now(),
         );
     }
-}
-
-fn stalled(topic: &str, reader: &Reader) -> Error {
-    let partitions: Vec<String> = reader.unread().map(|partition| partition.to_string()).collect();
-    let partitions = partitions.join(", ");
-    Error::new(
-        ErrorKind::Unavailable,
-        format!("`{topic}`: no broker sends the records of partition {partitions}"),
-    )
-    .hint(
-        "start the brokers that lead these partitions: until they are read, events that may be in them \
-             already are not accepted",
-    )
 }
 
 /// Returns where the window begins in each partition, or where the latest [`IDS_MAX`] events do

@@ -10,7 +10,7 @@ use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, MalformedRecord, Reading};
+use tidegate_model::{Batch, Checkpoint, Error, ErrorKind, Feed, LoggedEvent, MalformedRecord, Reading};
 use tokio::time::Interval;
 
 use crate::cluster::{self, Cluster, RESPONSE_TIMEOUT, blocking, code};
@@ -21,6 +21,8 @@ use crate::record;
 const BATCH_BYTES: usize = 8 << 20;
 /// How often a reader that follows looks for partitions that were added to its topic.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long a read to the end may come to nothing new before it is given up.
+pub(super) const STALL_MAX: Duration = Duration::from_secs(10);
 /// How much of a record that is no event is shown.
 const SHOWN_BYTES: usize = 200;
 
@@ -117,14 +119,30 @@ impl Reader {
 
     /// Reads to the end of every partition and returns these offsets. Some brokers
     /// report wrong watermarks, so the responses to fetches decide.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if no broker sends records for [`STALL_MAX`].
     pub(super) async fn ends(mut self) -> Result<Offsets, Error> {
-        while self.batch().await?.is_some() {}
+        while self.batch_in_time("start the brokers that lead these partitions").await?.is_some() {}
         Ok(self.next)
     }
 
-    /// Returns the partitions whose end was not reached yet.
-    pub(super) fn unread(&self) -> impl Iterator<Item = i32> {
-        (0..self.partitions).filter(|partition| !self.ended.contains(partition))
+    /// Returns the next batch, as [`Reader::batch`] does, and waits for [`STALL_MAX`] at most.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] with this hint if none came. The reader is dropped then.
+    pub(super) async fn batch_in_time(&mut self, hint: &str) -> Result<Option<Batch<LoggedEvent>>, Error> {
+        let batch = tokio::time::timeout(STALL_MAX, self.batch()).await;
+        batch.unwrap_or_else(|_| Err(self.stalled().hint(hint)))
+    }
+
+    /// The error of a read that comes to nothing new.
+    fn stalled(&self) -> Error {
+        let unread = (0..self.partitions).filter(|partition| !self.ended.contains(partition));
+        let unread: Vec<String> = unread.map(|partition| partition.to_string()).collect();
+        let (topic, unread) = (&self.topic, unread.join(", "));
+        let message = format!("`{topic}`: no broker sends the records of partition {unread}");
+        Error::new(ErrorKind::Unavailable, message)
     }
 
     /// Returns the offsets that it came to.
@@ -283,6 +301,7 @@ pub(super) fn watermarks(
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
     use tidegate_model::{Event, StreamId};
     use tidegate_testkit::ManualClock;
     use tidegate_testkit::event_log::event;
@@ -323,5 +342,29 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(30), reading).await.expect("all users");
         assert_eq!((last.values().sum::<i64>(), last.keys().max()), (30, Some(&5)));
+    }
+
+    #[tokio::test]
+    async fn the_lag_of_an_export_whose_broker_is_down_is_an_error_and_not_a_wait_without_end() {
+        let mock = MockCluster::new(2).expect("mock");
+        mock.create_topic("t.shop", 2, 1).expect("topic");
+        for (partition, broker) in [(0, 1), (1, 2)] {
+            mock.partition_leader("t.shop", partition, Some(broker)).expect("a leader");
+        }
+        let context = context(Arc::new(ManualClock::default()), false);
+        let brokers = mock.bootstrap_servers();
+        let cluster = Cluster::new(&settings(&brokers), &["READ"], &context).expect("settings that work");
+        let open = || {
+            let (cluster, topic) = (cluster.clone(), "t.shop".to_owned());
+            Reader::start(cluster, topic, 2, Offsets::new(), Offset::End, TO_THE_END).expect("it reads")
+        };
+        let ends = |reader: Reader| tokio::time::timeout(Duration::from_secs(40), reader.ends());
+        assert_eq!(ends(open()).await.expect("in time").expect("the ends"), Offsets::new());
+
+        mock.broker_down(2).expect("down");
+        let error = ends(open()).await.expect("it waits no longer").expect_err("no end of partition 1");
+
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        assert_eq!(error.message(), "`t.shop`: no broker sends the records of partition 1");
     }
 }
