@@ -27,7 +27,7 @@ pub(super) struct Scan {
 
 /// Reads a segment from its start to its last whole frame. What cannot be read is damage
 /// if it lies before `durable`, or before another frame: the next one is written only when
-/// those before it are durable.
+/// those before it are durable. In a compressed segment it always is, for only a closed one is compressed.
 pub(super) fn scan(reader: &mut SegmentReader, durable: Option<End>) -> Result<Scan, Error> {
     let length = reader.length()?;
     let (mut seen, mut events) = (Vec::new(), Vec::new());
@@ -45,7 +45,8 @@ pub(super) fn scan(reader: &mut SegmentReader, durable: Option<End>) -> Result<S
     seen.truncate(usize::try_from(next - reader.first()).unwrap_or(usize::MAX));
     let behind = if failed.is_some() { reader.frame_behind()? } else { None };
     let acknowledged = durable.filter(|durable| durable.bytes > end);
-    if acknowledged.is_none() && behind.is_none() {
+    let is_closed = failed.is_some() && reader.is_packed();
+    if acknowledged.is_none() && behind.is_none() && !is_closed {
         return Ok(Scan { end, next, seen, damage: None });
     }
     let behind = behind.map(|frame| frame.first + u64::from(frame.records));
@@ -99,4 +100,75 @@ pub(super) fn inspect(
     }
     let newest = scan.seen.iter().map(|seen| seen.second()).max().unwrap_or_default();
     Ok((Closed { first, newest }, scan.seen, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use jiff::Timestamp;
+    use tidegate_model::Event;
+    use tidegate_testkit::event_log::event;
+
+    use super::*;
+    use crate::log::cursor::Cursor;
+    use crate::log::format::{self, FrameHeader, SegmentHeader};
+    use crate::log::lineage::Lineage;
+    use crate::log::packed;
+    use crate::log::recovery::read_end;
+    use crate::log::segment::Room;
+
+    const EVENTS: u64 = 400;
+
+    /// A segment of some megabytes in frames of ten events.
+    fn segment() -> Vec<u8> {
+        let (lineage, stream) = (Lineage::begin(), "shop".to_owned());
+        let mut out = SegmentHeader { first: 0, before: 0, lineage, stream }.encode();
+        for first in (0..EVENTS).step_by(10) {
+            let mut records = Vec::new();
+            for number in first..first + 10 {
+                let text: String =
+                    (0..400).map(|at| format!("{:x}", (number * 977 + at) * 2_654_435_761)).collect();
+                let payload = tidegate_model::Json::trusted(format!(r#"{{"text":"{text}"}}"#));
+                format::write_record(&Event { payload, ..event(&number.to_string()) }, &mut records);
+            }
+            let (logged_at, bytes) = (Timestamp::UNIX_EPOCH, records.len() as u32);
+            out.extend(FrameHeader { first, logged_at, records: 10, bytes }.encode());
+            out.extend(records);
+        }
+        out
+    }
+
+    /// What a process that only reads gets of a folder: events, and whether it is told of damage.
+    fn read(folder: &Path) -> (usize, u64, bool) {
+        let (end, about) = read_end(folder).expect("an end");
+        let (mut cursor, mut events) = (Cursor::new(folder.to_owned(), 0), Vec::new());
+        let read = cursor.read(end, &mut Room { events: usize::MAX, bytes: usize::MAX }, &mut events);
+        assert_eq!(read.is_err(), about.damage.is_some(), "{read:?} {:?}", about.damage);
+        (events.len(), end.next, about.damage.is_some())
+    }
+
+    #[test]
+    fn events_at_the_end_of_a_compressed_last_segment_are_there_or_reported_as_damaged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = segment::path(folder.path(), 0);
+        let mut file = File::create(&path).expect("a file");
+        assert!(packed::pack(&mut &segment()[..], &mut file, || true).expect("packed"));
+        let whole = fs::read(&path).expect("read");
+        assert_eq!(read(folder.path()), (EVENTS as usize, EVENTS, false));
+        let last = whole.windows(4).rposition(|bytes| bytes == b"\xF5TPB").expect("a block");
+        let damaged = (last..last + 28).chain((last..whole.len()).step_by(20_011)).map(|at| {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            damaged
+        });
+        let cuts = [last - 1, last, last + 1, last + 28, whole.len() - 1].map(|at| whole[..at].to_vec());
+
+        for (case, bytes) in damaged.chain(cuts).enumerate() {
+            fs::write(&path, bytes).expect("written");
+            let (events, next, is_damaged) = read(folder.path());
+            assert!(is_damaged, "case {case}: {events} events");
+            assert!(next >= EVENTS, "case {case}: the offset {next} was given before");
+        }
+    }
 }
