@@ -89,6 +89,8 @@ pub(crate) struct BatchOpened {
     pub(crate) under_way: usize,
     /// Rows whose status is known without sending them.
     pub(crate) decided: Vec<IndexedResult>,
+    /// Rows that an earlier run sent, and that were rejected before they became what is read now.
+    pub(crate) earlier: Vec<IndexedResult>,
     /// Rows without a cursor value: every run rejects them again.
     pub(crate) without_cursor: Vec<IndexedResult>,
     /// The highest cursor value of the batch.

@@ -1,7 +1,7 @@
 //! Rows that an earlier run was about to send, and that the source no longer shows, listed at the end of a run.
 
 use tidegate_model::store::{
-    BatchCommit, Known, LookbackChunk, RowResult, RowStatus, RowVersion, RunStore, StatusKind,
+    BatchCommit, IntentRow, Known, LookbackChunk, RowResult, RowStatus, RowVersion, RunStore, StatusKind,
 };
 use tidegate_model::{Counts, Error, RowHash, RunId, SyncId};
 
@@ -33,16 +33,7 @@ pub(crate) async fn list(
             return Ok(None);
         }
     }
-    let results: Vec<RowResult> = (resume.unfinished().into_iter())
-        .map(|(row, status)| RowResult {
-            key: row.key,
-            key_text: row.key_text,
-            row: row.row,
-            user: row.user,
-            status,
-            payload: None,
-        })
-        .collect();
+    let results: Vec<RowResult> = resume.unfinished().into_iter().map(result).collect();
     // Whatever read them could not count them any more.
     let mut counts = Counts { read: results.len() as u64, ..Counts::default() };
     results.iter().for_each(|row| committer::count(&mut counts, &row.status));
@@ -69,6 +60,12 @@ pub(crate) async fn list(
     commit.results = results;
     store.commit_batch(run, commit).await?;
     Ok(Some(counts))
+}
+
+/// Returns the result of a row that an earlier run was about to send.
+pub(crate) fn result((row, status): (IntentRow, RowStatus)) -> RowResult {
+    let IntentRow { key, key_text, row, user, .. } = row;
+    RowResult { key, key_text, row, user, status, payload: None }
 }
 
 /// Returns what is remembered of a row that was sent before the run committed anything: nothing if the platform has got

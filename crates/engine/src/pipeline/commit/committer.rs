@@ -172,6 +172,8 @@ impl<F: Transform> Committer<F> {
         commit.uncertain = take(&mut results.uncertain).into_iter().map(|(kept, _)| kept).collect();
         let lists_delivered = self.transform.lists_delivered();
         results.others.push(take(&mut opened.without_cursor));
+        // Before all others, also once they are sorted.
+        results.others.insert(0, take(&mut opened.earlier));
         if results.have_failed() {
             results.put_in_order(opened, lists_delivered);
         }

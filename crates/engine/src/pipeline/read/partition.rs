@@ -13,6 +13,7 @@ use crate::pipeline::read::resume::PriorState;
 use crate::pipeline::repeat::Doubt;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, Transform};
+use crate::pipeline::unfinished;
 use tidegate_project::Changed;
 
 /// What is known of the items of a batch before any of them is transformed.
@@ -21,6 +22,8 @@ pub(crate) struct Lookup {
     pub(crate) known: Vec<(ItemKeys, PriorState)>,
     /// The results of input that could not be parsed and that earlier runs did not report.
     pub(crate) malformed: Vec<IndexedResult>,
+    /// The results of rows that an earlier run sent, and that were rejected before they became these.
+    pub(crate) earlier: Vec<IndexedResult>,
     /// How many were committed before.
     pub(crate) skipped: u64,
     /// How many have changed and are ignored.
@@ -68,6 +71,7 @@ impl<F: Transform> Reader<F> {
         let mut lookup = Lookup {
             known: Vec::with_capacity(items.len()),
             malformed: Vec::new(),
+            earlier: Vec::new(),
             skipped: 0,
             ignored: 0,
             highest,
@@ -105,6 +109,9 @@ impl<F: Transform> Reader<F> {
                 PriorState::Sent(_) | PriorState::InDoubt(_) => lookup.recalled.push(keys.into()),
                 PriorState::New => {}
             }
+            if !prior.is_skipped() {
+                self.note_rejected(keys, &mut lookup);
+            }
             if lookup.known.len() < items.len() {
                 lookup.known.push((keys, prior));
             } else if let Some((at, row)) = malformed.next()
@@ -114,6 +121,19 @@ impl<F: Transform> Reader<F> {
             }
         }
         Ok(lookup)
+    }
+
+    /// Notes what an earlier run sent under the key of an item, if it was rejected: whatever becomes of the item is
+    /// newer. A mirror does not list it, and a backfill says nothing of the whole row.
+    fn note_rejected(&mut self, keys: ItemKeys, lookup: &mut Lookup) {
+        if !self.resume.has_unfinished() || self.repeats.notes || self.kind == RunKind::Backfill {
+            return;
+        }
+        let earlier = self.resume.take_rejected(keys).into_iter().map(unfinished::result);
+        for row in earlier {
+            lookup.recalled.push(RowVersion { key: row.key, row: row.row });
+            lookup.earlier.push((0, row));
+        }
     }
 
     /// Returns the keys of items, the highest cursor value, and how the cursor came there.

@@ -118,6 +118,8 @@ impl<F: Transform> Reader<F> {
         raise(&mut lookup.highest, unread_highest);
         counts.skipped = lookup.skipped + read.unchanged;
         counts.ignored = lookup.ignored + read.ignored;
+        // Whatever read them could not count them any more.
+        counts.read += lookup.earlier.len() as u64;
         let mut fixed = std::mem::take(&mut lookup.restored);
         fixed.extend(read.fixed.iter().map(|location| Origin::hash_of(location, scratch)));
         let items = order.items().zip(read.items);
@@ -127,6 +129,7 @@ impl<F: Transform> Reader<F> {
             checkpoint: read.checkpoint,
             under_way: partitioned.to_send.len(),
             decided: partitioned.decided,
+            earlier: lookup.earlier,
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
             marks: lookup.marks,

@@ -1,6 +1,7 @@
 //! What a run resumes from: the state that earlier runs left.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem::take;
 
 use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion, RunStore};
 use tidegate_model::{Error, Outcome, Reason, RowHash, SyncId, Value};
@@ -211,6 +212,23 @@ impl ResumeState {
     pub(crate) fn take_intended(&mut self, key: RowHash) -> Vec<RowVersion> {
         let taken = self.intended.remove(&key).unwrap_or_default().into_iter();
         taken.flat_map(|(row, times)| std::iter::repeat_n(RowVersion { key, row }, times.len())).collect()
+    }
+
+    /// Takes the rows under a key that were rejected, and that are not this version: they had no effect, and the
+    /// source has this one now.
+    pub(crate) fn take_rejected(&mut self, keys: ItemKeys) -> Vec<(IntentRow, RowStatus)> {
+        let Some(versions) = self.intended.get_mut(&keys.key) else { return Vec::new() };
+        let mut taken = Vec::new();
+        for (_, waiting) in versions.iter_mut().filter(|(row, _)| !row.is_row(keys.version)) {
+            let (open, rejected) = take(waiting).into_iter().partition(Intended::may_have_effect);
+            *waiting = open;
+            taken.extend(VecDeque::into_iter(rejected).map(Intended::into_status));
+        }
+        versions.retain(|(_, waiting)| !waiting.is_empty());
+        if versions.is_empty() {
+            self.intended.remove(&keys.key);
+        }
+        taken
     }
 
     /// Whether rows that were sent or about to be were not shown by the source.

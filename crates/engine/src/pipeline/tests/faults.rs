@@ -61,6 +61,70 @@ fn a_row_in_doubt_is_listed_once_though_the_run_after_the_crash_was_stopped() {
     assert_eq!(stage.sent(), once(0..5_000));
 }
 
+/// A row is rejected, and the process dies before the batch is committed: another request is under way.
+fn died_behind_a_rejected_row(table: &Table) -> Stage {
+    let stage = Stage::new(table, Idempotency::None, Limits { max_items: 1, ..one_worker() }, rejecting(1));
+    die(&stage, 15, Input::Changes);
+    assert_eq!(stage.sent(), once([1, 2]), "the first one is answered");
+    stage
+}
+
+fn two_rows() -> Table {
+    let table = Table::default();
+    table.put(1, "a", 5);
+    table.put(2, "b", 6);
+    table
+}
+
+fn first_becomes(table: &Table, user: &str) {
+    table.0.lock().expect("no panic")[0].1 = user.to_owned();
+}
+
+#[test]
+fn a_row_that_was_rejected_before_a_crash_and_is_delivered_as_it_is_now_is_no_failed_row() {
+    let table = two_rows();
+    let stage = died_behind_a_rejected_row(&table);
+    first_becomes(&table, "corrected");
+    change_answer(&stage, all_delivered());
+    let run = runtime().block_on(stage.run());
+    assert_eq!(
+        (run.counts.delivered, run.counts.rejected, run.counts.in_doubt),
+        (1, 1, 1),
+        "{:?}",
+        run.counts
+    );
+    assert_eq!(run.counts.read, 3, "the version that was rejected, too");
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["2"], "the one that was under way");
+    let again = runtime().block_on(stage.run());
+    assert_eq!((again.counts.delivered, again.counts.rejected), (0, 0));
+    assert_eq!(stage.sent()[&1], 2);
+}
+
+#[test]
+fn a_row_that_was_rejected_before_a_crash_and_again_as_it_is_now_fails_for_the_newer_reason() {
+    let table = two_rows();
+    let stage = died_behind_a_rejected_row(&table);
+    first_becomes(&table, "worse");
+    let reject = || Outcome::Rejected(Reason::new("worse", "still not like this"));
+    change_answer(&stage, Box::new(move |ids| Ok(ids.iter().map(|_| reject()).collect())));
+    assert_eq!(runtime().block_on(stage.run()).counts.rejected, 2);
+    let failed = runtime().block_on(stage.store.failed_rows(&SyncId::new("s"))).expect("failed rows");
+    let reasons = failed.iter().filter_map(|row| row.entry.reason.as_ref()).map(|reason| &*reason.code);
+    assert!(reasons.clone().any(|code| code == "worse"), "{:?}", reasons.collect::<Vec<_>>());
+    assert_eq!(failed.len(), 2);
+}
+
+#[test]
+fn a_row_that_was_rejected_before_a_crash_and_is_as_it_was_is_not_sent_again() {
+    let table = two_rows();
+    let stage = died_behind_a_rejected_row(&table);
+    change_answer(&stage, all_delivered());
+    let run = runtime().block_on(stage.run());
+    assert_eq!((run.counts.rejected, run.counts.in_doubt, run.counts.read), (1, 1, 2), "{:?}", run.counts);
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["1", "2"]);
+    assert_eq!(stage.sent(), once([1, 2]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deferred_row_is_sent_by_the_run_after_a_stop() {
     let busy = || Outcome::Deferred(Reason::new("busy", "later"));
