@@ -11,6 +11,7 @@ pub mod mangle;
 pub mod mapping;
 pub mod postgres;
 pub mod rows;
+pub mod source;
 pub mod sshd;
 pub mod store;
 pub mod tls;

@@ -89,14 +89,14 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use futures_util::StreamExt as _;
     use tidegate_model::connector::{PlatformRole, SourceRole};
-    use tidegate_model::source::{Column, Dataset};
+    use tidegate_model::source::Dataset;
     use tidegate_model::store::RunHistory as _;
     use tidegate_model::{
-        Batch, Checks, Columns, Connector, DataType, Destination, Ending, ErrorKind, Feed, Http, HttpFailure,
-        Limits, ObjectSpec, Platform, Reason, Receipt, Record, Row, Selection, Source, Value,
+        Batch, Checks, Columns, Connector, DataType, Destination, Ending, ErrorKind, Http, HttpFailure,
+        Limits, ObjectSpec, Platform, Reason, Receipt, Record, Row, Value,
     };
+    use tidegate_testkit::source::{GivenSource, column};
     use tidegate_testkit::{ManualClock, MemoryEventLog, MemoryStore};
 
     use super::*;
@@ -108,24 +108,10 @@ mod tests {
     }
 
     /// Files of JSON Lines, of which the newest ones have no city.
-    struct Lines;
-
-    #[async_trait]
-    impl Source for Lines {
-        async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
-            Ok(Checks::default())
-        }
-
-        async fn discover(&self) -> Result<Vec<Dataset>, Error> {
-            Ok(Vec::new())
-        }
-
-        async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
-            let id = Column { name: "id".into(), data_type: DataType::Any, type_name: "any".into() };
-            Ok(Dataset { name: "lines".into(), columns: vec![id], key: Vec::new(), open: true })
-        }
-
-        async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+    fn lines() -> GivenSource {
+        let columns = vec![column("id", DataType::Any, "any")];
+        let dataset = Dataset { name: "lines".into(), columns, key: Vec::new(), open: true };
+        GivenSource::new(dataset, |_| {
             if AWAY.get() {
                 return Err(Error::new(ErrorKind::Unavailable, "the folder cannot be read"));
             }
@@ -133,13 +119,8 @@ mod tests {
                 columns: Columns::new(names.iter().copied()),
                 values: values.iter().map(|value| Value::Text((*value).into())).collect(),
             };
-            let rows = vec![row(&["id"], &["1"]), row(&["city", "id"], &["Porto", "2"])];
-            Ok(futures_util::stream::iter([Ok(Batch::of(rows))]).boxed())
-        }
-
-        fn supports_checkpoints(&self) -> bool {
-            true
-        }
+            Ok(vec![Batch::of(vec![row(&["id"], &["1"]), row(&["city", "id"], &["Porto", "2"])])])
+        })
     }
 
     /// Takes every user.
@@ -192,7 +173,7 @@ mod tests {
             selection: schemars::Schema::default,
             modes: &[Mode::Incremental],
             keeps_checkpoint: true,
-            open: |_, _| Ok(Arc::new(Lines)),
+            open: |_, _| Ok(Arc::new(lines())),
         }),
         platform: Some(PlatformRole {
             objects: &[ObjectKind::User],

@@ -367,33 +367,18 @@ async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
 }
 
 /// Lines that all look the same, from a source that makes its own checkpoints.
-struct Lines(u64);
-
-#[async_trait]
-impl Source for Lines {
-    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
-        Ok(Checks::default())
-    }
-
-    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
-        Ok(Vec::new())
-    }
-
-    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
-        Table::default().describe(selection).await
-    }
-
-    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+fn equal_lines(count: u64) -> GivenSource {
+    GivenSource::new(dataset(), move |mode| {
         let ReadMode::Resume { checkpoint, .. } = mode else { panic!("it makes its own checkpoints") };
         let first = checkpoint.as_ref().and_then(|checkpoint| checkpoint.0.as_u64()).unwrap_or(0);
-        let columns = columns();
-        let row = Row { columns, values: vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)] };
-        let batches = (first..self.0).map(move |line| {
+        let values = vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)];
+        let row = Row { columns: columns(), values };
+        let batches = (first..count).map(|line| {
             let checkpoint = tidegate_model::Checkpoint(serde_json::json!(line + 1));
-            Ok(Batch { checkpoint: Some(checkpoint), ..Batch::of(vec![row.clone()]) })
+            Batch { checkpoint: Some(checkpoint), ..Batch::of(vec![row.clone()]) }
         });
-        Ok(futures_util::stream::iter(batches).boxed())
-    }
+        Ok(batches.collect())
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,7 +404,7 @@ async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped
         Ok(outcomes)
     });
     let mut stage = Stage::new(&Table::default(), Idempotency::None, limits, counting);
-    stage.import.source = Arc::new(Lines(200));
+    stage.import.source = Arc::new(equal_lines(200));
     stage.import.tracking = ChangeTracking::Checkpoint;
     for _ in 0..8 {
         // The third answer has come, the row that it deferred waits for its turn.

@@ -389,59 +389,34 @@ async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delive
 
 /// Lines of a file: equal ones are different rows, and some are none; `!x` says that `x`
 /// was fixed. The place is the number of lines before it.
-struct Lines {
-    lines: Mutex<Vec<&'static str>>,
-    batch: usize,
-}
-
-#[async_trait]
-impl Source for Lines {
-    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
-        Ok(Checks::default())
-    }
-
-    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
-        Ok(Vec::new())
-    }
-
-    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
-        Table::default().describe(selection).await
-    }
-
-    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+fn lines_of(lines: Vec<&'static str>, batch: usize) -> GivenSource {
+    GivenSource::new(dataset(), move |mode| {
         let ReadMode::Resume { checkpoint, .. } = mode else { panic!("{mode:?}") };
         let from = checkpoint.as_ref().and_then(|checkpoint| checkpoint.0.as_u64()).unwrap_or(0) as usize;
         let columns = columns();
-        let lines = self.lines.lock().expect("no panic")[from..].to_vec();
-        let batches: Vec<_> = (lines.chunks(self.batch).enumerate())
-            .map(|(at, lines)| {
-                let row = |id: i64| Row {
-                    columns: columns.clone(),
-                    values: vec![Value::Int(id), Value::Text(format!("u{id}").into()), Value::Int(0)],
-                };
-                let checkpoint = from + (at * self.batch) + lines.len();
-                let mut batch = Batch::of(Vec::new());
-                for line in lines {
-                    match (line.parse(), line.strip_prefix('!')) {
-                        (Ok(id), _) => batch.items.push(row(id)),
-                        (Err(_), Some(fixed)) => batch.fixed.push(fixed.to_owned()),
-                        (Err(_), None) => batch.push_malformed(tidegate_model::MalformedRecord::new(
-                            *line,
-                            *line,
-                            Reason::new("torn", "no row"),
-                        )),
-                    }
+        let batches = lines[from..].chunks(batch).enumerate().map(|(at, lines)| {
+            let row = |id: i64| Row {
+                columns: columns.clone(),
+                values: vec![Value::Int(id), Value::Text(format!("u{id}").into()), Value::Int(0)],
+            };
+            let checkpoint = from + (at * batch) + lines.len();
+            let mut batch = Batch::of(Vec::new());
+            for line in lines {
+                match (line.parse(), line.strip_prefix('!')) {
+                    (Ok(id), _) => batch.items.push(row(id)),
+                    (Err(_), Some(fixed)) => batch.fixed.push(fixed.to_owned()),
+                    (Err(_), None) => batch.push_malformed(tidegate_model::MalformedRecord::new(
+                        *line,
+                        *line,
+                        Reason::new("torn", "no row"),
+                    )),
                 }
-                batch.checkpoint = Some(Checkpoint(serde_json::json!(checkpoint)));
-                Ok(batch)
-            })
-            .collect();
-        Ok(futures_util::stream::iter(batches).boxed())
-    }
-
-    fn supports_checkpoints(&self) -> bool {
-        true
-    }
+            }
+            batch.checkpoint = Some(Checkpoint(serde_json::json!(checkpoint)));
+            batch
+        });
+        Ok(batches.collect())
+    })
 }
 
 /// An import of lines; each occurrence of an id in `stuck` ends the run once.
@@ -460,7 +435,7 @@ fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mut
     });
     let limits = Limits { max_items: 1, max_in_flight: 2, linger: Duration::ZERO, ..Limits::GENEROUS };
     let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, limits, answer);
-    stage.import.source = Arc::new(Lines { lines: Mutex::new(lines.to_vec()), batch });
+    stage.import.source = Arc::new(lines_of(lines.to_vec(), batch));
     stage.import.tracking = ChangeTracking::Checkpoint;
     (stage, fatal)
 }

@@ -91,33 +91,18 @@ async fn rows_that_no_later_run_reads_again_are_not_remembered() {
 }
 
 /// Gives text where its description says numbers.
-struct Changed(Table);
-
-#[async_trait]
-impl Source for Changed {
-    async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
-        self.0.check(selection).await
-    }
-
-    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
-        self.0.discover().await
-    }
-
-    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
-        self.0.describe(selection).await
-    }
-
-    async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+fn changed() -> GivenSource {
+    GivenSource::new(dataset(), |_| {
         let text = |text: &str| Value::Text(text.into());
         let row = Row { columns: columns(), values: vec![Value::Int(1), text("u"), text("5")] };
-        Ok(futures_util::stream::iter([Ok(Batch::of(vec![row]))]).boxed())
-    }
+        Ok(vec![Batch::of(vec![row])])
+    })
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_of_another_type_than_described_sends_nothing() {
     let mut stage = Stage::new(&Table::default(), Idempotency::None, limits(), all_delivered());
-    stage.import.source = Arc::new(Changed(Table::default()));
+    stage.import.source = Arc::new(changed());
     let run = stage.run().await;
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 0));
     let told = run.error.expect("an error");

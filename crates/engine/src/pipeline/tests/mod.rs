@@ -18,6 +18,7 @@ use tidegate_model::{
     System, Systems, Unshared, Value,
 };
 use tidegate_project::Changed;
+use tidegate_testkit::source::{GivenSource, column};
 use tidegate_testkit::{ManualClock, MemoryStore, mapping};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -45,7 +46,8 @@ mod uncertain;
 mod unreadable;
 
 use self::stage::{
-    Answer, Stage, Table, all_delivered, by_cursor, columns, limits, lost, once, one_worker, stop_after,
+    Answer, Stage, Table, all_delivered, by_cursor, columns, dataset, limits, lost, once, one_worker,
+    stop_after,
 };
 
 #[tokio::test(start_paused = true)]

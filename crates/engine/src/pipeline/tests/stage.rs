@@ -18,6 +18,16 @@ impl Table {
     }
 }
 
+/// What a [`Table`] is described as.
+pub(super) fn dataset() -> Dataset {
+    let columns = vec![
+        column("id", DataType::Integer, "bigint"),
+        column("user", DataType::Text, "text"),
+        column("at", DataType::Integer, "bigint"),
+    ];
+    Dataset { name: "t".into(), columns, key: vec![], open: false }
+}
+
 pub(super) fn columns() -> Arc<Columns> {
     Columns::new(["id", "user", "at"])
 }
@@ -33,21 +43,7 @@ impl Source for Table {
     }
 
     async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
-        let column = |name: &str, data_type, type_name: &str| Column {
-            name: name.to_owned(),
-            data_type,
-            type_name: type_name.to_owned(),
-        };
-        Ok(Dataset {
-            name: "t".into(),
-            columns: vec![
-                column("id", DataType::Integer, "bigint"),
-                column("user", DataType::Text, "text"),
-                column("at", DataType::Integer, "bigint"),
-            ],
-            key: vec![],
-            open: false,
-        })
+        Ok(dataset())
     }
 
     async fn highest(&self, _: &Selection, _: &str, _: &str) -> Result<Option<Value>, Error> {
