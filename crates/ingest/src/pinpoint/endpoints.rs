@@ -7,18 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tidegate_model::{Error, RowHash, Value as Cell};
 
-use super::check::{members, timestamp};
+use super::check::timestamp;
+use super::endpoint_check::{check, check_merged};
 use super::store::{Object, Session};
 
-/// Bytes of an endpoint.
-const BYTES_MAX: usize = 15_000;
-/// Attributes, metrics and attributes of the user of an endpoint together.
-const ATTRIBUTES_MAX: usize = 250;
-/// Characters in the name of an attribute.
-const NAME_MAX: usize = 50;
-/// Values of an attribute, and characters in each.
-const VALUES_MAX: usize = 50;
-const VALUE_MAX: usize = 100;
 /// Endpoints of a user.
 const PER_USER_MAX: usize = 15;
 /// Channels through which one more endpoint of a user retires the oldest; others refuse it.
@@ -27,22 +19,6 @@ const PER_USER_MAX: usize = 15;
 const RETIRING: &[&str] = &["ADM", "GCM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "BAIDU"];
 /// How old the date of an endpoint may be that is seen again and is otherwise the same.
 const DATE_KEPT: SignedDuration = SignedDuration::from_hours(1);
-
-const CHANNELS: &[&str] = &[
-    "PUSH",
-    "GCM",
-    "APNS",
-    "APNS_SANDBOX",
-    "APNS_VOIP",
-    "APNS_VOIP_SANDBOX",
-    "ADM",
-    "SMS",
-    "VOICE",
-    "EMAIL",
-    "BAIDU",
-    "CUSTOM",
-    "IN_APP",
-];
 
 /// Members that a request may set as a whole.
 const WHOLE: &[&str] = &["Address", "ChannelType", "EffectiveDate", "EndpointStatus", "OptOut"];
@@ -84,6 +60,7 @@ pub(super) fn update(
     check(request).map_err(Stop::Bad)?;
     let before = session.endpoint(key.app, key.id)?;
     let after = merged(before.as_ref().unwrap_or(&blank(key, now)), request, now);
+    check_merged(before.as_ref(), &after).map_err(Stop::Bad)?;
     let user = user_of(&after).map(str::to_owned);
     if let Some(user) = &user
         && before.as_ref().and_then(user_of) != Some(user)
@@ -205,69 +182,4 @@ fn merge(endpoint: &mut Object, name: &str, given: Option<&Value>) {
         }
     }
     endpoint.insert(name.to_owned(), Value::Object(known));
-}
-
-fn check(request: &Object) -> Result<(), String> {
-    // Serialized to be measured, in the form in which it is stored.
-    if serde_json::to_string(request).map_or(0, |text| text.len()) > BYTES_MAX {
-        return Err(format!("The endpoint is larger than {BYTES_MAX} bytes"));
-    }
-    one_of(request, "ChannelType", CHANNELS)?;
-    one_of(request, "OptOut", &["ALL", "NONE"])?;
-    one_of(request, "EndpointStatus", &["ACTIVE", "INACTIVE"])?;
-    for name in ["Address", "EffectiveDate"] {
-        if request.get(name).is_some_and(|value| !value.is_null() && !value.is_string()) {
-            return Err(format!("{name} must be a string"));
-        }
-    }
-    let mut count = lists(request, "Attributes")?;
-    for (name, value) in members(request, "Metrics")?.into_iter().flatten() {
-        count += 1;
-        if !value.is_number() {
-            return Err(format!("Metrics.{name} must be a number"));
-        }
-    }
-    for name in ["Demographic", "Location", "User"] {
-        members(request, name)?;
-    }
-    if let Some(Value::Object(user)) = request.get("User") {
-        if user.get("UserId").is_some_and(|id| !id.is_null() && !id.is_string()) {
-            return Err("User.UserId must be a string".to_owned());
-        }
-        count += lists(user, "UserAttributes")?;
-    }
-    if count > ATTRIBUTES_MAX {
-        return Err(format!("The endpoint has more than {ATTRIBUTES_MAX} attributes and metrics"));
-    }
-    Ok(())
-}
-
-fn one_of(request: &Object, name: &str, allowed: &[&str]) -> Result<(), String> {
-    match request.get(name) {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(value)) if allowed.contains(&value.as_str()) => Ok(()),
-        Some(_) => Err(format!("{name} must be one of {}", allowed.join(", "))),
-    }
-}
-
-/// Checks attributes; returns how many there are.
-fn lists(request: &Object, name: &str) -> Result<usize, String> {
-    let Some(attributes) = members(request, name)? else { return Ok(0) };
-    for (member, value) in attributes {
-        if member.chars().count() > NAME_MAX {
-            return Err(format!("{name} has a name of more than {NAME_MAX} characters"));
-        }
-        let list = value.as_array().filter(|list| list.iter().all(Value::is_string));
-        if list.is_none() && !value.is_null() {
-            return Err(format!("{name} must hold lists of strings"));
-        }
-        let list = list.map(Vec::as_slice).unwrap_or_default();
-        let long = |value: &Value| value.as_str().is_some_and(|text| text.chars().count() > VALUE_MAX);
-        if list.len() > VALUES_MAX || list.iter().any(long) {
-            return Err(format!(
-                "{name} has an attribute of more than {VALUES_MAX} values or {VALUE_MAX} characters in one"
-            ));
-        }
-    }
-    Ok(attributes.len())
 }

@@ -4,7 +4,8 @@
 //! - `signature` authenticates a request, `route` returns which call it makes,
 //! - `batch` takes `PutEvents` apart, `check` knows the limits of an event,
 //!   `app_record` writes the record that consumers of event streams expect,
-//! - `endpoints` and `streams` are what the API remembers, in `store`,
+//! - `endpoints` and `streams` are what the API remembers, in `store`; `endpoint_check` knows
+//!   the limits of an endpoint,
 //! - `ingest` puts them together; `answer` has the error responses,
 //! - `records` writes message events as the records of campaigns, e-mail and SMS,
 //!   for every sink that is asked for that shape.
@@ -16,6 +17,7 @@ mod answer;
 mod app_record;
 mod batch;
 mod check;
+mod endpoint_check;
 mod endpoints;
 mod ingest;
 mod route;

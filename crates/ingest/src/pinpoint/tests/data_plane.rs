@@ -322,6 +322,71 @@ async fn an_endpoint_beyond_its_limits_is_refused_with_the_limit() {
     }
 }
 
+#[tokio::test]
+async fn an_endpoint_does_not_grow_beyond_its_limits_by_many_small_requests() {
+    let plane = Plane::new(json!({}));
+    let path = "/v1/apps/app1/endpoints/e";
+    let attributes = |from: usize, to: usize| {
+        let attributes: Value = (from..to).map(|n| (format!("a{n}"), json!(["x"]))).collect();
+        json!({ "Attributes": attributes })
+    };
+    assert_eq!(plane.call("PUT", path, attributes(0, 200)).await.0, 202);
+    let (status, answer) = plane.call("PUT", path, attributes(200, 400)).await;
+    let said = answer["Message"].as_str().unwrap_or_default();
+    assert!(status == 400 && said.contains("more than 250 attributes"), "{answer}");
+    let stored = plane.call("GET", path, Value::Null).await.1;
+    assert_eq!(stored["Attributes"].as_object().map(serde_json::Map::len), Some(200), "unchanged");
+    assert_eq!(plane.call("PUT", path, attributes(200, 250)).await.0, 202);
+
+    // The events of a request are taken, with the endpoint as it was.
+    let (received, results) = plane
+        .put_events(json!({ "e": { "Endpoint": attributes(400, 401), "Events": { "v": event("visit") } } }))
+        .await;
+    assert_eq!(results["e"]["EndpointItemResponse"]["StatusCode"], 400, "{results}");
+    let record: Value = serde_json::from_str(received.events[0].payload.as_str()).expect("JSON");
+    assert_eq!(record["endpoint"]["Attributes"].as_object().map(serde_json::Map::len), Some(250));
+
+    let half = |name: &str| json!({ "Demographic": { name: "x".repeat(8_000) } });
+    assert_eq!(plane.call("PUT", "/v1/apps/app1/endpoints/d", half("Make")).await.0, 202);
+    let (status, answer) = plane.call("PUT", "/v1/apps/app1/endpoints/d", half("Model")).await;
+    let said = answer["Message"].as_str().unwrap_or_default();
+    assert!(status == 400 && said.contains("larger than 15000 bytes"), "{answer}");
+
+    let item = |n: usize| {
+        let mut item = attributes(n * 10, n * 10 + 10);
+        item["Id"] = json!("of a batch");
+        item
+    };
+    let items: Vec<Value> = (0..100).map(item).collect();
+    let (status, answer) = plane.call("PUT", "/v1/apps/app1/endpoints", json!({ "Item": items })).await;
+    let said = answer["Message"].as_str().unwrap_or_default();
+    assert!(status == 400 && said.starts_with("Item[25]: "), "{answer}");
+    assert_eq!(plane.call("GET", "/v1/apps/app1/endpoints/of%20a%20batch", Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_stored_beyond_the_limits_is_updated_but_does_not_grow() {
+    let plane = Plane::new(json!({}));
+    let attributes: Value = (0..300).map(|n| (format!("a{n}"), json!(["x".repeat(100)]))).collect();
+    let stored = json!({ "Id": "e", "EffectiveDate": "2026-02-01T00:00:00.000Z", "Attributes": attributes });
+    let store = super::super::store::Store::new(plane.folder.path().join("pinpoint.db"));
+    store
+        .transact(|session| session.save_endpoint("app1", "e", None, stored.as_object().expect("an object")))
+        .map_err(|error: tidegate_model::Error| error.chain())
+        .expect("stored");
+
+    let put = async |request: Value| plane.call("PUT", "/v1/apps/app1/endpoints/e", request).await.0;
+    assert_eq!(put(json!({ "OptOut": "ALL", "Attributes": { "a0": ["y".repeat(100)] } })).await, 202);
+    assert_eq!(put(json!({ "Attributes": { "a300": ["x"] } })).await, 400);
+    assert_eq!(put(json!({ "Attributes": { "a0": ["y".repeat(100), "z"] } })).await, 400);
+    assert_eq!(put(json!({ "Attributes": { "a0": [] } })).await, 202);
+    let (_, endpoint) = plane.call("GET", "/v1/apps/app1/endpoints/e", Value::Null).await;
+    assert_eq!(
+        (&endpoint["OptOut"], endpoint["Attributes"].as_object().map(serde_json::Map::len)),
+        (&json!("ALL"), Some(299))
+    );
+}
+
 #[test]
 fn no_body_makes_the_data_plane_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
