@@ -10,17 +10,21 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use futures_util::{StreamExt as _, stream};
 use tidegate_engine::service::{Engine, Visitor, without_row_values};
 use tidegate_model::Error;
 use tidegate_model::address::encoded;
 use tidegate_model::people::Role;
+use tokio_util::task::TaskTracker;
 
 use crate::api::Problem;
+use crate::ingest::finished;
 use crate::reader::Reader;
 use crate::rules::{self, Right, Rule};
 use crate::server::Peer;
@@ -65,8 +69,14 @@ impl From<Error> for Refused {
     }
 }
 
-/// Passes on what may be asked, with the [`Visitor`] among the extensions, and notes what was done.
-pub(crate) async fn guard(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+/// Passes on what may be asked, with the [`Visitor`] among the extensions, and notes what was done, also if the
+/// client hangs up before it is answered.
+pub(crate) async fn guard(
+    State(engine): State<Arc<Engine>>,
+    State(tasks): State<TaskTracker>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     let is_api = rules::is_for_programs(parts.uri.path());
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
@@ -81,19 +91,42 @@ pub(crate) async fn guard(State(engine): State<Arc<Engine>>, request: Request, n
         parts.extensions.insert(visitor);
     }
     let reader = Reader { visitor: visitor.clone(), ..Reader::of(&parts.headers) };
+    let is_finished = rule.is_finished(&parts.method);
+    let body = if is_finished { received(body).await } else { body };
     let request = Request::from_parts(parts, body);
-    let answer = match rows {
-        true => reader.reads(next.run(request)).await,
-        false => without_row_values(reader.reads(next.run(request))).await,
+    let work = async move {
+        let answer = match rows {
+            true => reader.reads(next.run(request)).await,
+            false => without_row_values(reader.reads(next.run(request))).await,
+        };
+        let done = (answer.status().is_success() || answer.status().is_redirection())
+            && answer.extensions().get::<NotNoted>().is_none();
+        if let Some(visitor) = visitor.filter(|_| done && !rule.action.is_empty()) {
+            let subject = answer.extensions().get::<Subject>().map_or(subject, |subject| subject.0.clone());
+            let via = if is_api { "api" } else { "page" };
+            engine.audit(&visitor.name, via, rule.action, &subject).await;
+        }
+        answer
     };
-    let done = (answer.status().is_success() || answer.status().is_redirection())
-        && answer.extensions().get::<NotNoted>().is_none();
-    if let Some(visitor) = visitor.filter(|_| done && !rule.action.is_empty()) {
-        let subject = answer.extensions().get::<Subject>().map_or(subject, |subject| subject.0.clone());
-        let via = if is_api { "api" } else { "page" };
-        engine.audit(&visitor.name, via, rule.action, &subject).await;
+    match is_finished {
+        true => finished(&tasks, work).await,
+        false => work.await,
     }
-    answer
+}
+
+/// Reads a body before its request is answered, so that a client that hangs up or is slow leaves no answer that waits
+/// for it. What is longer than any handler takes is left to read.
+async fn received(body: Body) -> Body {
+    /// As much as axum's extractors take by default.
+    const BYTES_MAX: usize = 2 << 20;
+    let (mut rest, mut pieces, mut length) = (body.into_data_stream(), Vec::new(), 0);
+    while length <= BYTES_MAX
+        && let Some(piece) = rest.next().await
+    {
+        length += piece.as_ref().map_or(0, Bytes::len);
+        pieces.push(piece);
+    }
+    Body::from_stream(stream::iter(pieces).chain(rest))
 }
 
 /// Returns who asks; `None` for what anyone may ask.

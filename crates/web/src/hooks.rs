@@ -9,9 +9,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tidegate_engine::service::{DbtWebhook, Engine};
+use tokio_util::task::TaskTracker;
 
 use crate::Serving;
 use crate::api::Problem;
+use crate::ingest::finished;
 
 /// The routes below `/hooks`.
 pub(crate) fn routes(serving: Serving) -> Router {
@@ -19,9 +21,17 @@ pub(crate) fn routes(serving: Serving) -> Router {
 }
 
 /// Takes a webhook of dbt.
-async fn dbt(State(engine): State<Arc<Engine>>, headers: HeaderMap, body: Bytes) -> Response {
-    let signature = headers.get(header::AUTHORIZATION).and_then(|signature| signature.to_str().ok());
-    let problem = match engine.take_dbt_webhook(signature.unwrap_or_default(), &body).await {
+async fn dbt(
+    State(engine): State<Arc<Engine>>,
+    State(tasks): State<TaskTracker>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let taking = async move {
+        let signature = headers.get(header::AUTHORIZATION).and_then(|signature| signature.to_str().ok());
+        engine.take_dbt_webhook(signature.unwrap_or_default(), &body).await
+    };
+    let problem = match finished(&tasks, taking).await {
         Ok(DbtWebhook::Taken(runs)) => return axum::Json(runs).into_response(),
         Ok(DbtWebhook::NotSetUp) => Problem::not_found("the project takes no webhooks of dbt")
             .remedy("add `dbt: { webhook_secret: … }` to the project"),

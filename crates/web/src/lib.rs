@@ -90,8 +90,8 @@ pub async fn serve(
     tls: Option<Arc<ServerTls>>,
     stop: CancellationToken,
 ) {
-    let serving = Serving(project.clone(), LiveParts::until(stop.clone()));
     let tasks = TaskTracker::new();
+    let serving = Serving(project.clone(), LiveParts::until(stop.clone()), tasks.clone());
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness).with_state(serving.clone()))
@@ -109,10 +109,16 @@ pub async fn serve(
     server::run(listener, layered(routes), tls, Limits::of_process(), tasks, stop).await;
 }
 
-/// What handlers share: the project, and with it the engine that works by its latest version; and the parts of
-/// pages that readers follow.
+/// What handlers share: the project, and with it the engine that works by its latest version; the parts of
+/// pages that readers follow; and the requests that are finished although their senders hung up.
 #[derive(Clone)]
-pub(crate) struct Serving(Arc<ActiveProject>, LiveParts);
+pub(crate) struct Serving(Arc<ActiveProject>, LiveParts, TaskTracker);
+
+impl FromRef<Serving> for TaskTracker {
+    fn from_ref(serving: &Serving) -> TaskTracker {
+        serving.2.clone()
+    }
+}
 
 impl FromRef<Serving> for LiveParts {
     fn from_ref(serving: &Serving) -> LiveParts {

@@ -35,6 +35,17 @@ pub(crate) struct Rule {
     pub(crate) action: &'static str,
 }
 
+impl Rule {
+    /// Returns whether an answer is finished although its client hung up: the audit log gets what was done. `method`
+    /// is that of the request.
+    pub(crate) fn is_finished(self, method: &Method) -> bool {
+        !method.is_safe() || !self.action.is_empty() || self.path == BACK
+    }
+}
+
+/// Where an identity provider leads back to: this signs in, though browsers only load it.
+const BACK: &str = "/sign-in/provider/back";
+
 const fn rule(method: &'static str, path: &'static str, right: Right, action: &'static str) -> Rule {
     Rule { method, path, right, action }
 }
@@ -52,7 +63,7 @@ pub(crate) const RULES: &[Rule] = &[
     // They note it themselves: before, there is no visitor.
     rule("POST", "/sign-in", OPEN, ""),
     rule("GET", "/sign-in/provider", OPEN, ""),
-    rule("GET", "/sign-in/provider/back", OPEN, ""),
+    rule("GET", BACK, OPEN, ""),
     rule("GET", "/welcome", OPEN, ""),
     rule("POST", "/welcome", OPEN, ""),
     rule("POST", "/sign-out", VIEW, "sign_out"),

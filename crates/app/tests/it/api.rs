@@ -2,9 +2,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use crate::served::{Answer, Served};
-use crate::support::Project;
+use crate::served::{Answer, Served, until};
+use crate::support::{Project, Sandbox};
 
 const PROJECT: &str = "connections:
   shop: { type: files, path: data }
@@ -309,4 +311,46 @@ async fn api_a_request_that_is_sent_again_with_its_key_takes_effect_once_and_get
     let headers = [("content-type", "application/json"), ("idempotency-key", "k1")];
     let later = served.post(run, &headers, "").await;
     assert_eq!((later.header("idempotency-replayed"), &later.body), ("true", &first.body), "after a restart");
+}
+
+#[tokio::test]
+async fn api_what_was_asked_for_is_in_the_audit_log_although_its_sender_hung_up() {
+    let sandbox = Sandbox::start(&["--memory", "--no-limits"]);
+    let project =
+        Project::new(&PROJECT.replace("endpoint: sandbox", &format!("endpoint: \"{}\"", sandbox.url)));
+    project.write("data/orders.csv", ORDERS);
+    project.write("data/refunds.csv", "id,customer,at\n");
+    let served = Served::start(&project);
+    let runs =
+        async || served.get("/api/v1/runs").await.json()["data"].as_array().cloned().unwrap_or_default();
+    let noted = async || {
+        let entries =
+            served.get("/api/v1/audit").await.json()["data"].as_array().cloned().unwrap_or_default();
+        entries.into_iter().filter(|entry| entry["action"] == "run_sync").collect::<Vec<_>>()
+    };
+
+    let run = "/api/v1/syncs/orders_to_braze/run?wait=30";
+    let mut orders = ORDERS.to_owned();
+    for (times, headers) in [(1, ""), (2, "idempotency-key: k1\r\n")] {
+        orders.push_str(&format!("{},ann,2026-01-04T00:00:00Z\n", times + 3));
+        project.write("data/orders.csv", &orders);
+        sandbox.put_faults(r#"{"latency_ms": 3000}"#).await;
+        let mut sender = TcpStream::connect(served.address()).await.expect("it listens");
+        let host = served.address();
+        let request = format!("POST {run} HTTP/1.1\r\nhost: {host}\r\n{headers}content-length: 0\r\n\r\n");
+        sender.write_all(request.as_bytes()).await.expect("written");
+        until("the run", async || (runs().await.len() == times).then_some(())).await;
+        drop(sender);
+        sandbox.put_faults("{}").await;
+        until("its end", async || runs().await.iter().all(|run| !run["ending"].is_null()).then_some(()))
+            .await;
+        let entries =
+            until("its entry", async || Some(noted().await).filter(|entries| entries.len() == times));
+        assert_eq!(entries.await[0]["subject"], "orders_to_braze");
+    }
+
+    let headers = [("content-type", "application/json"), ("idempotency-key", "k1")];
+    let again = served.post(run, &headers, "").await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{again:?}");
+    assert_eq!((runs().await.len(), noted().await.len()), (2, 2), "a repetition is not noted");
 }
