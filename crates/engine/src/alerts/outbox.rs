@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,9 +17,8 @@ use crate::service::Engine;
 
 /// How many notices are sent at a time.
 const AT_ONCE: usize = 8;
-/// How many are taken at a time.
-const TAKEN: usize = 32;
-/// How long a process keeps a notice that it has taken: another one sends it after that.
+/// How long a process keeps a notice that it has taken, which is more than an attempt may take: another one sends it
+/// after that.
 const HELD: SignedDuration = SignedDuration::from_mins(3);
 /// The wait after the first attempt that failed; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
@@ -131,21 +131,30 @@ impl Engine {
         recipients
     }
 
-    /// Sends every notice that is due.
+    /// Sends every notice that is due by now. Each is taken when it can be sent at once, so it is held no longer than
+    /// its attempt takes.
     pub(super) async fn send_due(&self) -> Result<(), Error> {
+        let begun = self.config.clock.now();
+        let mut sending = FuturesUnordered::new();
+        let (mut more, mut result) = (true, Ok(()));
         loop {
-            let now = self.config.clock.now();
-            let until = now.saturating_add(HELD).unwrap_or(now);
-            let due = self.config.store.alert_book().take_due(now, until, TAKEN).await?;
-            let more = due.len() == TAKEN;
-            let sent: Vec<Result<(), Error>> = futures_util::stream::iter(due)
-                .map(|notice| self.send_notice(notice))
-                .buffer_unordered(AT_ONCE)
-                .collect()
-                .await;
-            sent.into_iter().collect::<Result<(), Error>>()?;
-            if !more {
-                return Ok(());
+            if more {
+                let free = AT_ONCE - sending.len();
+                let now = self.config.clock.now();
+                let until = now.saturating_add(HELD).unwrap_or(now);
+                match self.config.store.alert_book().take_due(begun, until, free).await {
+                    Ok(due) => {
+                        more = due.len() == free;
+                        sending.extend(due.into_iter().map(|notice| self.send_notice(notice)));
+                    }
+                    Err(error) => (more, result) = (false, Err(error)),
+                }
+            }
+            match sending.next().await {
+                Some(Ok(())) => {}
+                // Those that are being sent are finished.
+                Some(Err(error)) => (more, result) = (false, result.and(Err(error))),
+                None => return result,
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Alerts on a driven clock, with a channel that keeps what it is given.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,10 @@ impl Channel for Kept {
             return Err(Error::new(ErrorKind::Unavailable, "the mail server cannot be reached"));
         }
         SENT.with_borrow_mut(|sent| sent.push((self.0, message.clone())));
-        Ok(())
+        match self.0 {
+            "hanging" => std::future::pending().await,
+            _ => Ok(()),
+        }
     }
 
     fn repeats(&self) -> Option<Duration> {
@@ -67,6 +71,13 @@ const CHANNELS: &[ChannelType] = &[
         reaches_contacts: false,
         settings: any,
         open: |_, _| Ok(Arc::new(Kept("pager"))),
+    },
+    ChannelType {
+        kind: "hanging",
+        title: "Hanging",
+        reaches_contacts: true,
+        settings: any,
+        open: |_, _| Ok(Arc::new(Kept("hanging"))),
     },
 ];
 
@@ -165,6 +176,32 @@ async fn a_channel_that_fails_is_told_on_the_others_and_its_notices_arrive_later
     );
     AWAY.set(false);
     stage.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_message_is_sent_by_two_processes_at_a_time_although_its_channel_hangs() {
+    AWAY.set(true);
+    let contacts: Vec<String> = (0..40).map(|number| format!("c{number}@example.com")).collect();
+    let channels = "    office: { type: hanging, recipients: [] }\n";
+    let keys = format!("    contacts: [{}]\n", contacts.join(", "));
+    let stage = start(channels, &keys);
+    let other = Stage::on(stage.store.clone(), &project(channels, &keys), CHANNELS, 8);
+    wait::span(20 * MINUTE).await;
+    let mut attempts: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+    SENT.with_borrow(|sent| {
+        for (_, message) in sent {
+            attempts.entry(message.contact.clone().expect("a contact")).or_default().push(message.at);
+        }
+    });
+    assert_eq!(attempts.len(), 40, "all of them are tried");
+    for (contact, times) in attempts {
+        let minute = SignedDuration::from_mins(1);
+        let overlaps = times.windows(2).any(|pair| pair[1].duration_since(pair[0]) < minute);
+        assert!(!overlaps && times.len() > 1, "{contact}: {times:?}");
+    }
+    stage.stop.cancel();
+    other.stop.cancel();
+    AWAY.set(false);
 }
 
 #[tokio::test(start_paused = true)]
