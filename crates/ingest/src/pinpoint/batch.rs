@@ -2,7 +2,10 @@
 //!
 //! Source: Amazon Pinpoint API reference, `PutEvents`; developer guide, quotas.
 
+use indexmap::IndexMap;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tidegate_model::json::check_readable;
 use tidegate_model::{Error, Event, Json, RowHash, Text, Value as Cell};
 
 use super::answer::ErrorResponse;
@@ -16,24 +19,37 @@ const BYTES_MAX: usize = 4 << 20;
 /// Events of a request.
 const EVENTS_MAX: usize = 100;
 
-/// A request, read.
+/// The members of an object in their order, each to be read on its own: one that cannot be read
+/// spoils no other. Of members of the same name the last one counts.
+type Members<'a> = IndexMap<String, &'a RawValue>;
+
+/// A request, split into its items.
 #[derive(Debug)]
-pub(super) struct Batch {
-    items: Object,
+pub(super) struct Batch<'a> {
+    items: IndexMap<String, Item<'a>>,
 }
 
-impl Batch {
-    /// Reads a body.
-    pub(super) fn read(body: &[u8]) -> Result<Batch, ErrorResponse> {
+/// An endpoint and its events.
+#[derive(Debug, Default)]
+struct Item<'a> {
+    endpoint: Option<&'a RawValue>,
+    events: Option<Members<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Splits a body.
+    pub(super) fn read(body: &'a [u8]) -> Result<Batch<'a>, ErrorResponse> {
         if body.len() > BYTES_MAX {
             return Err(ErrorResponse::too_large("The request is larger than 4 MB"));
         }
-        let mut body = object_of(body)?;
-        let Some(Value::Object(items)) = body.shift_remove("BatchItem") else {
+        let body: Members<'_> = serde_json::from_slice(body).map_err(|cause| not_an_object(&cause))?;
+        let Some(items) = body.get("BatchItem").filter(|items| is_object(items)) else {
             return Err(ErrorResponse::bad("BatchItem is required and must be an object"));
         };
-        let events = items.values().filter_map(|item| item.get("Events")?.as_object());
-        let count: usize = events.map(Object::len).sum();
+        let items = members(items, "BatchItem")?.into_iter();
+        let items: IndexMap<_, _> =
+            items.map(|(id, item)| Ok((id, Item::read(item)?))).collect::<Result<_, ErrorResponse>>()?;
+        let count: usize = items.values().filter_map(|item| item.events.as_ref()).map(Members::len).sum();
         if count > EVENTS_MAX {
             return Err(ErrorResponse::bad(format!(
                 "A request has at most {EVENTS_MAX} events; this one has {count}"
@@ -55,7 +71,7 @@ impl Batch {
             let key = EndpointKey { app: context.app, id };
             let (endpoint, endpoint_result) = endpoint(session, key, item, context)?;
             let mut event_results = Object::new();
-            for (event_id, event) in item.get("Events").and_then(Value::as_object).into_iter().flatten() {
+            for (event_id, event) in item.events.iter().flatten() {
                 let made = event_of(context, key, &endpoint, event_id, event);
                 event_results.insert(event_id.clone(), result(made.as_ref().err()));
                 taken.extend(made);
@@ -69,11 +85,44 @@ impl Batch {
     }
 }
 
+impl<'a> Item<'a> {
+    fn read(item: &'a RawValue) -> Result<Item<'a>, ErrorResponse> {
+        if !is_object(item) {
+            return Ok(Item::default());
+        }
+        let mut item = members(item, "An item of BatchItem")?;
+        let events = item.shift_remove("Events").filter(|events| is_object(events));
+        let events = events.map(|events| members(events, "Events")).transpose()?;
+        Ok(Item { endpoint: item.shift_remove("Endpoint"), events })
+    }
+}
+
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}
+
+/// The members of an object. Without its name a member cannot be answered: then the request is not taken.
+fn members<'a>(object: &'a RawValue, name: &str) -> Result<Members<'a>, ErrorResponse> {
+    serde_json::from_str(object.get()).map_err(|_| {
+        ErrorResponse::bad(format!("{name} has a member whose name holds half of a surrogate pair"))
+    })
+}
+
 /// A JSON object, or 400.
 pub(super) fn object_of(body: &[u8]) -> Result<Object, ErrorResponse> {
-    serde_json::from_slice(body).map_err(|cause| {
-        let (line, column) = (cause.line(), cause.column());
-        ErrorResponse::bad(format!("The body is not a JSON object (line {line}, column {column})"))
+    serde_json::from_slice(body).map_err(|cause| not_an_object(&cause))
+}
+
+fn not_an_object(cause: &serde_json::Error) -> ErrorResponse {
+    let (line, column) = (cause.line(), cause.column());
+    ErrorResponse::bad(format!("The body is not a JSON object (line {line}, column {column})"))
+}
+
+/// An endpoint or event, or why it cannot be read.
+fn value_of(name: &str, written: &RawValue) -> Result<Value, String> {
+    serde_json::from_str(written.get()).map_err(|_| {
+        let reason = check_readable(written.get()).err().map(|reason| reason.message);
+        format!("{name} cannot be read: {}", reason.as_deref().unwrap_or("it is not valid JSON"))
     })
 }
 
@@ -81,25 +130,27 @@ pub(super) fn object_of(body: &[u8]) -> Result<Object, ErrorResponse> {
 fn endpoint(
     session: &Session<'_>,
     key: EndpointKey<'_>,
-    item: &Value,
+    item: &Item<'_>,
     context: Context<'_>,
 ) -> Result<(Object, Value), Error> {
     let as_stored = || -> Result<Object, Error> {
         let stored = session.endpoint(key.app, key.id)?;
         Ok(stored.unwrap_or_else(|| endpoints::blank(key, context.arrival)))
     };
-    let bad = match (item.get("Endpoint"), item.get("Events")) {
-        (Some(Value::Object(request)), Some(Value::Object(_))) if request.is_empty() => {
-            return Ok((as_stored()?, result(None)));
-        }
-        (Some(Value::Object(request)), Some(Value::Object(_))) => {
-            match endpoints::update(session, key, request, context.arrival) {
+    let request = match (item.endpoint, &item.events) {
+        (Some(endpoint), Some(_)) if is_object(endpoint) => value_of("The endpoint", endpoint),
+        _ => Err("Endpoint and Events are required and must be objects".to_owned()),
+    };
+    let bad = match request {
+        Ok(Value::Object(request)) if !request.is_empty() => {
+            match endpoints::update(session, key, &request, context.arrival) {
                 Ok(endpoint) => return Ok((endpoint, result(None))),
                 Err(Stop::Bad(message)) => message,
                 Err(Stop::Failed(error)) => return Err(error),
             }
         }
-        _ => "Endpoint and Events are required and must be objects".to_owned(),
+        Ok(_) => return Ok((as_stored()?, result(None))),
+        Err(message) => message,
     };
     Ok((as_stored()?, result(Some(&bad))))
 }
@@ -109,11 +160,12 @@ fn event_of(
     key: EndpointKey<'_>,
     endpoint: &Object,
     event_id: &str,
-    event: &Value,
+    event: &RawValue,
 ) -> Result<Event, String> {
+    let event = value_of("The event", event)?;
     let written = event.to_string();
     let Value::Object(event) = event else { return Err("The event must be an object".to_owned()) };
-    let checked = check(event, written.len())?;
+    let checked = check(&event, written.len())?;
     let attribute =
         |name: &str| event.get("Attributes").and_then(|attributes| attributes.get(name)?.as_str());
     Ok(Event {
@@ -124,7 +176,7 @@ fn event_of(
         app: key.app.into(),
         message: attribute("campaign_id").or_else(|| attribute("journey_id")).unwrap_or_default().into(),
         template: Text::new(),
-        payload: Json::trusted(app_record(context, endpoint, event, checked.at).to_string()),
+        payload: Json::trusted(app_record(context, endpoint, &event, checked.at).to_string()),
     })
 }
 

@@ -59,9 +59,18 @@ pub(super) fn check(request: &Object) -> Result<(), String> {
             return Err(format!("Metrics.{name} must be a number"));
         }
     }
-    for name in ["Demographic", "Location", "User"] {
-        members(request, name)?;
+    for name in ["Demographic", "Location"] {
+        for (member, value) in members(request, name)?.into_iter().flatten() {
+            let is_nested = match value {
+                Value::Array(items) => !items.is_empty(),
+                value => value.is_object(),
+            };
+            if is_nested {
+                return Err(format!("{name}.{member} must be a string or a number"));
+            }
+        }
     }
+    members(request, "User")?;
     if let Some(Value::Object(user)) = request.get("User") {
         if user.get("UserId").is_some_and(|id| !id.is_null() && !id.is_string()) {
             return Err("User.UserId must be a string".to_owned());

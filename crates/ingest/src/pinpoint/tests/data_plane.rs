@@ -115,6 +115,67 @@ async fn each_event_has_a_status_of_its_own() {
 }
 
 #[tokio::test]
+async fn half_a_character_in_one_event_refuses_only_that_event() {
+    let plane = Plane::new(json!({}));
+    let written = |value: &str| {
+        format!(r#"{{"EventType":"buy","Timestamp":"2026-03-01T11:59:58.250Z","Metrics":{{"m":1}},{value}}}"#)
+    };
+    let deep = format!(r#""Attributes":{}{}"#, r#"{"a":"#.repeat(130), format_args!("1{}", "}".repeat(130)));
+    let cases = [
+        ("good", r#""Attributes":{"a":"\ud83d\ude00"}"#, 202, "Accepted"),
+        ("half", r#""Attributes":{"a":"cut \ud83d"}"#, 400, "half of a surrogate pair"),
+        ("huge", r#""Metrics":{"m":1e400}"#, 400, "a number beyond 1.8e308"),
+        ("deep", &*deep, 400, "nested in more than 127 levels"),
+        ("last", r#""Attributes":{"a":"x"}"#, 202, "Accepted"),
+    ];
+    let events = cases.map(|(id, value, ..)| format!(r#""{id}":{}"#, written(value))).join(",");
+    let body = format!(
+        r#"{{"BatchItem":{{"e1":{{"Endpoint":{{}},"Events":{{{events}}}}},
+            "e2":{{"Endpoint":{{"Address":"\udc00"}},"Events":{{"v":{}}}}}}},"more":"\ud83d"}}"#,
+        written(r#""AppTitle":"t""#)
+    );
+
+    let received = plane.receive("POST", "/v1/apps/app1/events", &body).await;
+
+    let (status, answer) = shown(&received);
+    assert_eq!(status, 202, "{answer}");
+    for (id, _, status, said) in cases {
+        let result = &answer["Results"]["e1"]["EventsItemResponse"][id];
+        assert_eq!(result["StatusCode"], status, "{id}: {result}");
+        assert!(result["Message"].as_str().is_some_and(|message| message.contains(said)), "{id}: {result}");
+    }
+    let second = &answer["Results"]["e2"];
+    assert_eq!(second["EndpointItemResponse"]["StatusCode"], 400, "{second}");
+    assert_eq!(second["EventsItemResponse"]["v"]["StatusCode"], 202, "{second}");
+    assert_eq!(received.events.len(), 3);
+    let whole: Value = serde_json::from_str(&written(r#""Attributes":{"a":"x"}"#)).expect("JSON");
+    let (alone, _) = plane.put_events(json!({ "e1": { "Endpoint": {}, "Events": { "last": whole } } })).await;
+    assert_eq!(alone.events[0].id, received.events[1].id, "the id is that of the event alone");
+}
+
+#[tokio::test]
+async fn an_event_without_an_id_that_can_be_read_refuses_its_request() {
+    let plane = Plane::new(json!({}));
+    let body = r#"{"BatchItem":{"e1":{"Endpoint":{},"Events":{"\ud83d":{}}}}}"#;
+    let received = plane.receive("POST", "/v1/apps/app1/events", body).await;
+    let (status, answer) = shown(&received);
+    assert_eq!((status, received.events.len()), (400, 0));
+    assert!(
+        answer["Message"].as_str().is_some_and(|said| said.starts_with("Events has a member")),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_nested_too_deep_for_readers_of_its_records_is_refused() {
+    let plane = Plane::new(json!({}));
+    let deep = (0..125).fold(json!(1), |inner, _| json!([inner]));
+    let (status, answer) =
+        plane.call("PUT", "/v1/apps/app1/endpoints/e", json!({ "Demographic": { "Make": deep } })).await;
+    assert_eq!((status, &answer["Message"]), (400, &json!("Demographic.Make must be a string or a number")));
+}
+
+#[tokio::test]
 async fn events_are_taken_although_their_endpoint_is_not() {
     let plane = Plane::new(json!({}));
     let (received, results) = plane
