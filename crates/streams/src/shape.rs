@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_model::{Error, LoggedEvent, Result};
+use tidegate_model::json::check_readable;
+use tidegate_model::{Error, LoggedEvent, Reason, Result};
 
 use tidegate_transport::aws::{Arn, AwsSettings};
 
@@ -53,7 +54,20 @@ impl Writer {
         })
     }
 
-    /// The event as a record holds it.
+    /// Checks that the event can be written whole: a Pinpoint record is made of its values.
+    ///
+    /// # Errors
+    /// The payload has a value that readers of JSON refuse, or is no object.
+    pub(crate) fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+        let payload = &logged.event.payload;
+        match self {
+            Writer::Event => Ok(()),
+            Writer::Pinpoint(_) if payload.is_object() => check_readable(payload.as_str()),
+            Writer::Pinpoint(_) => Err(Reason::new("not_an_object", "the event is not a JSON object")),
+        }
+    }
+
+    /// The event as a record holds it, if [`Writer::validate`] lets it through.
     pub(crate) fn write<'a>(&self, logged: &'a LoggedEvent) -> Cow<'a, str> {
         match self {
             Writer::Event => Cow::Borrowed(logged.event.payload.as_str()),

@@ -80,6 +80,7 @@ impl Destination<LoggedEvent> for Firehose {
     }
 
     fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+        self.writer.validate(logged)?;
         let size = encode::size(&self.target, &self.writer, logged);
         if size <= encode::RECORD_MAX {
             return Ok(());

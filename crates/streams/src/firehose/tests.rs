@@ -122,6 +122,28 @@ async fn a_stream_that_reads_from_elsewhere_does_not_pass_the_check() {
 }
 
 #[test]
+fn an_event_that_cannot_be_read_does_not_arrive_as_a_pinpoint_record_without_its_values() {
+    let of = |shape: &str| {
+        let target = json!({ "delivery_stream": "events", "shape": shape });
+        sink(target, Canned::new([]))
+    };
+    let (pinpoint, whole) = (of("pinpoint"), of("event"));
+    let deep = format!(r#"{{"kind":"tap","a":{}{}}}"#, "[".repeat(128), "]".repeat(128));
+    for (payload, code) in [
+        (r#"{"kind":"tap","note":"\ud83d","total":12.5}"#, "invalid_json"),
+        (r#"{"kind":"tap","total":1e400}"#, "number_too_large"),
+        (&*deep, "invalid_json"),
+        ("[1]", "not_an_object"),
+    ] {
+        let reason = pinpoint.validate(&event(payload)).expect_err(payload);
+        assert_eq!(reason.code, code, "{payload}: {}", reason.message);
+        assert!(whole.validate(&event(payload)).is_ok(), "as it came in: {payload}");
+    }
+    let payload = r#"{"note":"\ud83d\ude00","total":1e30}"#;
+    assert!(pinpoint.validate(&event(payload)).is_ok());
+}
+
+#[test]
 fn setup_without_a_stream_has_a_place_for_its_name() {
     let text = setup(&ConnectionId::new("aws"), &raw(connection()), None).expect("steps");
     assert!(text.contains("deliverystream/<stream>"), "{text}");

@@ -79,6 +79,7 @@ impl Destination<LoggedEvent> for Kinesis {
     }
 
     fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+        self.writer.validate(logged)?;
         let (size, max) = (encode::size(&self.target, &self.writer, logged), self.target.limits.record_max());
         if size <= max {
             return Ok(());

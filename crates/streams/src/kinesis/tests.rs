@@ -107,6 +107,28 @@ async fn records_have_the_shape_of_pinpoint_where_that_is_asked_for() {
 }
 
 #[test]
+fn an_event_that_cannot_be_read_does_not_arrive_as_a_pinpoint_record_without_its_values() {
+    let of = |shape: &str| {
+        let target = json!({ "stream": "events", "shape": shape });
+        sink_of(connection(), target, Canned::new([]))
+    };
+    let (pinpoint, whole) = (of("pinpoint"), of("event"));
+    let deep = format!(r#"{{"kind":"tap","a":{}{}}}"#, "[".repeat(128), "]".repeat(128));
+    for (payload, code) in [
+        (r#"{"kind":"tap","note":"\ud83d","total":12.5}"#, "invalid_json"),
+        (r#"{"kind":"tap","total":1e400}"#, "number_too_large"),
+        (&*deep, "invalid_json"),
+        ("[1]", "not_an_object"),
+    ] {
+        let reason = pinpoint.validate(&event("e1", "ann", payload)).expect_err(payload);
+        assert_eq!(reason.code, code, "{payload}: {}", reason.message);
+        assert!(whole.validate(&event("e1", "ann", payload)).is_ok(), "as it came in: {payload}");
+    }
+    let payload = r#"{"note":"\ud83d\ude00","total":1e30}"#;
+    assert!(pinpoint.validate(&event("e1", "ann", payload)).is_ok());
+}
+
+#[test]
 fn an_account_is_twelve_digits() {
     let target =
         |account: &str| raw(json!({ "stream": "events", "shape": "pinpoint", "account_id": account }));
