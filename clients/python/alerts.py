@@ -29,6 +29,12 @@ def smtp(user, password):
     from aiosmtpd.smtp import AuthResult
 
     class Handler:
+        async def handle_RCPT(self, server, session, envelope, address, options):
+            if address.startswith("gone@"):
+                return "550 no such mailbox"
+            envelope.rcpt_tos.append(address)
+            return "250 accepted"
+
         async def handle_DATA(self, server, session, envelope):
             message = email.message_from_bytes(envelope.content, policy=email.policy.default)
             say(

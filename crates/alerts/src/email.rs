@@ -184,21 +184,26 @@ impl Channel for Open {
             // What is said of one alert stands together.
             .references(format!("<{}@{domain}>", message.alert.id))
             .header(ContentType::TEXT_PLAIN);
+        let names: Vec<String> = to.iter().map(|mailbox| mailbox.email.to_string()).collect();
         for mailbox in to {
             builder = builder.to(mailbox);
         }
         let email = builder
             .body(text(message))
             .map_err(|cause| Error::internal("an e-mail cannot be written").caused_by(cause))?;
-        self.transport.send(email).await.map(drop).map_err(|cause| failure(cause, &self.place))
+        self.transport
+            .send(email)
+            .await
+            .map(drop)
+            .map_err(|cause| failure(cause, &self.place, &names.join(", ")))
     }
 }
 
 /// The failure in words of its own: the library's first say what does not apply.
-fn failure(cause: SmtpError, place: &str) -> Error {
+fn failure(cause: SmtpError, place: &str, receivers: &str) -> Error {
     if let Some(code) = cause.status() {
         let said = std::error::Error::source(&cause).map(ToString::to_string).unwrap_or_default();
-        let message = format!("the mail server answered {code}: {said}");
+        let message = format!("the mail server answered {code} to a message for {receivers}: {said}");
         let permanent = cause.is_permanent();
         let error = Error::new(ErrorKind::Unavailable, message);
         return match permanent {

@@ -113,6 +113,11 @@ async fn a_mail_server_gets_the_alert_and_its_recovery_as_one_thread() {
     let contact = Message { contact: Some("lin@example.com".to_owned()), ..message(Change::Opened) };
     channel.send(&contact).await.expect("accepted");
     assert_eq!(server.next()["to"], json!(["lin@example.com"]), "a contact alone");
+
+    let gone = Message { contact: Some("gone@example.com".to_owned()), ..message(Change::Opened) };
+    let error = channel.send(&gone).await.expect_err("refused");
+    let said = "the mail server answered 550 to a message for gone@example.com: ";
+    assert!(error.chain().starts_with(said), "{}", error.chain());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,8 +84,9 @@ impl Engine {
     /// Returns who gets the test of a channel: its own recipients, or the contacts that get mail by it.
     fn test_recipients(&self, name: &str) -> Vec<Option<String>> {
         let channels = &self.config.project.alerts.channels;
-        if channels.get(name).is_some_and(|spec| self.has_own_recipients(spec)) {
-            return vec![None];
+        let own = channels.get(name).map(|spec| self.own_recipients(spec)).unwrap_or_default();
+        if !own.is_empty() {
+            return own;
         }
         if channels
             .iter()

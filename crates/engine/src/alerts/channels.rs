@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 use tidegate_model::alert::{Channel, Message};
 use tidegate_model::{Error, ErrorKind};
 use tidegate_project::ChannelSpec;
@@ -52,6 +53,25 @@ impl Engine {
         let to = spec.settings.shown();
         !self.reaches_contacts(&spec.kind)
             || to.get("recipients").is_some_and(|to| to.as_array().is_none_or(|to| !to.is_empty()))
+    }
+
+    /// Returns those whom a channel reaches besides the contacts of syncs: each address alone, so that one that is
+    /// refused keeps no message from the others; `None` for all at once.
+    pub(super) fn own_recipients(&self, spec: &ChannelSpec) -> Vec<Option<String>> {
+        if !self.has_own_recipients(spec) {
+            return Vec::new();
+        }
+        let settings = spec.settings.shown();
+        let addresses = settings.get("recipients").and_then(|to| to.as_array());
+        let written = |address: &Value| {
+            // A reference is resolved when the channel is opened.
+            let is_written = |text: &&str| text.contains('@') && !text.contains('$');
+            address.as_str().filter(is_written).map(|text| Some(text.to_owned()))
+        };
+        let each: Option<Vec<_>> = addresses
+            .filter(|_| self.reaches_contacts(&spec.kind))
+            .and_then(|addresses| addresses.iter().map(written).collect());
+        each.unwrap_or_else(|| vec![None])
     }
 
     /// Opens a channel of the project.

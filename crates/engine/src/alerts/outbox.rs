@@ -26,6 +26,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_secs(900);
 /// How long a notice is tried.
 const TRIED_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// How many resolved alerts are looked at for the last message to a recipient.
+const RESOLVED: usize = 50;
 /// How many attempts fail before the other channels are notified.
 const FAILURES: u32 = 3;
 
@@ -118,14 +120,16 @@ impl Engine {
         };
         let mut recipients = Vec::new();
         for (name, spec) in channels.iter().filter(|(name, _)| wanted(name)) {
-            if self.has_own_recipients(spec) {
-                recipients.push(Recipient { channel: name.clone(), contact: None });
-            }
+            let own = self.own_recipients(spec).into_iter();
+            recipients.extend(own.map(|contact| Recipient { channel: name.clone(), contact }));
         }
         let mail = channels.iter().find(|(_, spec)| self.reaches_contacts(&spec.kind));
         if let (Some((channel, _)), Some(options)) = (mail, options) {
             for contact in options.contacts.iter().filter(|contact| is_address(contact)) {
-                recipients.push(Recipient { channel: channel.clone(), contact: Some(contact.clone()) });
+                let recipient = Recipient { channel: channel.clone(), contact: Some(contact.clone()) };
+                if !recipients.contains(&recipient) {
+                    recipients.push(recipient);
+                }
             }
         }
         recipients
@@ -172,7 +176,8 @@ impl Engine {
             Err(error) => Err(error),
         };
         let now = self.config.clock.now();
-        let in_project = self.config.project.alerts.channels.contains_key(&name);
+        let in_project = self.config.project.alerts.channels.contains_key(&name)
+            && (sent.is_ok() || self.recipients(&alert).contains(&notice.recipient));
         let updated = match &sent {
             Ok(repeats) => {
                 let again =
@@ -195,25 +200,26 @@ impl Engine {
         };
         book.update_notice(&updated).await?;
         if in_project {
-            self.note_channel(&name, &sent.map(drop), updated.attempts, now).await?;
+            self.note_channel(&updated, &sent.map(drop), now).await?;
         }
         Ok(())
     }
 
-    /// Opens an alert about a channel that fails, and resolves it once it works.
+    /// Opens an alert about a channel that fails, and resolves it once it works for all of its recipients.
     async fn note_channel(
         &self,
-        name: &str,
+        notice: &Notice,
         sent: &Result<(), Error>,
-        attempts: u32,
         now: Timestamp,
     ) -> Result<(), Error> {
+        let name = notice.recipient.channel.as_str();
         let known = self.config.store.alert_book().list(0).await?;
         let open = known.iter().find(|alert| alert.trigger == Trigger::Channel && alert.subject == name);
         let state = match sent {
+            Ok(()) if open.is_some() && self.fails_for_another(&notice.recipient).await? => State::Unclear,
             Ok(()) => State::Good,
-            Err(error) if attempts >= FAILURES || open.is_some() => State::Bad(format!(
-                "Messages by it do not arrive: {}. Next: {}",
+            Err(error) if notice.attempts >= FAILURES || open.is_some() => State::Bad(format!(
+                "A message by it does not arrive: {}. Next: {}",
                 error.chain(),
                 error.next_step()
             )),
@@ -227,6 +233,27 @@ impl Engine {
             }
         };
         self.change(name, Trigger::Channel, &state, open, now).await
+    }
+
+    /// Whether the last message to another recipient of the same channel was not accepted.
+    async fn fails_for_another(&self, recipient: &Recipient) -> Result<bool, Error> {
+        let book = self.config.store.alert_book();
+        let mut judged = vec![recipient.clone()];
+        for alert in book.list(RESOLVED).await? {
+            let wanted = self.recipients(&alert);
+            for notice in book.notices(&alert.id).await?.into_iter().rev() {
+                let was_tried = notice.error.is_some() || notice.sent_at.is_some();
+                let is_of_channel = notice.recipient.channel == recipient.channel;
+                if !was_tried || !is_of_channel || judged.contains(&notice.recipient) {
+                    continue;
+                }
+                if notice.error.is_some() && wanted.contains(&notice.recipient) {
+                    return Ok(true);
+                }
+                judged.push(notice.recipient);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn message(&self, notice: &Notice, alert: &Alert, at: Timestamp) -> Message {

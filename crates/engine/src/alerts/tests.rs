@@ -38,6 +38,9 @@ impl Channel for Kept {
         if self.0 == "mail" && BROKEN.get() {
             return Err(Error::new(ErrorKind::Unavailable, "the mail server cannot be reached"));
         }
+        if self.0 == "mail" && message.contact.as_deref() == Some("gone@example.com") {
+            return Err(Error::new(ErrorKind::Unavailable, "the mail server answered 550"));
+        }
         SENT.with_borrow_mut(|sent| sent.push((self.0, message.clone())));
         match self.0 {
             "hanging" => std::future::pending().await,
@@ -172,9 +175,41 @@ async fn a_channel_that_fails_is_told_on_the_others_and_its_notices_arrive_later
     wait::span(20 * MINUTE).await;
     assert_eq!(
         sent()[2..],
-        [("mail", Change::Opened, Trigger::Failed, None), ("chat", Change::Resolved, Trigger::Channel, None),]
+        [
+            ("mail", Change::Opened, Trigger::Failed, Some("ops@example.com".to_owned())),
+            ("chat", Change::Resolved, Trigger::Channel, None),
+        ]
     );
     AWAY.set(false);
+    stage.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_the_mail_server_refuses_keeps_the_message_from_no_other_and_is_told_once() {
+    AWAY.set(true);
+    let office = "    office: { type: mail, recipients: [gone@example.com, Ada <ada@example.com>] }\n    team: { type: chat }\n";
+    let stage = start(office, "");
+    wait::span(10 * MINUTE).await;
+    AWAY.set(false);
+    wait::span(20 * MINUTE).await;
+    let ada = Some("Ada <ada@example.com>".to_owned());
+    let told = |channel| sent().into_iter().filter(move |one| one.0 == channel).collect::<Vec<_>>();
+    assert_eq!(
+        told("mail"),
+        [
+            ("mail", Change::Opened, Trigger::Failed, ada.clone()),
+            ("mail", Change::Resolved, Trigger::Failed, ada)
+        ]
+    );
+    assert_eq!(
+        told("chat"),
+        [
+            ("chat", Change::Opened, Trigger::Failed, None),
+            ("chat", Change::Opened, Trigger::Channel, None),
+            ("chat", Change::Resolved, Trigger::Failed, None),
+        ],
+        "what Ada gets does not end the alert about the channel"
+    );
     stage.stop.cancel();
 }
 
@@ -237,7 +272,8 @@ async fn a_recipient_that_is_added_later_gets_what_is_open() {
     let channels = "    team: { type: chat }\n    office: { type: mail, recipients: [ops@example.com] }\n";
     let next = Stage::on(stage.store, &project(channels, ""), CHANNELS, 8);
     wait::span(2 * MINUTE).await;
-    assert_eq!(sent(), [("mail", Change::Opened, Trigger::Failed, None)]);
+    let ops = Some("ops@example.com".to_owned());
+    assert_eq!(sent(), [("mail", Change::Opened, Trigger::Failed, ops)]);
     next.stop.cancel();
     AWAY.set(false);
 }
