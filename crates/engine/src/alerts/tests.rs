@@ -231,8 +231,8 @@ async fn no_message_is_sent_by_two_processes_at_a_time_although_its_channel_hang
     assert_eq!(attempts.len(), 40, "all of them are tried");
     for (contact, times) in attempts {
         let minute = SignedDuration::from_mins(1);
-        let overlaps = times.windows(2).any(|pair| pair[1].duration_since(pair[0]) < minute);
-        assert!(!overlaps && times.len() > 1, "{contact}: {times:?}");
+        let at_once = times.windows(2).any(|pair| pair[1].duration_since(pair[0]) < minute);
+        assert!(!at_once && times.len() > 1, "{contact}: {times:?}");
     }
     stage.stop.cancel();
     other.stop.cancel();
