@@ -158,7 +158,7 @@ impl Job {
             location: location.map(str::to_owned),
             is_open: AtomicBool::new(true),
         };
-        let mut poll = Poll::default();
+        let (mut poll, mut is_lost) = (Poll::default(), false);
         loop {
             match job.send(work).await {
                 Ok(answered) => {
@@ -174,12 +174,14 @@ impl Job {
                 }
                 // An answer before this one was lost.
                 Err(RequestError::NoEffect(error)) if errors::is_duplicate(&error) => return Ok(job),
-                Err(RequestError::NoEffect(error)) => {
+                Err(RequestError::NoEffect(error)) if !is_lost => {
                     *job.is_open.get_mut() = false;
                     return Err(RequestError::NoEffect(error));
                 }
-                Err(unknown) => {
-                    let patience = poll.unanswered(unknown.into_error(), client.clock.now()).await;
+                // One that was lost may have made the job, whatever the next one is told.
+                Err(failed) => {
+                    is_lost = true;
+                    let patience = poll.unanswered(failed.into_error(), client.clock.now()).await;
                     patience.map_err(|error| RequestError::Unknown(lost(error.message())))?;
                 }
             }

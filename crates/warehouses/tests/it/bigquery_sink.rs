@@ -74,13 +74,14 @@ async fn a_delivery_to_bigquery_that_fails_in_any_phase_has_every_event_once_in_
         ("table", &["expired"][..]),
         ("make", &["lost"]),
         ("load", &["lost", "fails"]),
-        ("submit", &["jobrate", "lost", "fails"]),
+        ("submit", &["jobrate", "lost", "fails", "lost jobrate"]),
         ("poll", &["drop"]),
         ("remove", &["503"]),
     ] {
         for fault in faults {
             let what = format!("{fault} in {phase}");
-            warehouse.set(json!({ "pending": 1, "faults": { phase: [fault] } })).await;
+            let in_turn: Vec<_> = fault.split(' ').collect();
+            warehouse.set(json!({ "pending": 1, "faults": { phase: in_turn } })).await;
             let sink = sink(&warehouse, json!({ "dataset": warehouse.dataset() }));
             let items = events(delivered..delivered + 3);
             deliver_at_last(sink.as_ref(), &items, &what).await;
@@ -94,6 +95,17 @@ async fn a_delivery_to_bigquery_that_fails_in_any_phase_has_every_event_once_in_
     warehouse.set(json!({})).await;
     sink(&warehouse, json!({ "dataset": warehouse.dataset() })).deliver(&events(0..1)).await.unwrap();
     assert_eq!(warehouse.tables().await, ["message_events"]);
+}
+
+/// It may run: who is told that nothing happened sends the events again beside it.
+#[tokio::test]
+async fn a_job_whose_answer_was_lost_and_that_is_throttled_then_is_not_made_twice() {
+    let warehouse = Warehouse::new().await;
+    warehouse.set(json!({ "faults": { "submit": ["lost", "jobrate"] } })).await;
+    let sink = sink(&warehouse, json!({ "dataset": warehouse.dataset() }));
+    sink.deliver(&events(0..3)).await.expect("delivered by the first job");
+    assert_eq!(warehouse.faults_left().await, 0);
+    assert_eq!(counted(&warehouse, &warehouse.table("message_events")).await, (3, 3));
 }
 
 /// Each permission in turn: `check` names exactly that one, and makes nothing.

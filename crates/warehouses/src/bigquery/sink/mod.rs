@@ -2,7 +2,10 @@
 //!
 //! One delivery is a load job into a table of its own, and a `MERGE` by `event_id` from there. Both are jobs
 //! with ids that are made here: one whose answer is lost is submitted again and runs once. A delivery that is
-//! repeated all the same finds its events and inserts nothing.
+//! repeated after the end of the first finds its events and inserts nothing. Two at once do not see each other:
+//! merges that only insert do not conflict.
+//!
+//! Source: BigQuery, "Data manipulation language statements in GoogleSQL", "DML statement conflicts".
 
 mod checks;
 mod staging;
