@@ -7,7 +7,7 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 use http::request::Builder;
 use serde_json::Value;
-use tidegate_model::{Error, ErrorKind, Http};
+use tidegate_model::{Error, ErrorKind, Http, Secret};
 
 /// How much of an answer is repeated in an error.
 const EXCERPT_CHARS_MAX: usize = 200;
@@ -54,6 +54,19 @@ pub(crate) async fn send(
         false => format!("{receiver} answered {status}: {said}"),
     };
     Err(Error::new(ErrorKind::Unavailable, message).hint("correct the settings of the channel"))
+}
+
+/// Checks an address that is a secret, so that no schema judges it.
+///
+/// # Errors
+/// If it is none, with this hint.
+pub(crate) fn check_address(url: &Secret, hint: &str) -> Result<(), Error> {
+    let address = url.expose().parse::<http::Uri>().ok();
+    let is_web = |uri: &http::Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
+    match address.as_ref().is_some_and(is_web) {
+        true => Ok(()),
+        false => Err(Error::settings("`url`: this is not an address").hint(hint)),
+    }
 }
 
 /// Begins a POST to an address.

@@ -41,13 +41,10 @@ struct Open {
 
 fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Channel>, Error> {
     let settings: Slack = settings.parse()?;
-    // It is a secret, so that no schema judges it.
-    let address = settings.url.expose().parse::<http::Uri>().ok();
-    let is_web = |uri: &http::Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
-    if !address.as_ref().is_some_and(is_web) {
-        return Err(Error::settings("`url`: this is not an address")
-            .hint("copy the incoming webhook, which begins with https://hooks.slack.com/"));
-    }
+    post::check_address(
+        &settings.url,
+        "copy the incoming webhook, which begins with https://hooks.slack.com/",
+    )?;
     Ok(Arc::new(Open { settings, http: context.http.clone() }))
 }
 

@@ -36,9 +36,8 @@ pub(crate) const TYPE: ChannelType = ChannelType {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Webhook {
-    /// The address.
-    #[schemars(extend("format" = "url"))]
-    url: String,
+    /// The address. It is not shown, since it may hold a token.
+    url: Secret,
     /// The key of the signature: `whsec_` and 24 bytes or more in base64, for example of
     /// `echo "whsec_$(openssl rand -base64 32)"`.
     secret: Secret,
@@ -59,6 +58,7 @@ struct Open {
 
 fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Channel>, Error> {
     let settings: Webhook = settings.parse()?;
+    post::check_address(&settings.url, "write for example `https://alerts.example.com/tidegate`")?;
     let mut keys = vec![key("secret", &settings.secret)?];
     if let Some(previous) = &settings.previous_secret {
         keys.push(key("previous_secret", previous)?);
@@ -111,7 +111,7 @@ impl Channel for Open {
         let signed = format!("{}.{at}.{body}", message.id);
         let signatures: Vec<String> =
             self.keys.iter().map(|key| signature(key, &signed)).collect::<Result<_, _>>()?;
-        let mut request = post::to(&self.settings.url)
+        let mut request = post::to(self.settings.url.expose())
             .header("content-type", "application/json")
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", at.to_string())

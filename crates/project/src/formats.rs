@@ -91,7 +91,9 @@ fn endpoint(text: &str) -> Result<(), Misfit> {
             Some(word) => format!("did you mean `{word}`?"),
             None => "write an address that begins with https://, or `sandbox`".to_owned(),
         };
-        return Err((format!("`{text}` is neither an address nor `sandbox`"), hint));
+        // With a credential in it, it is not repeated.
+        let shown = if text.contains('@') { "this".to_owned() } else { format!("`{text}`") };
+        return Err((format!("{shown} is neither an address nor `sandbox`"), hint));
     }
     let host = url(text)?;
     if host.starts_with("dashboard") {
@@ -109,6 +111,14 @@ fn url(text: &str) -> Result<String, Misfit> {
     let wrong =
         || ("this is not an address".to_owned(), "write for example `https://host.example.com`".to_owned());
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    // It would be shown wherever the address is.
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err((
+            "a user or a password does not belong in an address".to_owned(),
+            "remove what is in front of the `@`, and write it in the settings that are meant for it"
+                .to_owned(),
+        ));
+    }
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(host.to_owned()),
         _ => Err(wrong()),

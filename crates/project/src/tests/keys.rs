@@ -54,6 +54,18 @@ fn values_of_the_wrong_form_say_what_to_write() {
         ),
         (
             "host: localhost }\n  push",
+            "host: localhost, endpoint: \"https://me:hunter2@rest.example.com\" }\n  push",
+            &[
+                "endpoint: a user or a password does not belong in an address → remove what is in front of the `@`",
+            ],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, endpoint: \"me:hunter2@rest.example.com\" }\n  push",
+            &["endpoint: this is neither an address nor `sandbox`"],
+        ),
+        (
+            "host: localhost }\n  push",
             "host: localhost, password: 12345 }\n  push",
             &["password: expected text, found a number → put it in quotes"],
         ),
