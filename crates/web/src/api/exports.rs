@@ -119,11 +119,24 @@ fn csv_line(row: &store::FailedRow) -> String {
     line
 }
 
-/// A cell as RFC 4180 has it.
+/// A cell as RFC 4180 has it. One that a spreadsheet would take for a formula begins with an apostrophe.
 fn quoted(cell: &str) -> String {
-    match cell.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell.to_owned(),
+    let text = if is_formula(cell) { &format!("'{cell}") } else { cell };
+    match text.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// Whether a spreadsheet would calculate a cell. Ids come from end users, who may write anything in them. A
+/// number with a sign, such as a telephone number, is none.
+///
+/// Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
+fn is_formula(cell: &str) -> bool {
+    match cell.as_bytes() {
+        [b'=' | b'@' | b'\t' | b'\r', ..] => true,
+        [b'+' | b'-', rest @ ..] => !rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'),
+        _ => false,
     }
 }
 
@@ -136,5 +149,16 @@ mod tests {
         assert_eq!(quoted("plain text"), "plain text");
         assert_eq!(quoted("a,b"), "\"a,b\"");
         assert_eq!(quoted("say \"hi\"\n"), "\"say \"\"hi\"\"\n\"");
+    }
+
+    #[test]
+    fn an_id_is_no_formula_in_a_spreadsheet() {
+        for formula in ["=1+1", "@sum(1)", "+1+cmd|' /C calc'!A0", "-2+3", "\t=1"] {
+            assert_eq!(quoted(formula), format!("'{formula}"));
+        }
+        assert_eq!(quoted("=a,b"), "\"'=a,b\"");
+        for other in ["+4915112345678", "-12.5", "a=b", "", "user@example.com"] {
+            assert_eq!(quoted(other), other);
+        }
     }
 }
