@@ -20,11 +20,16 @@ const OPERATORS: [&str; 7] =
 /// What `email_subscribe` and `push_subscribe` may be.
 const SUBSCRIPTION_STATES: [&str; 3] = ["subscribed", "unsubscribed", "opted_in"];
 
-/// Checks the attributes, which are a JSON object, of a row with this identity.
-pub(super) fn check(identity: &Identity, attributes: &str) -> Result<(), Reason> {
+/// Checks the attributes, which are a JSON object, of a row with this identity. Without `increments`, none of them may
+/// count each time that it is sent.
+pub(super) fn check(identity: &Identity, attributes: &str, increments: bool) -> Result<(), Reason> {
     let depth = refuse(scan(attributes, |place, piece| attribute(identity, place, piece)))?;
     // Most rows are flat: the second pass is for those that are not.
-    if depth > 1 { check_nested(attributes) } else { Ok(()) }
+    match depth > 1 {
+        true if increments => check_nested(attributes),
+        true => check_nested(attributes).and_then(|()| check_repeatable(attributes)),
+        false => Ok(()),
+    }
 }
 
 /// Names and texts.
@@ -129,6 +134,38 @@ fn check_nested(attributes: &str) -> Result<(), Reason> {
                     ends(&member(), ended)?;
                 }
             }
+        }
+        ControlFlow::Continue(())
+    }))
+}
+
+/// What counts each time that it is sent: a number that is added up, and objects that are appended to an array.
+/// Values that are added to an array of plain ones are there once.
+///
+/// Source: <https://www.braze.com/docs/api/objects_filters/user_attributes_object/> for `inc`,
+/// <https://www.braze.com/docs/user_guide/data/activation/attributes/array_of_objects/> for `$add`.
+fn check_repeatable(attributes: &str) -> Result<(), Reason> {
+    let counts = |member: &str| {
+        let member = shortened(member);
+        let why = format!(
+            "attribute `{member}` counts each time that it is sent: set `increments: true` under `destination`, \
+             then retry the row"
+        );
+        ControlFlow::Break(Reason::new("increments_not_set", why))
+    };
+    let (mut is_inc, mut adds_up) = (false, false);
+    refuse(walk(attributes, |place, step| {
+        if place.depth == 0 || STANDARD.contains(&place.member) {
+            return ControlFlow::Continue(());
+        }
+        match step {
+            Step::Name(name) if place.depth > 1 && plain(name) == "$add" => return counts(place.member),
+            Step::Name(name) => is_inc = place.depth == 2 && plain(name) == "inc",
+            Step::Value(kind) if std::mem::take(&mut is_inc) => adds_up = kind == Kind::Number,
+            Step::End(ended) if place.depth == 1 && std::mem::take(&mut adds_up) && ended.values == 1 => {
+                return counts(place.member);
+            }
+            Step::Value(_) | Step::End(_) => {}
         }
         ControlFlow::Continue(())
     }))

@@ -22,7 +22,9 @@ pub(super) enum Kind<'a> {
     Text(&'a str),
     /// `null`.
     Null,
-    /// A number, true or false.
+    /// A number.
+    Number,
+    /// True or false.
     Plain,
     /// An object, of which the steps follow.
     Object,
@@ -85,7 +87,11 @@ pub(super) fn walk<'a, B>(
             b'n' | b't' | b'f' | b'-' | b'0'..=b'9' => {
                 let more = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
                 at += bytes[at..].iter().take_while(more).count();
-                if byte == b'n' { Kind::Null } else { Kind::Plain }
+                match byte {
+                    b'n' => Kind::Null,
+                    b't' | b'f' => Kind::Plain,
+                    _ => Kind::Number,
+                }
             }
             _ => continue,
         };
@@ -130,9 +136,9 @@ mod tests {
             [
                 (1, "a", Step::Name("a")),
                 (1, "a", Step::Value(Kind::Array)),
-                (2, "a", Step::Value(Kind::Plain)),
+                (2, "a", Step::Value(Kind::Number)),
                 (2, "a", Step::Value(Kind::Text("x"))),
-                (2, "a", Step::Value(Kind::Plain)),
+                (2, "a", Step::Value(Kind::Number)),
                 (2, "a", Step::Value(Kind::Object)),
                 (3, "a", Step::Name("b")),
                 (3, "a", Step::Value(Kind::Null)),

@@ -114,7 +114,7 @@ impl Destination<Record> for Braze {
     }
 
     fn validate(&self, record: &Record) -> Result<(), Reason> {
-        validate::validate(self.kind, record)
+        validate::validate(self.kind, record, self.target.increments)
     }
 
     async fn deliver(&self, records: &[Record]) -> Result<Receipt> {

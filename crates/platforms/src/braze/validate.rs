@@ -11,8 +11,9 @@ use super::scan::{Piece, scan};
 use super::{attributes, rules};
 use crate::rule::{Rule, is_email};
 
-/// Whether Braze would take the record, as far as its documentation says.
-pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> {
+/// Whether Braze would take the record, as far as its documentation says. `increments` says whether the attributes of
+/// users may hold what counts each time.
+pub(super) fn validate(kind: ObjectKind, record: &Record, increments: bool) -> Result<(), Reason> {
     if record.kind() != kind {
         let given = record.kind();
         return Err(Reason::new("wrong_object", format!("the sync sends {kind}, the row is {given}")));
@@ -21,7 +22,7 @@ pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> 
     match &record.body {
         Body::User { attributes } => {
             object(attributes, "attributes")?;
-            attributes::check(&record.identity, attributes.as_str())
+            attributes::check(&record.identity, attributes.as_str(), increments)
         }
         Body::Event { name, properties, .. } => {
             filled(name, "name")?;

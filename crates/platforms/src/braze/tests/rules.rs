@@ -97,7 +97,7 @@ fn what_the_rules_allow_is_sent() {
         r#"{"address":{"street":"y","since":{"$time":"2026-01-02T03:04:05Z"},"rooms":[1,2]}}"#,
         r#"{"pets":{"$update":[{"$identifier_key":"id","$identifier_value":4,"$new_object":{"breed":"x"}}]}}"#,
         r#"{"pets":[{"id":1},{"id":2}],"colours":["red",null]}"#,
-        r#"{"current_location":{"longitude":2.35,"latitude":48.85},"visits":{"inc":1}}"#,
+        r#"{"current_location":{"longitude":2.35,"latitude":48.85},"tags":{"add":["red"]}}"#,
         r#"{"push_tokens":[{"app_id":"a","token":"t","device_id":null}]}"#,
         numbers.as_str(),
     ] {

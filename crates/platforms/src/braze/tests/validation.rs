@@ -82,10 +82,36 @@ fn attributes_may_not_name_another_user() {
 #[test]
 fn operators_and_long_push_tokens_are_fine() {
     let operators = r#"{"visits":{"inc":1},"pets":{"$add":[{"id":1}]},"_merge_objects":true,"at":{"t":{"$time":"2026-01-02"}}}"#;
-    assert_eq!(code(ObjectKind::User, &user(external("ada"), operators)), None);
+    let counted = open(Arc::new(Canned::default()), ObjectKind::User, json!({ "increments": true }));
+    assert_eq!(counted.validate(&user(external("ada"), operators)), Ok(()));
     let tokens = format!(r#"{{"push_tokens":[{{"app_id":"a","token":"{}"}}]}}"#, "x".repeat(400));
     let record = record(external("ada"), Body::User { attributes: Json::trusted(tokens) });
     assert_eq!(code(ObjectKind::User, &record), None);
+}
+
+#[test]
+fn an_increment_is_rejected_where_it_could_be_sent_twice_after_a_lost_answer() {
+    let of = |attributes: &'static str| refused(ObjectKind::User, &user(external("ada"), attributes));
+    for attributes in [
+        r#"{"plan":"pro","visits":{"inc":1}}"#,
+        r#"{"visits":{"\u0069nc":-0.5}}"#,
+        r#"{"pets":{"$remove":[],"$add":[{"id":1}]}}"#,
+        r#"{"home":{"pets":{"$add":[{"id":1}]}}}"#,
+    ] {
+        let (code, why) = of(attributes).expect("rejected");
+        assert_eq!(code, "increments_not_set", "{attributes}");
+        assert!(why.contains("set `increments: true` under `destination`"), "{why}");
+    }
+    for attributes in [
+        r#"{"company":{"inc":true}}"#,
+        r#"{"company":{"inc":{"state":"DE"}}}"#,
+        r#"{"company":{"inc":1,"ltd":2}}"#,
+        r#"{"company":{"inc":1,"offices":{"paris":2}}}"#,
+        r#"{"company":{"office":{"inc":1}}}"#,
+        r#"{"inc":1,"tags":{"add":["a"]},"pets":[{"inc":1}]}"#,
+    ] {
+        assert_eq!(of(attributes), None, "{attributes}");
+    }
 }
 
 #[test]
