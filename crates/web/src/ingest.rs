@@ -128,8 +128,10 @@ fn find(endpoints: &[IngestEndpoint], uri: &Uri) -> Option<Found> {
     if let Some(rest) = path.strip_prefix("/in/") {
         let (kind, rest) = rest.split_once('/')?;
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        // The path stays as it was sent: signatures cover it.
+        let decoded = tidegate_model::address::decoded(name)?;
         let wanted =
-            |endpoint: &&IngestEndpoint| endpoint.kind == kind && endpoint.connection.as_str() == name;
+            |endpoint: &&IngestEndpoint| endpoint.kind == kind && endpoint.connection.as_str() == decoded;
         let connection = endpoints.iter().find(wanted)?.connection.clone();
         let route = IngestRoute { connection, path: format!("/in/{kind}/{name}") };
         return Some(Found { route, path: format!("/{rest}") });

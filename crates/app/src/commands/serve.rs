@@ -197,7 +197,7 @@ async fn announce(engine: &Engine, address: SocketAddr, is_encrypted: bool) {
         Err(error) => tracing::warn!(error = error.chain(), "the link of the first admin could not be made"),
     }
     for endpoint in engine.ingest_endpoints() {
-        note(format!("  events  /in/{}/{}", endpoint.kind, endpoint.connection));
+        note(format!("  events  {}", endpoint.path()));
         for path in endpoint.paths {
             note(format!("          /{path}/…"));
         }

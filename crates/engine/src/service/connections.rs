@@ -7,6 +7,7 @@ use tidegate_model::{ConnectionId, Error, SyncId};
 
 use super::Engine;
 use super::export::stream_of;
+use super::receive::IngestEndpoint;
 use super::shown::without_secrets;
 use tidegate_project::{ConnectionSpec, Project};
 
@@ -56,7 +57,7 @@ impl Engine {
                 kind: spec.kind.clone(),
                 title: connector.map_or(spec.kind.as_str(), |connector| connector.title).to_owned(),
                 settings: without_secrets(&spec.settings.shown(), &schema),
-                ingest_path: endpoint.map(|endpoint| format!("/in/{}/{id}", endpoint.kind)),
+                ingest_path: endpoint.map(IngestEndpoint::path),
                 used_by: used.collect(),
             }
         };
@@ -99,7 +100,7 @@ impl Engine {
         for endpoint in self.ingest_endpoints() {
             let lag = self.config.log.lag(&stream_of(&endpoint.connection), None).await?;
             streams.push(StreamDetails {
-                path: format!("/in/{}/{}", endpoint.kind, endpoint.connection),
+                path: endpoint.path(),
                 connection: endpoint.connection.to_string(),
                 kind: endpoint.kind.to_owned(),
                 events: lag.iter().map(|lag| lag.behind).sum(),

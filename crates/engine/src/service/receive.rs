@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use tidegate_model::{ConnectionId, Connector, Error, Ingest, Received};
+use tidegate_model::{ConnectionId, Connector, Error, Ingest, Received, address};
 use tidegate_project::Project;
 
 use super::Engine;
@@ -20,6 +20,13 @@ pub struct IngestEndpoint {
     pub kind: &'static str,
     /// First path segments that are its alone.
     pub paths: &'static [&'static str],
+}
+
+impl IngestEndpoint {
+    /// Returns the path that senders use, with the connection's name encoded.
+    pub fn path(&self) -> String {
+        format!("/in/{}/{}", self.kind, address::encoded(self.connection.as_str()))
+    }
 }
 
 /// Returns the connections of a project through which events come in.

@@ -1,6 +1,6 @@
 //! What a customer's administrator does.
 
-use tidegate_model::{ConnectionId, Result, Settings};
+use tidegate_model::{ConnectionId, Result, Settings, address};
 
 use super::settings::PinpointSettings;
 
@@ -16,6 +16,7 @@ change endpoints. Event streams and everything that shows or deletes need a key.
     } else {
         ""
     };
+    let path = address::encoded(connection.as_str());
     Ok(format!(
         "\
 {warning}1. Make a key pair for the senders, for example an id of your own and a secret from
@@ -29,8 +30,8 @@ change endpoints. Event streams and everything that shows or deletes need a key.
    `anonymous: true` as well.
 2. Point the clients at this address and give them that key; the rest stays as it is:
 
-   boto3.client(\"pinpoint\", endpoint_url=\"https://YOUR-HOST/in/pinpoint/{connection}\")
-   new PinpointClient({{ endpoint: \"https://YOUR-HOST/in/pinpoint/{connection}\" }})
+   boto3.client(\"pinpoint\", endpoint_url=\"https://YOUR-HOST/in/pinpoint/{path}\")
+   new PinpointClient({{ endpoint: \"https://YOUR-HOST/in/pinpoint/{path}\" }})
 
    Where a client cannot have a path in its address, https://YOUR-HOST serves the same,
    as long as this is the only connection of its kind.

@@ -34,6 +34,32 @@ async fn journey_a_sender_without_the_secret_is_refused_and_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn journey_a_connection_with_a_space_in_its_name_takes_events_at_its_encoded_path() {
+    let project = Project::new(
+        "connections:\n  my app é: { type: events, token: a-token-of-the-shops-own }\n  \
+         100%: { type: events, token: a-token-of-the-shops-own }\n",
+    );
+    let served = Served::start(&project);
+
+    for (path, status) in [
+        ("/in/events/my%20app%20%C3%A9", 202),
+        ("/in/events/my%20app%20%c3%a9/", 202),
+        ("/in/events/100%25", 202),
+        ("/in/events/my%2520app%2520%25C3%25A9", 404),
+        ("/in/events/my%20app%20%ff", 404),
+        ("/in/events/my%20app", 404),
+    ] {
+        let answer = served.post(path, &[BEARER], events(1..2)).await;
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+    }
+
+    let shown = "/in/events/my%20app%20%C3%A9";
+    assert!(served.said().contains(&format!("events  {shown}\n")), "{}", served.said());
+    let setup = project.done(&["setup", "my app é"]).stdout;
+    assert!(setup.contains(&format!("https://YOUR-HOST{shown} ")), "{setup}");
+}
+
+#[tokio::test]
 async fn journey_a_body_that_is_too_large_or_no_event_is_refused_as_a_whole() {
     let project = project();
     let served = Served::start(&project);
