@@ -7,6 +7,7 @@ use tidegate_project::Compare;
 use crate::pipeline::import::Import;
 use crate::pipeline::read::by_source::AtSource;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
+use crate::pipeline::read::key;
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::mirror_state::{Measured, MirrorState, SharedMirrorState};
 use crate::pipeline::run_kind::RunKind;
@@ -42,17 +43,23 @@ impl Begins {
             return Ok(Begins { kind, ..Begins::default() });
         }
         let cursor_state = standing(import, checkpoint, kind).await?;
+        if kind.moves_checkpoint() && !import.is_confirmed() {
+            key::unchanged(import, checkpoint)?;
+        }
         if import.tracking != ChangeTracking::Mirror {
             return Ok(Begins { kind, cursor_state, ..Begins::default() });
         }
         let before = MirrorState::of(&import.sync, checkpoint)?;
         let mut now = MirrorState::now(import).await?;
+        if !kind.moves_checkpoint() {
+            now.key.clone_from(&before.key);
+        }
         let vanished = before.vanished(&now);
         // A retry only has to know of entries that hold.
         let opens = import.compares_at_source && (kind.moves_checkpoint() || before.source.is_some());
         let mut at_source = None;
         if opens {
-            let key = key_of(import);
+            let key = import.key_names();
             let opened = import.source.bookkeeping(&import.sync, &import.selection, &key).await?;
             let bookkeeping = opened.ok_or_else(|| {
                 Error::settings(format!("the source of `{}` cannot compare rows itself", import.sync))
@@ -74,12 +81,6 @@ impl Begins {
     }
 }
 
-/// The names of the key columns.
-fn key_of(import: &Import) -> Vec<String> {
-    let names = import.columns.names();
-    import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned()).collect()
-}
-
 /// Returns the name of the memo if hashes are read: if the sync says so, or they were cheaper by the last run and the
 /// source makes some.
 async fn hashes(import: &Import, measured: Option<Measured>) -> Option<RowHash> {
@@ -89,7 +90,7 @@ async fn hashes(import: &Import, measured: Option<Measured>) -> Option<RowHash> 
         Compare::Hashes => Some(name),
         Compare::Auto if !measured.is_some_and(Measured::prefers_hashes) => None,
         Compare::Auto => {
-            let opened = import.source.hashed(&import.selection, &key_of(import), Hashed::Keys, 1).await;
+            let opened = import.source.hashed(&import.selection, &import.key_names(), Hashed::Keys, 1).await;
             opened.ok().flatten().map(|_| name)
         }
     }

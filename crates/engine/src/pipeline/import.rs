@@ -22,6 +22,7 @@ use crate::pipeline::mirror::{compared, doubted, is_noted};
 use crate::pipeline::read::compare::Duplicates;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
+use crate::pipeline::read::key;
 use crate::pipeline::read::mirror_state::{MirrorState, SharedMirrorState};
 use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::removal::Removal;
@@ -270,6 +271,12 @@ impl Import {
         matches!(self.tracking, ChangeTracking::Checkpoint) && self.source.supports_streaming()
     }
 
+    /// The names of the key columns, none if the whole row is the key.
+    pub(crate) fn key_names(&self) -> Vec<String> {
+        let names = self.columns.names();
+        self.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned()).collect()
+    }
+
     /// Returns which committed rows a run keeps for later ones.
     fn retention(&self, kind: RunKind) -> Retention {
         match &self.tracking {
@@ -326,11 +333,12 @@ impl Import {
     /// Checks that the next run can continue from the checkpoint of the sync.
     ///
     /// # Errors
-    /// If another `mode`, or a cursor of another type, made it, or it is about another system.
+    /// If another `mode`, or a cursor of another type, made it, or it is about another system, or rows of another key.
     pub(crate) fn continues(&self, state: &SyncState) -> Result<(), Error> {
         let checkpoint = state.checkpoint.as_ref();
         systems::unchanged(self, state)?;
         cursor_state::cursor_state_of(&self.sync, &self.tracking, checkpoint)?;
+        key::unchanged(self, checkpoint)?;
         match self.tracking {
             ChangeTracking::Mirror => MirrorState::of(&self.sync, checkpoint).map(|_| ()),
             _ => Ok(()),

@@ -185,9 +185,10 @@ impl Engine {
         let columns = expected(sync, &dataset, &described);
         let zone = TimeZone::get(&time_zone)
             .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?;
-        let tracking = tracking(sync, source.as_ref(), &selection, &dataset, &described, &zone)
-            .map_err(|error| error.context(format!("sync `{id}`")))?;
         let key = sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone());
+        let tracking = tracking(sync, source.as_ref(), &selection, &dataset, &described, &zone)
+            .map_err(|error| error.context(format!("sync `{id}`")))?
+            .by_key(&key);
         let changed = sync.changed(!key.is_empty());
         let removed = written.filter(|_| removal.is_some());
         let not_removable = removed.and_then(|spec| not_removable(spec, sync.destination.object, &key));

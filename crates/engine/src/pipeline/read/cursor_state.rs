@@ -32,6 +32,18 @@ pub enum ChangeTracking {
     Mirror,
 }
 
+impl ChangeTracking {
+    /// Returns it with the columns whose values name a row.
+    pub(crate) fn by_key(self, key: &[String]) -> ChangeTracking {
+        match self {
+            ChangeTracking::Cursor { column, at, lookback, origin } => {
+                ChangeTracking::Cursor { column, at, lookback, origin: origin.by_key(key) }
+            }
+            other => other,
+        }
+    }
+}
+
 /// What a cursor runs over: its checkpoint says nothing about other rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CursorOrigin {
@@ -43,6 +55,10 @@ pub struct CursorOrigin {
     /// Hash of the query, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// The columns whose values name a row, none if the whole row does; `None` if an earlier version
+    /// has not noted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
 }
 
 impl CursorOrigin {
@@ -55,7 +71,13 @@ impl CursorOrigin {
             column: column.to_owned(),
             table: text("table").map(str::to_owned),
             query: query.map(|sql| format!("{:032x}", xxh3_128(sql.as_bytes()))),
+            key: None,
         }
+    }
+
+    /// Returns it with the columns whose values name a row.
+    pub fn by_key(self, key: &[String]) -> CursorOrigin {
+        CursorOrigin { key: Some(key.to_vec()), ..self }
     }
 
     /// Returns what is different from `before`, in words; `None` if nothing is.

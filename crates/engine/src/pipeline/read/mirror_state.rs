@@ -19,6 +19,9 @@ pub(crate) struct MirrorState {
     /// The files that were read; `None` if the source has none, or too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<BTreeSet<String>>,
+    /// The columns by which rows were compared; `None` if an earlier version has not noted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Vec<String>>,
     /// The name of the entries at the source, with `state: source`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
@@ -64,7 +67,8 @@ impl MirrorState {
         let files = import.source.files(&import.selection).await?;
         let files = files.filter(|files| files.len() <= FILES_MAX);
         let files = files.map(|files| files.into_iter().collect());
-        Ok(MirrorState { mirror: true, files, source: None, measured: None })
+        let key = Some(import.key_names());
+        Ok(MirrorState { mirror: true, files, key, source: None, measured: None })
     }
 
     /// Reads the state from a checkpoint; the default if there is none.
@@ -128,7 +132,7 @@ mod tests {
 
     fn state(files: &[&str]) -> MirrorState {
         let files = files.iter().map(|name| (*name).to_owned()).collect();
-        MirrorState { mirror: true, files: Some(files), source: None, measured: None }
+        MirrorState { mirror: true, files: Some(files), key: None, source: None, measured: None }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod epoch;
 pub(crate) mod equal_rows;
 pub(crate) mod gather;
 mod held;
+pub(crate) mod key;
 pub(crate) mod lookback;
 pub(crate) mod mirror_state;
 pub(crate) mod partition;

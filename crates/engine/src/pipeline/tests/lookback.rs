@@ -169,6 +169,68 @@ async fn a_cursor_or_a_table_that_was_changed_stops_the_sync_before_rows_are_mis
     }
 }
 
+/// Gives the rows of a stage another key, as `primary_key:` or the table does.
+fn keyed(stage: &mut Stage, key: &[&str]) {
+    let names: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
+    let tracking = std::mem::replace(&mut stage.import.tracking, ChangeTracking::Full);
+    stage.import.tracking = tracking.by_key(&names);
+    stage.import.mapping = Arc::new(by_cursor(key));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_rebuilt_without_its_key_sends_no_event_a_second_time() {
+    for now in [&[][..], &["id", "user"]] {
+        let mut stage = Stage::new(&Table::of(0..10), Idempotency::None, limits(), all_delivered());
+        keyed(&mut stage, &["id"]);
+        stage.import.limits = Some(tidegate_project::Limits::default());
+        assert_eq!(stage.run().await.counts.delivered, 10);
+        assert_eq!(stage.run().await.ending, Some(Ending::Succeeded), "the key is the same");
+
+        keyed(&mut stage, now);
+        let error = stage.run().await.error.expect("an error");
+        let is = if now.is_empty() { "the whole row" } else { "`id`, `user`" };
+        assert!(error.contains(&format!("the key of the rows was `id` and is {is}")), "{error}");
+        assert!(error.contains("tidegate run s --yes"), "{error}");
+        let state = stage.store.sync_state(&SyncId::new("s")).await.expect("a state");
+        assert!(stage.import.continues(&state).is_err(), "`check` and `plan` say so before");
+        assert_eq!(stage.sent(), once(0..10), "nothing is sent twice");
+
+        stage.import.limits = None;
+        assert_eq!(stage.run().await.counts.delivered, 10, "a person has confirmed it");
+        stage.import.limits = Some(tidegate_project::Limits::default());
+        let next = stage.run().await;
+        assert_eq!((next.ending, next.counts.delivered), (Some(Ending::Succeeded), 0), "it is known now");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_go_on_under_another_key_since_none_counts_twice() {
+    let mut stage = Stage::new(&Table::of(0..10), Idempotency::Idempotent, limits(), all_delivered());
+    keyed(&mut stage, &["id"]);
+    stage.import.limits = Some(tidegate_project::Limits::default());
+    assert_eq!(stage.run().await.counts.delivered, 10);
+    keyed(&mut stage, &[]);
+    assert_eq!(stage.run().await.ending, Some(Ending::Succeeded));
+    // With `changed: ignore` a row must not come again, whatever it is.
+    stage.import.changed = tidegate_project::Changed::Ignore;
+    keyed(&mut stage, &["id"]);
+    assert!(stage.run().await.error.expect("an error").contains("was the whole row and is `id`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_of_an_earlier_version_notes_its_key_with_the_first_run() {
+    let mut stage = Stage::new(&Table::of(0..10), Idempotency::None, limits(), all_delivered());
+    // No key is noted.
+    stage.import.limits = Some(tidegate_project::Limits::default());
+    assert_eq!(stage.run().await.counts.delivered, 10);
+    keyed(&mut stage, &["id"]);
+    let upgraded = stage.run().await;
+    assert_eq!((upgraded.ending, upgraded.counts.delivered), (Some(Ending::Succeeded), 0));
+    keyed(&mut stage, &[]);
+    assert!(stage.run().await.error.expect("an error").contains("the key of the rows was `id`"));
+    assert_eq!(stage.sent(), once(0..10));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_full_run_of_a_cursor_sends_all_rows_and_leaves_the_checkpoint_when_it_is_stopped() {
     let table = Table::of(0..200);

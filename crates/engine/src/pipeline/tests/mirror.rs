@@ -50,6 +50,30 @@ async fn a_table_without_a_cursor_sends_only_what_was_added_or_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mirror_of_events_under_another_key_stops_and_sends_nothing_again() {
+    let mut stage = mirror(&Table::of(0..100), all_delivered());
+    let keyed = |stage: &mut Stage, key: &[&str]| {
+        let target = mapping::target(&stage.import.sync, ObjectKind::Event, key);
+        let spec = serde_json::json!({ "external_id": "user", "name": "id", "properties": ["at"] });
+        stage.import.mapping = Arc::new(mapping::compiled(spec, &target, &columns()));
+    };
+    stage.import.changed = Changed::Ignore;
+    stage.import.limits = Some(tidegate_project::Limits::default());
+    assert_eq!(stage.run().await.counts.delivered, 100);
+    assert_eq!(stage.run().await.ending, Some(Ending::Succeeded), "the key is the same");
+    keyed(&mut stage, &["id", "user"]);
+    let error = stage.run().await.error.expect("an error");
+    assert!(error.contains("the key of the rows was `id` and is `id`, `user`"), "{error}");
+    assert!(stage.sent().values().all(|sent| *sent == 1), "nothing is sent twice");
+
+    stage.import.limits = None;
+    assert_eq!(stage.run().await.counts.delivered, 100, "a person has confirmed it");
+    stage.import.limits = Some(tidegate_project::Limits::default());
+    let next = stage.run().await;
+    assert_eq!((next.ending, next.counts.delivered), (Some(Ending::Succeeded), 0), "it is known now");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejected_row_is_found_again_until_it_is_taken() {
     let table = Table::of(0..10);
     let mut refused = 0;
