@@ -74,6 +74,21 @@ async fn a_mirror_of_events_under_another_key_stops_and_sends_nothing_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mirror_notes_its_key_though_no_row_differs() {
+    let stage = mirror(&Table::of(0..100), all_delivered());
+    let checkpoint = async || {
+        let state = stage.store.sync_state(&SyncId::new("s")).await.expect("a state");
+        state.checkpoint.expect("a checkpoint").0
+    };
+    stage.run().await;
+    assert_eq!(checkpoint().await["measured"]["differing"], 100);
+    assert_eq!(stage.run().await.counts.skipped, 100);
+    let written = checkpoint().await;
+    assert_eq!(written["measured"]["differing"], 0, "it is written by a run that sends nothing");
+    assert_eq!(written["key"], serde_json::json!(["id"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejected_row_is_found_again_until_it_is_taken() {
     let table = Table::of(0..10);
     let mut refused = 0;
