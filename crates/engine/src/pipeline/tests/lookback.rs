@@ -212,7 +212,7 @@ async fn users_go_on_under_another_key_since_none_counts_twice() {
     keyed(&mut stage, &[]);
     assert_eq!(stage.run().await.ending, Some(Ending::Succeeded));
     // With `changed: ignore` a row must not come again, whatever it is.
-    stage.import.changed = tidegate_project::Changed::Ignore;
+    stage.import.changed = Changed::Ignore;
     keyed(&mut stage, &["id"]);
     assert!(stage.run().await.error.expect("an error").contains("was the whole row and is `id`"));
 }
