@@ -306,7 +306,11 @@ impl EventLog for EmbeddedLog {
             let found = blocking(move || erase::erase(&folder, &named)).await;
             // Opening it cuts off what was not finished, which may hold the user as well.
             let opened = match &stream {
-                Some(stream) => self.progress(stream).await.map(drop),
+                Some(stream) => {
+                    let opened = self.progress(stream).await.map(drop);
+                    self.close(stream).await?;
+                    opened
+                }
                 None => Ok(()),
             };
             match found.and_then(|found| opened.map(|()| found)) {
@@ -338,6 +342,16 @@ struct Known {
 }
 
 impl EmbeddedLog {
+    /// Ends the thread of a stream. Who needs the stream opens it again.
+    async fn close(&self, stream: &StreamId) -> Result<(), Error> {
+        let closed = self.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(stream);
+        blocking(move || {
+            drop(closed);
+            Ok(())
+        })
+        .await
+    }
+
     async fn fence_one(&self, stream: &StreamId, given: CheckpointOffset) -> Result<(), Error> {
         let folder = self.folder(stream);
         if !blocking(move || Ok(folder.is_dir())).await? {

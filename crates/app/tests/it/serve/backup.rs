@@ -114,13 +114,15 @@ async fn backup_of_a_server_under_load_is_restored_without_a_doubled_row_and_wit
         .await;
     let erased = project.json(&["users", "erase", CANARY]);
     assert_eq!(erased["backups"], json!([folder.canonicalize().expect("there")]), "{erased:#}");
+    // And a second one, as in any month.
+    project.json(&["users", "erase", "someone-else"]);
     let former = std::fs::metadata(folder.join("SHA256SUMS")).expect("there");
 
     // The folder is lost.
     std::fs::remove_dir_all(&data).expect("removed");
     let restored = project.document(&["restore", backup]);
 
-    assert_eq!(restored["erased"], 1, "{restored:#}");
+    assert_eq!(restored["erased"], 2, "{restored:#}");
     assert_eq!(restored["erased_by"], json!([folder.join("erased")]), "{restored:#}");
     let paused = |name: &str| {
         let syncs = restored["syncs"].as_array().expect("a list");

@@ -30,6 +30,25 @@ fn holds(folder: &Folder) -> bool {
 }
 
 #[tokio::test]
+async fn users_are_erased_one_after_the_other_as_a_restore_does() {
+    let folder = Folder::with_segments_of(500);
+    let log = folder.append();
+    for start in (0..30).step_by(3) {
+        let mut some = events(start, start + 3);
+        some[1].user = CANARY.into();
+        some[2].user = "another-one".into();
+        log.append(&shop(), some).await.expect("appended");
+    }
+    drop(log);
+    let log = folder.append();
+    assert_eq!(log.erase("another-one").await.expect("erased"), 10);
+    assert_eq!(log.erase(CANARY).await.expect("erased"), 10);
+    assert!(!holds(&folder));
+    log.append(&shop(), events(30, 33)).await.expect("appended");
+    assert_eq!(read_all(&*log, None).await.0.len(), 13);
+}
+
+#[tokio::test]
 async fn an_erased_user_is_in_no_segment_and_the_others_keep_their_offsets() {
     for segment_bytes in [500, 64 * 1024 * 1024] {
         let folder = Folder::with_segments_of(segment_bytes);
