@@ -120,11 +120,11 @@ struct LateUpload {
 impl Http for LateUpload {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
         if request.method() == Method::PUT && self.is_awaited.swap(false, Ordering::Relaxed) {
-            self.held.lock().unwrap().replace(request);
+            self.held.lock().expect("no test has panicked").replace(request);
             return Err(HttpFailure::ResponseLost("given up".to_owned()));
         }
         let is_merge = request.body().windows(10).any(|part| part == b"MERGE INTO");
-        let late = if is_merge { self.held.lock().unwrap().take() } else { None };
+        let late = if is_merge { self.held.lock().expect("no test has panicked").take() } else { None };
         if let Some(late) = late {
             assert!(self.http.send(late).await?.status().is_success());
         }
