@@ -71,6 +71,11 @@ impl Followed {
         })
     }
 
+    /// The newest version some rows of which are committed.
+    fn at(&self) -> Option<u64> {
+        self.version.or(self.part.as_ref().map(|part| part.version))
+    }
+
     fn checkpoint(&self) -> Option<Checkpoint> {
         serde_json::to_value(self).ok().map(Checkpoint)
     }
@@ -105,14 +110,15 @@ impl Following {
         mut followed: Followed,
         rows: &mut Rows,
     ) -> Result<(), Stop> {
-        if self.was_created_again(&followed, newest.version())? {
-            tracing::warn!("{} was created again: it is read from its beginning", self.root.name());
-            followed = Followed::default();
-        }
-        if followed.version.is_none() {
-            followed = self.read_first(&newest, &followed, rows)?;
-        }
+        let mut is_another = self.is_another(&followed)?;
         loop {
+            if is_another || followed.at() > Some(newest.version()) {
+                tracing::warn!("{} was created again: it is read from its beginning", self.root.name());
+                followed = Followed::default();
+            }
+            if followed.version.is_none() {
+                followed = self.read_first(&newest, &followed, rows)?;
+            }
             let mut is_told = true;
             while let Some(version) = followed.version.filter(|version| *version < newest.version()) {
                 self.read_changes(version + 1, &mut followed, rows)?;
@@ -132,23 +138,30 @@ impl Following {
                     () = poll::pause(every) => Ok(()),
                 }
             })?;
-            newest = Snapshot::builder_from(newest)
-                .build(&*self.engine)
-                .map_err(|cause| kernel(&self.doing(), cause))?;
+            is_another = self.is_another(&followed)?;
+            newest = self.newest(newest, is_another)?;
         }
+    }
+
+    /// Returns the newest version. What is known of the table helps to find it, unless it is another one, or its
+    /// log is shorter.
+    fn newest(&self, known: SnapshotRef, is_another: bool) -> Result<SnapshotRef, Error> {
+        let found = match is_another {
+            true => None,
+            false => Snapshot::builder_from(known).build(&*self.engine).ok(),
+        };
+        found
+            .map_or_else(|| Snapshot::builder_for(&self.root.url).build(&*self.engine), Ok)
+            .map_err(|cause| kernel(&self.doing(), cause))
     }
 
     fn doing(&self) -> String {
         format!("reading the table {}", self.root.name())
     }
 
-    /// Whether the table has another history than the one that was followed.
-    fn was_created_again(&self, followed: &Followed, newest: u64) -> Result<bool, Error> {
-        let version = followed.version.or(followed.part.as_ref().map(|part| part.version));
-        let Some(version) = version else { return Ok(false) };
-        if version > newest {
-            return Ok(true);
-        }
+    /// Whether the commit at which the table was followed has become another one.
+    fn is_another(&self, followed: &Followed) -> Result<bool, Error> {
+        let Some(version) = followed.at() else { return Ok(false) };
         // The commits of long ago may be cleaned up.
         let mark = self.mark(version)?;
         Ok(!followed.mark.is_empty() && mark.is_some_and(|mark| mark != followed.mark))
@@ -216,6 +229,13 @@ impl Following {
             }
         }
         let mark = self.mark(version)?.unwrap_or_default();
+        // With this mark it is not seen any more that the versions before belong to another table.
+        if self.is_another(followed)? {
+            let again = format!("{} was created again while it was read", self.root.name());
+            return Err(Error::new(ErrorKind::Unavailable, again)
+                .hint("the next run reads it from its beginning")
+                .into());
+        }
         *followed = Followed { version: Some(version), mark, part: None };
         Ok(())
     }

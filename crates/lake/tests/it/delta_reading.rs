@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
@@ -168,6 +169,37 @@ async fn a_table_that_was_created_again_is_read_from_its_beginning() {
     let again = read(&source, orders(), following(last(&first)), 100).await;
 
     assert_eq!(told(&again), names(50..=52));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_created_again_while_it_is_followed_is_read_from_its_beginning() {
+    for appended in [None, Some("53")] {
+        let folder = tempdir().expect("a folder");
+        let path = made(folder.path(), &[FEED]);
+        let source = source(folder.path());
+        let orders = settings(json!({ "path": "sales/orders", "poll_every": "1s" }));
+        let mode = ReadMode::Resume { checkpoint: None, follow: true };
+        let mut feed = source.read(&orders, &mode, 100).await.expect("a read");
+        let mut rows = async |number: usize| {
+            let mut batches = Vec::<Batch<Row>>::new();
+            while batches.iter().map(|batch| batch.items.len()).sum::<usize>() < number {
+                let next = tokio::time::timeout(Duration::from_secs(60), feed.try_next()).await;
+                batches.push(next.expect("in time").expect("a batch").expect("more"));
+            }
+            told(&batches)
+        };
+        assert_eq!(rows(10).await, names(1..=10));
+
+        // In one step, as a job does that builds it anew beside the old one.
+        let new = folder.path().join("new");
+        table(&["make", text(&new), "50", "52", FEED]);
+        appended.map(|id| table(&["append", text(&new), id, id]));
+        std::fs::rename(&path, folder.path().join("old")).expect("moved away");
+        std::fs::rename(&new, &path).expect("moved");
+
+        let last = if appended.is_some() { 53 } else { 52 };
+        assert_eq!(rows(last - 49).await, names(50..=last as u64));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
