@@ -190,7 +190,7 @@ async fn a_table_that_is_created_again_while_it_is_followed_is_read_from_its_beg
         };
         assert_eq!(rows(10).await, names(1..=10));
 
-        // In one step, as a job does that builds it anew beside the old one.
+        // In one step, as a job does that rebuilds it beside the old one.
         let new = folder.path().join("new");
         table(&["make", text(&new), "50", "52", FEED]);
         appended.map(|id| table(&["append", text(&new), id, id]));
