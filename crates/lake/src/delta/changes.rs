@@ -110,9 +110,9 @@ impl Following {
         mut followed: Followed,
         rows: &mut Rows,
     ) -> Result<(), Stop> {
-        let mut is_another = self.is_another(&followed)?;
+        let mut is_same = self.is_same(&followed)?;
         loop {
-            if is_another || followed.at() > Some(newest.version()) {
+            if is_same == Some(false) || followed.at() > Some(newest.version()) {
                 tracing::warn!("{} was created again: it is read from its beginning", self.root.name());
                 followed = Followed::default();
             }
@@ -138,17 +138,17 @@ impl Following {
                     () = poll::pause(every) => Ok(()),
                 }
             })?;
-            is_another = self.is_another(&followed)?;
-            newest = self.newest(newest, is_another)?;
+            is_same = self.is_same(&followed)?;
+            newest = self.newest(newest, is_same)?;
         }
     }
 
-    /// Returns the newest version. What is known of the table helps to find it, unless it is another one, or its
-    /// log is shorter.
-    fn newest(&self, known: SnapshotRef, is_another: bool) -> Result<SnapshotRef, Error> {
-        let found = match is_another {
-            true => None,
-            false => Snapshot::builder_from(known).build(&*self.engine).ok(),
+    /// Returns the newest version. What is known of the table helps to find it, if it is the same one: of a shorter
+    /// log the library would say that nothing is new.
+    fn newest(&self, known: SnapshotRef, is_same: Option<bool>) -> Result<SnapshotRef, Error> {
+        let found = match is_same {
+            Some(true) => Snapshot::builder_from(known).build(&*self.engine).ok(),
+            _ => None,
         };
         found
             .map_or_else(|| Snapshot::builder_for(&self.root.url).build(&*self.engine), Ok)
@@ -159,12 +159,11 @@ impl Following {
         format!("reading the table {}", self.root.name())
     }
 
-    /// Whether the commit at which the table was followed has become another one.
-    fn is_another(&self, followed: &Followed) -> Result<bool, Error> {
-        let Some(version) = followed.at() else { return Ok(false) };
-        // The commits of long ago may be cleaned up.
-        let mark = self.mark(version)?;
-        Ok(!followed.mark.is_empty() && mark.is_some_and(|mark| mark != followed.mark))
+    /// Whether the commit at which the table was followed is still the same; `None` if that is not known, since
+    /// commits of long ago may be cleaned up.
+    fn is_same(&self, followed: &Followed) -> Result<Option<bool>, Error> {
+        let Some(version) = followed.at().filter(|_| !followed.mark.is_empty()) else { return Ok(None) };
+        Ok(self.mark(version)?.map(|mark| mark == followed.mark))
     }
 
     /// What identifies a commit; `None` if it is not there any more.
@@ -230,7 +229,7 @@ impl Following {
         }
         let mark = self.mark(version)?.unwrap_or_default();
         // With this mark it is not seen any more that the versions before belong to another table.
-        if self.is_another(followed)? {
+        if self.is_same(followed)? == Some(false) {
             let again = format!("{} was created again while it was read", self.root.name());
             return Err(Error::new(ErrorKind::Unavailable, again)
                 .hint("the next run reads it from its beginning")

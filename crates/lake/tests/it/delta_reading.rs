@@ -173,7 +173,8 @@ async fn a_table_that_was_created_again_is_read_from_its_beginning() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_is_created_again_while_it_is_followed_is_read_from_its_beginning() {
-    for appended in [None, Some("53")] {
+    // Also one whose log is shorter than that of the old one.
+    for (before, appended) in [(None, None), (None, Some("53")), (Some("11"), None)] {
         let folder = tempdir().expect("a folder");
         let path = made(folder.path(), &[FEED]);
         let source = source(folder.path());
@@ -189,6 +190,10 @@ async fn a_table_that_is_created_again_while_it_is_followed_is_read_from_its_beg
             told(&batches)
         };
         assert_eq!(rows(10).await, names(1..=10));
+        if let Some(id) = before {
+            table(&["append", text(&path), id, id]);
+            assert_eq!(rows(1).await, names([11]));
+        }
 
         // In one step, as a job does that rebuilds it beside the old one.
         let new = folder.path().join("new");
